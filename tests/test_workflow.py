@@ -1,0 +1,149 @@
+"""The table of notebooks, and the script that runs the ones whose inputs changed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import build_notebooks
+import nbformat
+import preflight
+import pytest
+from notebook_table import Row, read_rows, row_named
+
+from anml.errors import AnmlError
+
+ROOT = Path(__file__).resolve().parents[1]
+ROWS = read_rows()
+PLACES = {"profile": "smoke", "source": "glyphs", "runs": "runs/smoke-glyphs", "figures": "figures"}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.output)
+def test_each_row_names_a_notebook_that_takes_its_parameters(row):
+    notebook = nbformat.read(ROOT / "notebooks" / f"{row.source}.ipynb", as_version=4)
+    tagged = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    offered = {line.split("=")[0].split(":")[0].strip() for line in tagged[0].source.splitlines()}
+    assert set(row.parameters) <= offered
+
+
+def test_each_page_from_a_notebook_is_in_the_book():
+    contents = (ROOT / "_toc.yml").read_text()
+    assert [row.output for row in ROWS if f"book/notebooks/{row.output}" not in contents] == []
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.output)
+def test_rows_fill_in_and_hold_no_path_of_one_machine(row):
+    for value in row.filled(**PLACES).parameters.values():
+        assert "{" not in str(value)
+        assert not str(value).startswith(("/", "~"))
+
+
+def test_a_rerun_of_recorded_results_is_at_the_readers_own_scale():
+    assert row_named("fig3_continual_learning", ROWS).output == "fig3_your_run"
+    assert row_named("quickstart", ROWS).output == "quickstart"
+
+
+def test_preflight_speaks_before_anything_is_installed():
+    command = [sys.executable, "-I", "-S", str(ROOT / "workflow" / "preflight.py")]
+    done = subprocess.run([*command, "--profile", "smoke", "--data", "glyphs"], capture_output=True)
+    assert (done.returncode, done.stdout) == (0, b"glyphs\n"), done.stderr.decode()
+
+
+def test_python_other_than_the_pinned_one_is_refused():
+    preflight.check_python((3, 11))
+    with pytest.raises(AnmlError, match=r"Python 3\.11 is needed, this is 3\.12"):
+        preflight.check_python((3, 12))
+
+
+def test_data_paths_start_where_the_user_stands(tmp_path):
+    packed = tmp_path / "my data" / "omniglot.npz"
+    packed.parent.mkdir()
+    packed.touch()
+    assert preflight.resolve_data("my data/omniglot.npz", str(tmp_path), None) == str(packed)
+    assert preflight.resolve_data("auto", str(tmp_path), "my data/omniglot.npz") == str(packed)
+    assert preflight.resolve_data("auto", str(tmp_path), None) == "auto"
+    # The embedded drawings need no file, so a stale setting does not stand in their way.
+    assert preflight.resolve_data("glyphs", str(tmp_path), "gone.npz") == "glyphs"
+    with pytest.raises(AnmlError, match="no data file at"):
+        preflight.resolve_data("my data", str(tmp_path), None)
+
+
+COPYING = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2]); print('ran', *sys.argv[3:])"
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """A project of one notebook, whose execution is a copy."""
+    for folder in ("notebooks", "workflow", "anml", "results"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "notebooks" / "fig.ipynb").write_text("{}")
+    (tmp_path / "workflow" / "execute.py").write_text(COPYING)
+    (tmp_path / "anml" / "models.py").write_text("")
+    (tmp_path / "results" / "table.parquet").write_text("1")
+    (tmp_path / "constraints.txt").write_text("")
+    monkeypatch.setattr(build_notebooks, "ROOT", tmp_path)
+    monkeypatch.setattr(build_notebooks, "STAMPS", tmp_path / "build" / "stamps")
+    return tmp_path
+
+
+ROW = Row("page", "fig", {"profile": "smoke"}, inputs=("results",))
+
+
+def runs(capfd, row: Row = ROW, fingerprint: str = "0") -> bool:
+    """Build the row's page; whether its notebook was run."""
+    build_notebooks.build([row], fingerprint)
+    return "ran" in capfd.readouterr().out
+
+
+def test_page_is_made_once_while_nothing_changes(project, capfd):
+    assert runs(capfd)
+    assert (project / "book" / "notebooks" / "page.ipynb").is_file()
+    assert not runs(capfd)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "notebooks/fig.ipynb",
+        "workflow/execute.py",
+        "anml/models.py",
+        "results/table.parquet",
+        "results/new.parquet",
+        "constraints.txt",
+        "book/notebooks/page.ipynb",
+    ],
+)
+def test_page_is_made_again_when_an_input_or_the_page_changed(project, capfd, changed):
+    runs(capfd)
+    with (project / changed).open("a") as file:
+        file.write("\n")
+    assert runs(capfd)
+    assert not runs(capfd)
+
+
+def test_page_is_made_again_for_other_data_or_parameters(project, capfd):
+    runs(capfd)
+    assert runs(capfd, fingerprint="1")
+    assert runs(capfd, row=Row("page", "fig", {"profile": "quick"}, inputs=("results",)))
+
+
+def test_failing_notebook_stops_and_is_not_taken_for_made(project, capfd):
+    (project / "workflow" / "execute.py").write_text("raise SystemExit(3)")
+    with pytest.raises(AnmlError, match="the notebook fig failed"):
+        runs(capfd)
+    (project / "workflow" / "execute.py").write_text(COPYING)
+    assert runs(capfd)
+
+
+def test_missing_results_are_one_line(project):
+    row = Row("page", "fig", {}, inputs=("runs/smoke-glyphs/results",))
+    with pytest.raises(AnmlError, match="page needs runs/smoke-glyphs/results"):
+        build_notebooks.build([row], "0")
+
+
+def test_rerun_stays_out_of_the_projects_notebooks(project):
+    inside = build_notebooks.rerun_folders("", "/")[0]
+    assert inside == project / "build" / "notebooks"
+    assert build_notebooks.rerun_folders("mine", str(project))[0] == project / "mine"
+    with pytest.raises(AnmlError, match="project's own notebooks"):
+        build_notebooks.rerun_folders("book/notebooks", str(project))

@@ -1,0 +1,165 @@
+"""Run the notebooks of notebooks.toml whose inputs changed; or rerun one of them elsewhere.
+
+For the book: every row, into book/notebooks/ and figures/. A page is kept as it stands when neither
+it nor anything it is made from changed since it was last made here (a hash under build/stamps/).
+For a rerun: one row, at the reader's profile and data, into build/ or a folder of their choice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from notebook_table import Row, read_rows, row_named
+from preflight import NAMED_SOURCES, ROOT
+
+from anml.errors import AnmlError
+
+STAMPS = ROOT / "build" / "stamps"
+
+
+def files_under(path: Path) -> Iterator[Path]:
+    """`path` itself, or every file in it in a fixed order, without what Python leaves behind."""
+    if path.is_file():
+        yield path
+    for inner in sorted(path.rglob("*")):
+        if inner.is_file() and "__pycache__" not in inner.parts:
+            yield inner
+
+
+def digest(paths: list[Path], *facts: object) -> str:
+    """One sha256 over `facts`, and over the names and contents of every file in `paths`."""
+    total = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
+    for path in paths:
+        for file in files_under(path):
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            total.update(f"{file.name} {content}\n".encode())
+    return total.hexdigest()
+
+
+def state(row: Row, output: Path, fingerprint: str) -> str:
+    """What `output` was made from and what it is now, in one hash."""
+    paths = [
+        ROOT / "notebooks" / f"{row.source}.ipynb",
+        ROOT / "workflow" / "execute.py",
+        ROOT / "anml",
+        ROOT / "constraints.txt",
+        *(ROOT / path for path in row.inputs),
+        output,
+    ]
+    return digest(paths, row.parameters, fingerprint)
+
+
+def stamp_of(row: Row) -> Path:
+    """Where the hash of the row's last making here is kept."""
+    return STAMPS / f"{row.output}.sha256"
+
+
+def is_current(row: Row, output: Path, fingerprint: str) -> bool:
+    """Whether `output` is there and is what the row's notebook and inputs would make again."""
+    stamp = stamp_of(row)
+    return (
+        output.is_file()
+        and stamp.is_file()
+        and stamp.read_text() == state(row, output, fingerprint)
+    )
+
+
+def execute(row: Row, output: Path) -> None:
+    """Run the row's notebook into `output`; raises `AnmlError` when it is missing or fails."""
+    source = ROOT / "notebooks" / f"{row.source}.ipynb"
+    for path in (source, *(ROOT / path for path in row.inputs)):
+        if not path.exists():
+            raise AnmlError(f"{row.output} needs {path.relative_to(ROOT)}, which is not there")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, str(ROOT / "workflow" / "execute.py"), str(source), str(output)]
+    for name, value in row.parameters.items():
+        command += ["-p", name, str(value)]
+    if subprocess.run(command, cwd=ROOT).returncode != 0:
+        raise AnmlError(f"the notebook {row.source} failed; what it said stands above")
+
+
+def simulate(profile: str, data: str) -> None:
+    """Compute what is missing of the run at `profile` on `data`; raises `AnmlError` if it fails."""
+    command = [str(Path(sys.executable).with_name("anml")), "run"]
+    if subprocess.run([*command, "--profile", profile, "--data", data], cwd=ROOT).returncode != 0:
+        raise AnmlError("the run did not finish; what it said stands above")
+
+
+def build(rows: list[Row], fingerprint: str) -> None:
+    """Bring book/notebooks/ up to date with `rows`, all of them filled in."""
+    for number, row in enumerate(rows, start=1):
+        output = ROOT / "book" / "notebooks" / f"{row.output}.ipynb"
+        label = f"[{number}/{len(rows)}] {row.output}"
+        if is_current(row, output, fingerprint):
+            print(f"{label}: unchanged", flush=True)
+            continue
+        print(f"{label}: running", flush=True)
+        start = time.monotonic()
+        execute(row, output)
+        stamp = stamp_of(row)
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(state(row, output, fingerprint))
+        print(f"{label}: done in {time.monotonic() - start:.0f} s", flush=True)
+
+
+def rerun_folders(out: str, stand: str) -> tuple[Path, str]:
+    """Where a rerun puts its notebook, and its figures (as the notebook is to be told)."""
+    if not out:
+        return ROOT / "build" / "notebooks", "build/figures"
+    folder = (Path(stand) / Path(out).expanduser()).resolve()
+    if folder in (ROOT / "notebooks", ROOT / "book" / "notebooks"):
+        raise AnmlError(f"OUT={out} holds the project's own notebooks; name another folder")
+    return folder, str(folder)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Build every page, or rerun one notebook; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profile", required=True)
+    parser.add_argument("--data", required=True, help="auto, glyphs, omniglot or a packed file")
+    parser.add_argument("--rerun", default="", metavar="NOTEBOOK")
+    parser.add_argument("--out", default="", help="the folder of a rerun")
+    parser.add_argument("--stand", default=os.getcwd(), help="the folder that --out starts from")
+    options = parser.parse_args(arguments)
+
+    from anml import data
+
+    try:
+        drawings = data.load(options.data)
+        if options.data not in NAMED_SOURCES:
+            # The notebooks are told the name; where the file lies on this machine stays out of
+            # pages that may be published.
+            os.environ["ANML_DATA"] = options.data
+        values = {
+            "profile": options.profile,
+            "source": drawings.source,
+            "runs": f"runs/{options.profile}-{drawings.source}",
+        }
+        if not options.rerun:
+            rows = [row.filled(figures="figures", **values) for row in read_rows()]
+            build(rows, drawings.fingerprint)
+            return 0
+        name = options.rerun.rpartition("/")[2].removesuffix(".ipynb")
+        folder, figures = rerun_folders(options.out, options.stand)
+        row = row_named(name, read_rows()).filled(figures=figures, **values)
+        if row.simulates:
+            simulate(options.profile, options.data)
+        execute(row, folder / f"{name}.ipynb")
+        print(f"{row.source} at {options.profile} on {drawings.source}: {folder / name}.ipynb")
+        print(f"its figures: {ROOT / figures}")
+    except AnmlError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
