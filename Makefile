@@ -30,7 +30,7 @@ STAMP := $(VENV)/.anml-installed-$(shell pwd | cksum | cut -d' ' -f1)
 PREFLIGHT = "$(PYTHON)" -S workflow/preflight.py --profile "$$PROFILE" --data "$$DATA" --stand "$$STAND"
 PYTEST = "$(BIN)/python" -m pytest
 
-.PHONY: help python check check-notebook setup book site results rerun test test-site clean
+.PHONY: help python check check-notebook setup book site results rerun pages test test-site clean
 
 help: ## list the targets and the variables
 	@echo "Usage: make TARGET [VARIABLE=value ...]     Start with: make book"
@@ -83,6 +83,9 @@ results: check $(STAMP) ## only compute: meta-train and meta-test at PROFILE on 
 rerun: check-notebook $(STAMP) ## run one NOTEBOOK at PROFILE on DATA, into build/ or OUT
 	@data="$$($(PREFLIGHT))" && "$(BIN)/python" workflow/build_notebooks.py --profile "$$PROFILE" \
 	  --data "$$data" --rerun "$$NOTEBOOK" --out "$$OUT" --stand "$$STAND"
+
+pages: $(STAMP) ## for contributors: make the committed pages again, from recorded results
+	"$(BIN)/python" workflow/build_notebooks.py --recorded --profile smoke --data glyphs
 
 test: $(STAMP) ## the whole test suite: style, fast, slow, notebooks, site
 	@printf '\n== 1 of 5: style\n'

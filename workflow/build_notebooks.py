@@ -2,6 +2,7 @@
 
 For the book: every row, into book/notebooks/ and figures/. A page is kept as it stands when neither
 it nor anything it is made from changed since it was last made here (a hash under build/stamps/).
+Recorded: the same from recorded results alone, which makes the pages that are committed.
 For a rerun: one row, at the reader's profile and data, into build/ or a folder of their choice.
 """
 
@@ -72,25 +73,35 @@ def is_current(row: Row, output: Path, fingerprint: str) -> bool:
     )
 
 
+def call(*command: str) -> None:
+    """Run a command that explains its own problems; SystemExit with its status if it fails."""
+    if status := subprocess.run(command, cwd=ROOT).returncode:
+        raise SystemExit(status)
+
+
 def execute(row: Row, output: Path) -> None:
-    """Run the row's notebook into `output`; raises `AnmlError` when it is missing or fails."""
+    """Run the row's notebook into `output`.
+
+    Raises AnmlError when an input is missing, SystemExit when the notebook failed and said why.
+    """
     source = ROOT / "notebooks" / f"{row.source}.ipynb"
     for path in (source, *(ROOT / path for path in row.inputs)):
         if not path.exists():
-            raise AnmlError(f"{row.output} needs {path.relative_to(ROOT)}, which is not there")
+            raise AnmlError(
+                f"{row.output} needs {path.relative_to(ROOT)}, which is not there: "
+                "`make results` computes your own; the project's own files come with a clone"
+            )
     output.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, str(ROOT / "workflow" / "execute.py"), str(source), str(output)]
     for name, value in row.parameters.items():
         command += ["-p", name, str(value)]
-    if subprocess.run(command, cwd=ROOT).returncode != 0:
-        raise AnmlError(f"the notebook {row.source} failed; what it said stands above")
+    call(*command)
 
 
 def simulate(profile: str, data: str) -> None:
-    """Compute what is missing of the run at `profile` on `data`; raises `AnmlError` if it fails."""
-    command = [str(Path(sys.executable).with_name("anml")), "run"]
-    if subprocess.run([*command, "--profile", profile, "--data", data], cwd=ROOT).returncode != 0:
-        raise AnmlError("the run did not finish; what it said stands above")
+    """Compute what is missing of the run at `profile` on `data`; SystemExit if it fails."""
+    anml = str(Path(sys.executable).with_name("anml"))
+    call(anml, "run", "--profile", profile, "--data", data)
 
 
 def build(rows: list[Row], fingerprint: str) -> None:
@@ -120,11 +131,38 @@ def rerun_folders(out: str, stand: str) -> tuple[Path, str]:
     return folder, str(folder)
 
 
+def row_values(profile: str, source: str, recorded: bool) -> dict[str, str]:
+    """What the names in braces of the table stand for, except {figures}."""
+    run = f"runs/{profile}-{source}"
+    return {
+        "profile": profile,
+        "source": source,
+        "results": f"results/{profile}" if recorded else f"{run}/results",
+        # Pages of recorded results must not replace the figure of another recorded page.
+        "own_figures": "" if recorded else f"{run}/figures",
+    }
+
+
+def rerun(options: argparse.Namespace, source: str) -> None:
+    """Run one notebook at the reader's profile and data, after computing what it needs."""
+    name = options.rerun.rpartition("/")[2].removesuffix(".ipynb")
+    folder, figures = rerun_folders(options.out, options.stand)
+    values = row_values(options.profile, source, recorded=False)
+    row = row_named(name, read_rows())
+    row = row.filled(**{**values, "own_figures": figures, "figures": figures})
+    if row.simulates:
+        simulate(options.profile, options.data)
+    execute(row, folder / f"{name}.ipynb")
+    print(f"{row.source} at {options.profile} on {source}: {folder / name}.ipynb")
+    print(f"its figures: {ROOT / figures}")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Build every page, or rerun one notebook; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", required=True)
     parser.add_argument("--data", required=True, help="auto, glyphs, omniglot or a packed file")
+    parser.add_argument("--recorded", action="store_true", help="results/ in place of runs/")
     parser.add_argument("--rerun", default="", metavar="NOTEBOOK")
     parser.add_argument("--out", default="", help="the folder of a rerun")
     parser.add_argument("--stand", default=os.getcwd(), help="the folder that --out starts from")
@@ -138,26 +176,18 @@ def main(arguments: list[str] | None = None) -> int:
             # The notebooks are told the name; where the file lies on this machine stays out of
             # pages that may be published.
             os.environ["ANML_DATA"] = options.data
-        values = {
-            "profile": options.profile,
-            "source": drawings.source,
-            "runs": f"runs/{options.profile}-{drawings.source}",
-        }
-        if not options.rerun:
+        if options.rerun:
+            rerun(options, drawings.source)
+        else:
+            values = row_values(options.profile, drawings.source, options.recorded)
             rows = [row.filled(figures="figures", **values) for row in read_rows()]
             build(rows, drawings.fingerprint)
-            return 0
-        name = options.rerun.rpartition("/")[2].removesuffix(".ipynb")
-        folder, figures = rerun_folders(options.out, options.stand)
-        row = row_named(name, read_rows()).filled(figures=figures, **values)
-        if row.simulates:
-            simulate(options.profile, options.data)
-        execute(row, folder / f"{name}.ipynb")
-        print(f"{row.source} at {options.profile} on {drawings.source}: {folder / name}.ipynb")
-        print(f"its figures: {ROOT / figures}")
     except AnmlError as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        return 130
     return 0
 
 

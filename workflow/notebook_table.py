@@ -21,7 +21,7 @@ class Row:
     rerun_as: str = ""
 
     def filled(self, **values: str) -> Row:
-        """The same row with {profile}, {source}, {runs} and {figures} replaced by `values`."""
+        """The same row with the names in braces, such as {profile}, replaced by `values`."""
 
         def fill(value: str | int | float | bool) -> str | int | float | bool:
             return value.format(**values) if isinstance(value, str) else value
