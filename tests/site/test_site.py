@@ -1,0 +1,175 @@
+"""The site as its readers meet it: every page in a browser, and every link in its HTML."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from browser import Browser, foreign, serve
+from links import problems, read
+from selenium.webdriver.support.ui import WebDriverWait
+
+ROOT = Path(__file__).parents[2]
+SCREENSHOTS = ROOT / "build" / "screenshots"
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))
+BOOK = [TOC["root"]] + [page["file"] for part in TOC["parts"] for page in part["chapters"]]
+PAGES = [f"{page}.html" for page in BOOK] + ["search.html", "genindex.html"]
+NARROW, WIDE = 390, 1280
+
+# Elements that stick out to the right, unless something around them scrolls.
+STICKING_OUT = """
+const limit = document.documentElement.clientWidth + 1;
+const held = e => { for (; e; e = e.parentElement)
+  if (['auto', 'scroll'].includes(getComputedStyle(e).overflowX)
+      && e.getBoundingClientRect().right <= limit) return true; return false; };
+return [...document.querySelectorAll('.bd-article *')]
+  .filter(e => e.getBoundingClientRect().right > limit && !held(e))
+  .map(e => e.tagName + '.' + e.className + ': ' + e.textContent.trim().slice(0, 40));
+"""
+UNSET_MATHEMATICS = """
+return [...document.querySelectorAll('span.math, div.math')]
+  .filter(e => !e.querySelector('mjx-container svg') || e.querySelector('[data-mjx-error]'))
+  .map(e => e.textContent);
+"""
+BROKEN_IMAGES = """
+return [...document.images].filter(i => !i.complete || i.naturalWidth === 0).map(i => i.src);
+"""
+
+
+def test_no_broken_link_anchor_or_image(site: Path) -> None:
+    assert problems(site) == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ('<a href="nowhere.html">a</a>', "nowhere.html leads nowhere"),
+        ('<a href="method.html#not-there">a</a>', "no anchor 'not-there'"),
+        ('<a href="#not-here">a</a>', "no anchor 'not-here'"),
+        ('<a href="/book/method.html">a</a>', "breaks under a sub-path"),
+        ('<a href="../../outside.html">a</a>', "leads nowhere"),
+        ('<img src="missing.png" alt="a picture">', "missing.png leads nowhere"),
+        ('<img src="../_static/favicon.svg">', "has no alt text"),
+        ('<img src="../_static/favicon.svg" alt="_static/favicon.svg">', "has no alt text"),
+        ('<script src="https://elsewhere.invalid/a.js"></script>', "loaded from elsewhere"),
+        ('<link rel="stylesheet" href="//elsewhere.invalid/a.css">', "loaded from elsewhere"),
+        ('<svg role="img"></svg>', "has no label"),
+    ],
+)
+def test_the_check_of_links_finds(site: Path, tmp_path: Path, broken: str, said: str) -> None:
+    copy = tmp_path / "site"
+    shutil.copytree(site, copy)
+    page = copy / "book" / "idea.html"
+    page.write_text(page.read_text(encoding="utf8").replace("</article>", broken + "</article>"))
+    found = [line for line in problems(copy) if line not in problems(site)]
+    assert len(found) == 1
+    assert said in found[0]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_is_clean(browser: Browser, address: str, page: str) -> None:
+    browser.show(address + page)
+    assert browser.complaints() == []
+    assert foreign(browser.requests(), address) == []
+    assert browser.run(BROKEN_IMAGES) == []
+    assert browser.run(UNSET_MATHEMATICS) == []
+
+
+def test_the_browser_reports_errors_and_foreign_requests(browser: Browser, tmp_path: Path) -> None:
+    bad = "<script>console.error('ouch')</script><script src='http://elsewhere.invalid/a.js'></script>"
+    (tmp_path / "bad.html").write_text(f"<!doctype html><link rel=icon href='data:,'>{bad}")
+    with serve(tmp_path) as url:
+        browser.show(url + "bad.html")
+        assert any("ouch" in line for line in browser.complaints())
+        assert foreign(browser.requests(), url) == ["http://elsewhere.invalid/a.js"]
+
+
+def test_there_is_mathematics(browser: Browser, address: str) -> None:
+    browser.show(address + "book/method.html")
+    assert browser.run("return document.querySelectorAll('mjx-container svg').length") > 20
+
+
+def test_mathematics_comes_from_the_site_itself(site: Path) -> None:
+    folder = site / "vendor" / "mathjax"
+    digest = hashlib.sha256((folder / "tex-svg.js").read_bytes()).hexdigest()
+    assert digest in (folder / "README.txt").read_text()
+    assert "Apache License" in (folder / "LICENSE").read_text()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("page", PAGES)
+def test_looks(browser: Browser, address: str, page: str, theme: str) -> None:
+    name = page.removeprefix("book/").removesuffix(".html").replace("/", "-")
+    browser.show(address + page, WIDE, theme)
+    assert browser.run("return document.documentElement.dataset.theme") == theme
+    browser.save_picture(SCREENSHOTS / f"{name}-{WIDE}-{theme}.png")
+    browser.resize(NARROW)
+    browser.save_picture(SCREENSHOTS / f"{name}-{NARROW}-{theme}.png")
+    assert browser.run("return document.documentElement.scrollWidth") <= NARROW
+    assert browser.run(STICKING_OUT) == []
+
+
+def test_what_sticks_out_is_found(browser: Browser, address: str) -> None:
+    browser.show(address + "book/idea.html", NARROW)
+    browser.run(
+        "const e = document.createElement('pre'); e.style = 'width: 700px; overflow: visible';"
+        "e.textContent = 'too wide'; document.querySelector('.bd-article').append(e);"
+    )
+    assert any("too wide" in line for line in browser.run(STICKING_OUT))
+
+
+def test_theme_switch_works(browser: Browser, address: str) -> None:
+    browser.show(address + "book/idea.html")
+    seen = set()
+    for _ in range(3):  # light, dark, as the system is
+        browser.run("document.querySelector('.theme-switch-button').click()")
+        seen.add(browser.run("return document.documentElement.dataset.mode"))
+    assert {"light", "dark"} <= seen
+    assert browser.complaints() == []
+
+
+def test_search_works_offline(browser: Browser, address: str) -> None:
+    browser.show(address + "search.html?q=neuromodulatory")
+    script = "return [...document.querySelectorAll('#search-results li a')].map(a => a.href)"
+    hits: Any = WebDriverWait(browser.driver, 15).until(lambda _: browser.run(script))
+    assert any(hit.split("?")[0].endswith("book/method.html") for hit in hits)
+    assert foreign(browser.requests(), address) == []
+    assert browser.complaints() == []
+
+
+@pytest.mark.parametrize("page", ["index.html", *PAGES])
+def test_page_reads_without_a_server(browser: Browser, site: Path, page: str) -> None:
+    browser.show((site / page).as_uri())
+    assert browser.complaints() == []
+    assert [
+        url for url in browser.requests() if not re.match(r"(file|data|blob|about):", url)
+    ] == []
+    assert browser.run(UNSET_MATHEMATICS) == []
+
+
+def test_first_page_leads_to_the_book(browser: Browser, address: str) -> None:
+    browser.show(address)
+    browser.show(address + "index.html")
+    assert browser.driver.current_url == address + f"{TOC['root']}.html"
+
+
+def test_every_page_has_an_icon_and_one_heading(site: Path) -> None:
+    for page in BOOK:
+        html = (site / f"{page}.html").read_text(encoding="utf8")
+        article = html.partition('<article class="bd-article">')[2].partition("</article>")[0]
+        assert article.count("<h1>") == 1, page
+        assert any("favicon" in url for url in read(site / f"{page}.html").loads), page
+
+
+def test_static_hosts_serve_underscored_folders(site: Path) -> None:
+    assert (site / ".nojekyll").is_file()
+
+
+def test_nothing_but_the_book_became_a_page(site: Path) -> None:
+    built = {str(f.relative_to(site)) for f in site.rglob("*.html") if "_static" not in f.parts}
+    assert built == {*PAGES, "index.html"}
