@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from anml import __version__
+from anml import __version__, cli_run
 from anml.errors import AnmlError
 
 # argparse does not name the type of the object that `add_subparsers` returns.
@@ -96,7 +96,7 @@ def _data_pack(args: argparse.Namespace) -> None:
     print(f"to use it: export ANML_DATA={args.dest}, or pass --data {args.dest}")
 
 
-GROUPS: tuple[Callable[[Subparsers], None], ...] = (add_data_parser,)
+GROUPS: tuple[Callable[[Subparsers], None], ...] = (add_data_parser, *cli_run.GROUPS)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -126,6 +126,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AnmlError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"interrupted: {stop}" if str(stop) else "interrupted", file=sys.stderr)
         return 130

@@ -1,0 +1,227 @@
+"""Exact meta-gradients: the derivative of the meta-loss through the inner loop's SGD steps.
+
+`anml_meta_gradient` and `oml_meta_gradient` are what meta-training runs: Algorithm 1 of the paper
+for `R` replicas (independent networks, each with its own episode) at once. `plain_meta_gradient` is
+the same mathematics in a dozen lines of ordinary autograd: slow, obvious, and what the tests compare
+with.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from anml.inner_step import forward_backward, tangent, unfold
+from anml.low_rank import LowRankLinear
+from anml.models import anml_tower, oml_layers, oml_tower, tower_blocks
+
+Named = Mapping[str, Tensor]
+
+ANML_FAST = ("pln.", "head.")
+"""Prefixes of the parameters that ANML's inner loop moves: the whole prediction network, not NM."""
+OML_FAST = ("hidden.", "head.")
+"""The same for OML: its two linear layers, not its convolutions."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """Drawings of one meta-iteration for each replica.
+
+    `images` float [K + M, R, 28, 28] in [0, 1]: the K drawings that the inner loop learns one by
+    one, then the M drawings of the remember set. `classes` int64 [R, K + M].
+    """
+
+    images: Tensor
+    classes: Tensor
+    inner_steps: int
+
+
+@dataclass(frozen=True)
+class MetaGradient:
+    """Gradient of the meta-loss for every parameter, and what the log wants to know."""
+
+    gradients: dict[str, Tensor]  # as the parameters, [R, ...]
+    loss: Tensor  # [R] meta-train testing loss: mean cross-entropy over the K + M drawings
+    correct: Tensor  # bool [R, K + M]: which of them the adapted network gets right
+
+
+def plain_meta_gradient(
+    model: nn.Module,
+    fast: Sequence[str],
+    episode: Episode,
+    rate: float,
+    second_order: bool = True,
+) -> MetaGradient:
+    """The reference: unrolled SGD in ordinary autograd, one replica (`R = 1`), any module.
+
+    `fast`: prefixes of the parameters that the inner loop moves; `rate`: its SGD rate.
+    """
+    start = dict(model.named_parameters())
+    now, moving = dict(start), [name for name in start if name.startswith(tuple(fast))]
+    images, classes = episode.images.transpose(1, 0)[0].unsqueeze(1), episode.classes[0]
+    for k in range(episode.inner_steps):
+        logits = functional_call(model, now, images[k : k + 1])
+        gradients = torch.autograd.grad(
+            F.cross_entropy(logits, classes[k : k + 1]),
+            [now[name] for name in moving],
+            create_graph=second_order,
+            materialize_grads=True,
+        )
+        now |= {n: now[n] - rate * g for n, g in zip(moving, gradients, strict=True)}
+    logits = functional_call(model, now, images)
+    loss = F.cross_entropy(logits, classes)
+    gradients = torch.autograd.grad(loss, list(start.values()), materialize_grads=True)
+    return MetaGradient(
+        {n: g.unsqueeze(0) for n, g in zip(start, gradients, strict=True)},
+        loss.detach().unsqueeze(0),
+        (logits.argmax(1) == classes).unsqueeze(0),
+    )
+
+
+def anml_meta_gradient(
+    parameters: Named, episode: Episode, rate: float, second_order: bool = True
+) -> MetaGradient:
+    """ANML's meta-gradient (paper, Algorithm 1), exact to rounding.
+
+    `parameters`: of `models.ANML` with a leading replica axis; `rate`: of the inner SGD. The inner
+    loop runs forward once, keeping each step's trace; the adjoint of each step then runs backward
+    (`inner_step.tangent`). Only the towers' passes over the whole outer batch use autograd.
+    """
+    parameters = {name: tensor.detach() for name, tensor in parameters.items()}
+    nm = {n: p.requires_grad_() for n, p in parameters.items() if n.startswith("nm.")}
+    with torch.enable_grad():
+        gates = neuromodulate(nm, episode.images)
+    gate = gates.detach()
+
+    weights = [
+        (kernel.flatten(2), scale.unsqueeze(2), shift.unsqueeze(2))
+        for kernel, scale, shift in tower_blocks(parameters, "pln.")
+    ]
+    head = LowRankLinear.dense(parameters["head.weight"], parameters["head.bias"])
+    steps = []
+    for k in range(episode.inner_steps):
+        columns = unfold(episode.images[k].unsqueeze(1))
+        trace = forward_backward(columns, weights, gate[:, k], head, episode.classes[:, k])
+        steps.append((trace, weights, head))
+        weights = [
+            tuple(torch.sub(w, g, alpha=rate) for w, g in zip(layer, gradient, strict=True))
+            for layer, gradient in zip(weights, trace.gradients, strict=True)
+        ]
+        head = head.sgd_step(trace.error, trace.gated, rate)
+
+    # Meta-loss of the adapted network and its gradient there: the adjoint's starting direction.
+    adapted = [
+        (kernel.unflatten(2, (-1, 3, 3)), scale.squeeze(2), shift.squeeze(2))
+        for kernel, scale, shift in weights
+    ]
+    leaves = [t.detach().requires_grad_() for layer in adapted for t in layer]
+    with torch.enable_grad():
+        latent = anml_tower(episode.images, list(zip(*[iter(leaves)] * 3, strict=True)))
+    gated = gate * latent.detach()
+    logits = head(gated)
+    loss, error, correct = cross_entropy(logits, episode.classes)
+    gated_gradient = head.transpose(error)
+    gate_gradient = gated_gradient * latent.detach()
+    flat = torch.autograd.grad(latent, leaves, gated_gradient * gate)
+    direction = [
+        (kernel.flatten(2), scale.unsqueeze(2), shift.unsqueeze(2))
+        for kernel, scale, shift in zip(*[iter(flat)] * 3, strict=True)
+    ]
+    head_direction = LowRankLinear(error.sum(1), error, gated)
+
+    if second_order:
+        for k in reversed(range(episode.inner_steps)):
+            trace, weights, head = steps.pop()
+            along = tangent(trace, weights, head, direction, head_direction)
+            gate_gradient[:, k].sub_(along.gate_gradient, alpha=rate)
+            direction = [
+                tuple(torch.sub(v, d, alpha=rate) for v, d in zip(layer, change, strict=True))
+                for layer, change in zip(direction, along.gradients, strict=True)
+            ]
+            d_error = -rate * along.error
+            head_direction = head_direction.plus(
+                torch.stack((d_error, -rate * trace.error), 1),
+                torch.stack((trace.gated, along.gated), 1),
+                d_error,
+            )
+
+    nm_gradients = torch.autograd.grad(gates, list(nm.values()), gate_gradient, allow_unused=True)
+    gradients = dict(zip(nm, nm_gradients, strict=True))
+    for i, (kernel, scale, shift) in enumerate(direction):
+        gradients[f"pln.blocks.{i}.conv.weight"] = kernel.unflatten(2, (-1, 3, 3))
+        gradients[f"pln.blocks.{i}.norm.weight"] = scale.squeeze(2)
+        gradients[f"pln.blocks.{i}.norm.bias"] = shift.squeeze(2)
+    gradients["head.weight"] = head_direction.dense_weight()
+    gradients["head.bias"] = head_direction.bias
+    # What is left are biases in front of a norm: their gradient is exactly zero.
+    complete = {
+        name: torch.zeros_like(tensor) if gradients.get(name) is None else gradients[name].detach()
+        for name, tensor in parameters.items()
+    }
+    return MetaGradient(complete, loss, correct)
+
+
+def neuromodulate(parameters: Named, images: Tensor) -> Tensor:
+    """NM's gate [R, B, D] in [0, 1] for `images` [B, R, 28, 28]; `parameters` named 'nm.…'."""
+    features = anml_tower(images, tower_blocks(parameters, "nm.tower."))
+    weight, bias = parameters["nm.gate.weight"], parameters["nm.gate.bias"]
+    return torch.sigmoid(torch.baddbmm(bias.unsqueeze(1), features, weight.mT))
+
+
+def oml_meta_gradient(
+    parameters: Named, episode: Episode, rate: float, second_order: bool = True
+) -> MetaGradient:
+    """OML's meta-gradient under the same protocol: the inner loop moves the two linear layers.
+
+    `parameters`: of `models.OML` with a leading replica axis. The convolutions do not move in the
+    inner loop, so every drawing's representation is computed once. Both layers' inner gradients are
+    rank one and written out, so that one backward pass through them is the exact meta-gradient.
+    """
+    parameters = {name: p.detach().requires_grad_() for name, p in parameters.items()}
+    with torch.enable_grad():
+        inputs = oml_tower(episode.images, oml_layers(parameters))
+        hidden = LowRankLinear.dense(parameters["hidden.weight"], parameters["hidden.bias"])
+        head = LowRankLinear.dense(parameters["head.weight"], parameters["head.bias"])
+        steps = inputs[:, : episode.inner_steps]
+        # The start layer's answer to every inner drawing, in one product.
+        started = hidden(steps)
+        for k in range(episode.inner_steps):
+            x = steps[:, k : k + 1]
+            moved = (x @ hidden.right.mT) @ hidden.left
+            a = started[:, k : k + 1] + moved + (hidden.bias - parameters["hidden.bias"])[:, None]
+            h = F.relu(a)
+            probabilities = torch.softmax(head(h), 2)
+            one_hot = F.one_hot(episode.classes[:, k], probabilities.shape[2]).to(a.dtype)
+            error = probabilities - one_hot.unsqueeze(1)
+            h_error = head.transpose(error) * (a > 0)
+            if not second_order:
+                error, h_error, h, x = (t.detach() for t in (error, h_error, h, x))
+            head = head.sgd_step(error.squeeze(1), h.squeeze(1), rate)
+            hidden = hidden.sgd_step(h_error.squeeze(1), x.squeeze(1), rate)
+        logits = head(F.relu(hidden(inputs)))
+        losses = F.cross_entropy(
+            logits.flatten(0, 1), episode.classes.flatten(), reduction="none"
+        ).unflatten(0, episode.classes.shape)
+        # Replicas share no parameter: the sum's gradient is each one's own.
+        gradients = torch.autograd.grad(losses.mean(1).sum(), list(parameters.values()))
+    return MetaGradient(
+        dict(zip(parameters, gradients, strict=True)),
+        losses.detach().mean(1),
+        logits.detach().argmax(2) == episode.classes,
+    )
+
+
+def cross_entropy(logits: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean cross-entropy of each replica by hand.
+
+    `logits` [R, B, O], `classes` int64 [R, B]. Returns the loss [R], its gradient for the logits
+    [R, B, O] and whether each drawing's class is the likeliest, bool [R, B].
+    """
+    logs = torch.log_softmax(logits, 2)
+    target = classes.unsqueeze(2)
+    loss = -logs.gather(2, target).mean((1, 2))
+    error = logs.exp_().scatter_add_(2, target, torch.full_like(logs[..., :1], -1.0))
+    return loss, error / classes.shape[1], logits.argmax(2) == classes

@@ -1,0 +1,54 @@
+"""Checkpoints: safetensors with a JSON header, written atomically; no pickle is ever loaded."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from anml.errors import AnmlError
+from anml.files import replacing
+
+HEADER = "anml"
+FORMAT = 1
+
+
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write `tensors` and the JSON-able `header` under a temporary name, then rename."""
+    text = json.dumps({"format": FORMAT, **header}, sort_keys=True)
+    try:
+        tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata={HEADER: text})
+    except (OSError, SafetensorError) as error:
+        raise AnmlError(
+            f"cannot write the checkpoint {path}: {getattr(error, 'strerror', None) or error}; "
+            "free some space or choose another folder with --out, then run again with --resume"
+        ) from error
+
+
+def load_checkpoint(
+    path: Path, device: torch.device | str = "cpu"
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header of `path`; AnmlError if it is missing, damaged or not one of ours."""
+    if not path.is_file():
+        raise AnmlError(f"no checkpoint at {path}: run the meta-training that makes it first")
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            header = json.loads((file.metadata() or {})[HEADER])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise AnmlError(
+            f"{path} is damaged or not a checkpoint of this package: delete it and train again"
+        ) from error
+    if header.get("format") != FORMAT:
+        raise AnmlError(
+            f"{path} has checkpoint format {header.get('format')}, this version reads {FORMAT}: "
+            "train again or use the version that wrote it"
+        )
+    return tensors, header

@@ -1,0 +1,70 @@
+"""The published numbers: what the paper, its released code and its replications report."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+import pandas as pd
+
+from anml.errors import AnmlError
+from anml.tables import TESTING, TRAINING
+
+COLUMNS = (
+    *("id", "source", "place", "treatment", "regime", "n_classes", "metric", "value", "unit"),
+    "note",
+)
+SOURCES = (
+    "paper",
+    "higherANML replication",
+    "nupic.research replication",
+    "released code run by nupic.research",
+)
+
+
+@cache
+def _published() -> pd.DataFrame:
+    with files("anml").joinpath("published.csv").open(encoding="utf-8") as file:
+        frame = pd.read_csv(file, dtype="str", keep_default_na=False)
+    if tuple(frame.columns) != COLUMNS or not set(frame["source"]) <= set(SOURCES):
+        raise AnmlError(
+            "anml/published.csv is not the file that the package came with; restore it with "
+            "`git checkout anml/published.csv`"
+        )
+    return frame
+
+
+def published() -> pd.DataFrame:
+    """Return every row of `published.csv` as text, with the columns `COLUMNS`.
+
+    Values stay text because some are bounds (`<3`) and some numbers of classes are ranges (`>=50`).
+    """
+    return _published().copy()
+
+
+def published_points(metric: str, regime: str = "sequential") -> pd.DataFrame:
+    """Return the published numbers that are points of Figure 3: one value at one N.
+
+    Columns: `id`, `source`, `treatment`, `n_classes` (int64), `value` (float64, fraction). Bounds
+    and ranges are left out. The replications give their training accuracy in the note of the
+    testing row ("training accuracy 94").
+
+    `metric` is 'meta-test training accuracy' or 'meta-test testing accuracy'.
+    """
+    frame = published()
+    frame = frame[(frame["regime"] == regime) & frame["metric"].isin([TRAINING, TESTING])]
+    noted = frame["note"].str.extract(r"training accuracy (\d+(?:\.\d+)?)")[0]
+    in_note = frame.assign(metric=TRAINING, value=noted).dropna(subset="value")
+    frame = pd.concat([frame, in_note], ignore_index=True)
+    number = r"\d+(?:\.\d+)?"
+    plain = frame["value"].str.fullmatch(number) & frame["n_classes"].str.fullmatch(r"\d+")
+    frame = frame[plain & (frame["metric"] == metric) & (frame["unit"] == "percent")]
+    return pd.DataFrame(
+        {
+            "id": frame["id"],
+            "source": frame["source"],
+            "treatment": frame["treatment"],
+            "n_classes": frame["n_classes"].astype("int64"),
+            "value": frame["value"].astype("float64") / 100,
+        }
+    ).reset_index(drop=True)

@@ -1,0 +1,214 @@
+"""The subcommands that compute: `anml profiles`, `meta-train`, `meta-test` and `run`."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anml.errors import AnmlError
+
+if TYPE_CHECKING:
+    from anml.profiles import Profile
+
+Subparsers = Any
+
+
+def add_profiles_parser(subparsers: Subparsers) -> None:
+    """Add `anml profiles`."""
+    parser = subparsers.add_parser(
+        "profiles",
+        help="show the four sizes of the experiment",
+        description="Show the values of every profile: smoke, quick, laptop and paper.",
+    )
+    parser.set_defaults(func=_profiles)
+
+
+def add_meta_train_parser(subparsers: Subparsers) -> None:
+    """Add `anml meta-train`."""
+    parser = subparsers.add_parser(
+        "meta-train",
+        help="meta-train one network",
+        description="Meta-train one network with one seed or several at once, and save its "
+        "models. A working checkpoint is written every few minutes and on Ctrl-C.",
+    )
+    parser.add_argument("training", help="what to meta-train: anml, oml, pretrain, ...")
+    _add_common(parser)
+    parser.add_argument(
+        "--seeds", default="0", help="seeds, trained side by side: 0 or 0,1,2 or 0-9 (default: 0)"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the working checkpoint if there is one"
+    )
+    parser.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
+    parser.set_defaults(func=_meta_train)
+
+
+def add_meta_test_parser(subparsers: Subparsers) -> None:
+    """Add `anml meta-test`."""
+    parser = subparsers.add_parser(
+        "meta-test",
+        help="meta-test one treatment",
+        description="Let one treatment's model learn unseen classes one after another, and print "
+        "its meta-test training and testing accuracy.",
+    )
+    parser.add_argument("treatment", help="the treatment: ANML, OML, OML-OLFT, ...")
+    _add_common(parser)
+    parser.add_argument("--n-classes", type=int, default=50, help="classes to learn (default: 50)")
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="default: 0.001")
+    parser.add_argument("--optimizer", default="adam", help="adam (the default) or sgd")
+    parser.add_argument("--model-seed", type=int, default=0, help="which model (default: 0)")
+    parser.add_argument("--trajectories", type=int, default=3, help="how many (default: 3)")
+    parser.set_defaults(func=_meta_test)
+
+
+def add_run_parser(subparsers: Subparsers) -> None:
+    """Add `anml run`."""
+    parser = subparsers.add_parser(
+        "run",
+        help="do everything that a profile asks for",
+        description="Meta-train and meta-test every treatment of Figure 3 at a profile's size, and "
+        "write the tables that the notebooks read. Running it again does only what is missing.",
+    )
+    _add_common(parser)
+    parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+    parser.set_defaults(func=_run)
+
+
+GROUPS = (add_profiles_parser, add_meta_train_parser, add_meta_test_parser, add_run_parser)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    """Add the options that every computing subcommand has."""
+    from anml.cli import add_data_option
+
+    add_data_option(parser)
+    parser.add_argument(
+        "--profile", default="smoke", help="smoke (the default), quick, laptop, paper"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="replace one value of the profile, such as meta_iterations=500; can be repeated",
+    )
+    parser.add_argument(
+        "--out", type=Path, help="the run's folder (default: runs/<profile>-<data source>)"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu (the default) or cuda")
+
+
+def _overrides(args: argparse.Namespace) -> dict[str, str]:
+    """The `--set` options as a mapping."""
+    pairs = [item.partition("=") for item in args.set]
+    for name, sign, _ in pairs:
+        if not sign:
+            raise AnmlError(f"--set {name}: write NAME=VALUE, such as --set meta_iterations=500")
+    return {name.strip(): value for name, _, value in pairs}
+
+
+def _prepare(args: argparse.Namespace) -> tuple["Profile", Any, Path]:
+    """Profile, drawings and run folder of a subcommand; names are checked before data is loaded."""
+    import torch
+
+    from anml import data
+    from anml.memory import keep_freed_memory
+    from anml.pipeline import default_folder
+    from anml.profiles import find_profile
+
+    overrides = _overrides(args)
+    profile = find_profile(args.profile, overrides)
+    if args.device != "cpu" and not (args.device.startswith("cuda") and torch.cuda.is_available()):
+        raise AnmlError(
+            f"device {args.device!r} is not available here: use --device cpu"
+            + (", or cuda" if torch.cuda.is_available() else "")
+        )
+    keep_freed_memory()
+    drawings = data.load(args.data)
+    return profile, drawings, args.out or default_folder(profile, drawings.source, overrides)
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    """Seeds from '0', '0,1,2' or '0-9'."""
+    try:
+        parts = [[int(end) for end in part.split("-")] for part in text.split(",")]
+        seeds = [seed for part in parts for seed in range(part[0], part[-1] + 1)]
+    except ValueError:
+        seeds = []
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise AnmlError(f"--seeds {text}: write 0, or 0,1,2, or 0-9")
+    return tuple(seeds)
+
+
+def _profiles(args: argparse.Namespace) -> None:
+    from anml.profiles import PROFILES
+
+    for profile in PROFILES.values():
+        print(f"{profile.name}: {profile.summary}")
+        for name, value in profile.values().items():
+            if name not in ("name", "summary"):
+                print(
+                    f"    {name} = {','.join(map(str, value)) if isinstance(value, list) else value}"
+                )
+
+
+def _meta_train(args: argparse.Namespace) -> None:
+    import torch
+
+    from anml.meta_train import Job, meta_train
+    from anml.treatments import find_training
+
+    training, seeds = find_training(args.training), _seeds(args.seeds)
+    if training.procedure == "none":
+        raise AnmlError(f"{training.name} is never meta-trained: choose another network")
+    profile, drawings, folder = _prepare(args)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    job = Job(training, profile, drawings, seeds, folder / "checkpoints", args.device)
+    for path in meta_train(job, resume=args.resume):
+        print(path)
+
+
+def _meta_test(args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from anml.episodes import Stream
+    from anml.jobs import SEEDS_A_MODEL, Place, make_runs, treatment_model
+    from anml.meta_test import meta_test
+    from anml.trajectories import TRAINING_DRAWINGS
+    from anml.treatments import find_treatment
+
+    treatment = find_treatment(args.treatment)
+    profile, drawings, folder = _prepare(args)
+    model = treatment_model(
+        Place(profile, folder, args.device), treatment.training, args.model_seed
+    )
+    seeds = [SEEDS_A_MODEL * args.model_seed + t for t in range(args.trajectories)]
+    runs = make_runs(profile, args.n_classes, seeds, [args.learning_rate], Stream.TRAJECTORY)
+    total = len(runs) * args.n_classes * TRAINING_DRAWINGS
+    with tqdm(total=total, desc=f"meta-test {treatment.name}", unit="drawing") as bar:
+        scores = meta_test(treatment, model, drawings, runs, args.optimizer, bar.update)
+    for score in scores:
+        print(
+            f"{treatment.name}, {args.n_classes} classes, trajectory {score.run.trajectory.seed}: "
+            f"meta-test training accuracy {100 * score.training:.1f}%, "
+            f"meta-test testing accuracy {100 * score.testing:.1f}%"
+        )
+
+
+def _run(args: argparse.Namespace) -> None:
+    from anml.interrupt import Interrupted
+    from anml.pipeline import run
+
+    profile, drawings, folder = _prepare(args)
+    print(
+        f"{profile.name}: {profile.summary}; data: {drawings.source}; folder: {folder}",
+        file=sys.stderr,
+    )
+    try:
+        tables = run(profile, drawings, args.data, folder, device=args.device, workers=args.workers)
+    except KeyboardInterrupt as stop:
+        raise Interrupted(
+            f"stopped; what is finished is in {folder}: run the same command to go on"
+        ) from stop
+    print(tables)

@@ -1,0 +1,44 @@
+"""Ctrl-C and SIGTERM wait until the work in hand can be saved."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run that was asked to stop, saved its state and says how to go on."""
+
+
+@dataclass
+class Interrupt:
+    """Whether somebody asked to stop."""
+
+    asked: bool = False
+
+    def raise_with(self, message: str) -> None:
+        """End the run with one line that says what was saved and how to go on."""
+        raise Interrupted(message)
+
+
+@contextmanager
+def defer_interrupt() -> Iterator[Interrupt]:
+    """In the block a first Ctrl-C or SIGTERM only sets `asked`; a second one acts as usual."""
+    interrupt = Interrupt()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupt
+        return
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: object) -> None:
+        interrupt.asked = True
+        signal.signal(number, usual[number])
+
+    for number in usual:
+        signal.signal(number, ask)
+    try:
+        yield interrupt
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)

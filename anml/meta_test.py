@@ -1,0 +1,220 @@
+"""Meta-testing: learn many unseen classes one after another, then measure (paper, Algorithm 2).
+
+Where only linear layers are plastic the drawings' features are computed once and many runs
+(trajectories, learning rates) are trained side by side; otherwise a plain loop trains the network.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from anml.data import Drawings
+from anml.episodes import to_unit
+from anml.errors import AnmlError
+from anml.models import ANML, kaiming_
+from anml.trajectories import Trajectory
+from anml.treatments import Treatment
+
+OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+"""Fresh state per trajectory. The paper writes SGD; the published numbers were made with Adam."""
+FEATURE_BATCH = 500
+"""Drawings whose features are computed at once: bounds the memory."""
+
+Linears = list[tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One meta-test training: which trajectory, at which learning rate."""
+
+    trajectory: Trajectory
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """Accuracies after the last class, in [0, 1]."""
+
+    run: Run
+    training: float  # meta-test training accuracy: the drawings learned from, once more
+    testing: float  # meta-test testing accuracy: held-out drawings
+
+
+def meta_test(
+    treatment: Treatment,
+    model: nn.Module,
+    drawings: Drawings,
+    runs: Sequence[Run],
+    optimizer: str = "adam",
+    on_step: Callable[[int], None] | None = None,
+) -> list[Score]:
+    """Accuracies of `runs`, each from the same meta-trained `model`, which is left unchanged.
+
+    The runs' trajectories have the same number of classes N; the i-th class learned has label i.
+    The head is drawn anew (Kaiming, zero bias) by the trajectory's seed before each. `on_step(n)`
+    hears that `n` more drawings have been learned. AnmlError: unknown optimiser, or trajectories of
+    different lengths.
+    """
+    if optimizer not in OPTIMIZERS:
+        raise AnmlError(f"unknown optimizer {optimizer!r}: choose one of {', '.join(OPTIMIZERS)}")
+    if len({len(run.trajectory.classes) for run in runs}) != 1:
+        raise AnmlError("meta_test takes runs of one number of classes at a time")
+    device = next(model.parameters()).device
+    images = torch.from_numpy(drawings.meta_test).to(device)
+    on_step = on_step or (lambda n: None)
+    split = frozen_features(treatment, model)
+    if split is None:
+        return [_train_network(treatment, model, images, run, optimizer, on_step) for run in runs]
+    return _train_linears(*split, images, runs, optimizer, on_step)
+
+
+def learning_order(trajectory: Trajectory) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and drawings [N * 15] in the order of learning: class after class."""
+    labels = np.repeat(np.arange(len(trajectory.classes)), trajectory.train.shape[1])
+    return labels, trajectory.train.reshape(-1)
+
+
+def frozen_features(
+    treatment: Treatment, model: nn.Module
+) -> tuple[Callable[[Tensor], Tensor], list[nn.Linear]] | None:
+    """The frozen part as a function of images, and the plastic linear layers behind it.
+
+    None where a layer before the linear ones is plastic.
+    """
+    if treatment.plastic == ("head.",):
+        if isinstance(model, ANML):
+            return model.gated, [model.head]
+        return (lambda x: F.relu(model.hidden(model.representation(x)))), [model.head]
+    if treatment.plastic == ("hidden.", "head."):
+        return model.representation, [model.hidden, model.head]
+    return None
+
+
+def _train_linears(
+    features_of: Callable[[Tensor], Tensor],
+    layers: list[nn.Linear],
+    images: Tensor,
+    runs: Sequence[Run],
+    optimizer: str,
+    on_step: Callable[[int], None],
+) -> list[Score]:
+    """All runs side by side: layers [K, O, D], one drawing of each run a step."""
+    features = torch.stack([_features(features_of, images, run.trajectory) for run in runs])
+    orders = [learning_order(run.trajectory) for run in runs]
+    labels = torch.from_numpy(np.stack([o[0] for o in orders])).to(images.device)
+    chosen = torch.from_numpy(np.stack([o[1] for o in orders])).to(images.device)
+    # One tensor a run and layer, so that each run has its own learning rate and optimiser state.
+    copies = [
+        [(layer.weight.detach().clone(), layer.bias.detach().clone()) for layer in layers]
+        for _ in runs
+    ]
+    for run, own in zip(runs, copies, strict=True):
+        _redraw_head(*own[-1], run.trajectory.seed)
+    optimizers = [
+        OPTIMIZERS[optimizer]([t for pair in own for t in pair], lr=run.learning_rate, fused=True)
+        for run, own in zip(runs, copies, strict=True)
+    ]
+    for step in range(labels.shape[1]):
+        for k, own in enumerate(copies):
+            label = labels[k, step]
+            x = features[k, label, chosen[k, step]]
+            _set_gradients(own, x, label)
+            optimizers[k].step()
+        on_step(len(runs))
+    return [
+        _score(run, lambda x, own=own: _apply(own, x), features[k])
+        for k, (run, own) in enumerate(zip(runs, copies, strict=True))
+    ]
+
+
+def _features(
+    features_of: Callable[[Tensor], Tensor], images: Tensor, trajectory: Trajectory
+) -> Tensor:
+    """Features [N, 20, D] of all drawings of the trajectory's classes."""
+    drawings = to_unit(images[torch.from_numpy(trajectory.classes)], torch.float32)
+    flat = drawings.flatten(0, 1).unsqueeze(1)
+    with torch.no_grad():
+        parts = [features_of(part) for part in flat.split(FEATURE_BATCH)]
+    return torch.cat(parts).unflatten(0, drawings.shape[:2])
+
+
+def _set_gradients(layers: Linears, x: Tensor, label: Tensor) -> None:
+    """Write the gradient of one drawing's cross-entropy into the layers' `.grad`, by hand.
+
+    `x` [D]: the features; with two layers ReLU stands between them.
+    """
+    inputs = [x]
+    for weight, bias in layers[:-1]:
+        inputs.append(F.relu(torch.addmv(bias, weight, inputs[-1])))
+    weight, bias = layers[-1]
+    error = torch.softmax(torch.addmv(bias, weight, inputs[-1]), 0)
+    error[label] -= 1.0
+    for depth in reversed(range(len(layers))):
+        weight, bias = layers[depth]
+        weight.grad, bias.grad = torch.outer(error, inputs[depth]), error
+        if depth:
+            error = (weight.mT @ error) * (inputs[depth] > 0)
+
+
+def _apply(layers: Linears, x: Tensor) -> Tensor:
+    """Logits of features `x` [B, D]."""
+    for depth, (weight, bias) in enumerate(layers):
+        x = F.linear(F.relu(x) if depth else x, weight, bias)
+    return x
+
+
+def _train_network(
+    treatment: Treatment,
+    model: nn.Module,
+    images: Tensor,
+    run: Run,
+    optimizer: str,
+    on_step: Callable[[int], None],
+) -> Score:
+    """One run in which layers before the linear ones learn too: plain autograd."""
+    learner = copy.deepcopy(model)
+    _redraw_head(learner.head.weight, learner.head.bias, run.trajectory.seed)
+    plastic = []
+    for name, parameter in learner.named_parameters():
+        parameter.requires_grad_(name.startswith(treatment.plastic))
+        if parameter.requires_grad:
+            plastic.append(parameter)
+    steps = OPTIMIZERS[optimizer](plastic, lr=run.learning_rate, fused=True)
+    drawings = to_unit(images[torch.from_numpy(run.trajectory.classes)], torch.float32)
+    for label, drawing in zip(*learning_order(run.trajectory), strict=True):
+        logits = learner(drawings[label, drawing][None, None])
+        loss = F.cross_entropy(logits, torch.tensor([label], device=images.device))
+        steps.zero_grad()
+        loss.backward()
+        steps.step()
+        on_step(1)
+
+    def logits_of(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return torch.cat([learner(part.unsqueeze(1)) for part in x.split(FEATURE_BATCH)])
+
+    return _score(run, logits_of, drawings)
+
+
+def _redraw_head(weight: Tensor, bias: Tensor, seed: int) -> None:
+    """Kaiming normal weights by the trajectory's seed and zero bias, in place."""
+    fresh = torch.empty(weight.shape)
+    with torch.no_grad():
+        weight.copy_(kaiming_(fresh, torch.Generator().manual_seed(seed)))
+        bias.zero_()
+
+
+def _score(run: Run, logits_of: Callable[[Tensor], Tensor], inputs: Tensor) -> Score:
+    """Accuracies on the drawings trained on and on the held-out ones; `inputs` [N, 20, ...]."""
+    own = torch.arange(len(inputs)).unsqueeze(1)
+    accuracy = []
+    for part in (run.trajectory.train, run.trajectory.test):
+        chosen = inputs[own, torch.from_numpy(part)]
+        guess = logits_of(chosen.flatten(0, 1)).argmax(1).unflatten(0, chosen.shape[:2])
+        accuracy.append((guess == own.to(guess.device)).double().mean().item())
+    return Score(run, *accuracy)

@@ -1,0 +1,324 @@
+"""Meta-training: the outer loop with Adam, checkpoints, resume, and a log (paper, Algorithm 1).
+
+Several seeds are trained as replicas in one program: every parameter carries a leading axis `R`.
+A working checkpoint (weights, Adam's moments, log) is written every few minutes; a run that was
+killed continues from it to the same bits on a CPU. At the end each seed's model is written alone.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from anml import __version__
+from anml.adapt import (
+    MetaGradient,
+    anml_meta_gradient,
+    cross_entropy,
+    oml_meta_gradient,
+)
+from anml.checkpoint import load_checkpoint, save_checkpoint
+from anml.data import Drawings
+from anml.episodes import draw_batch, draw_episode
+from anml.errors import AnmlError
+from anml.interrupt import Interrupt, defer_interrupt
+from anml.models import ANML, OML, oml_layers, oml_tower, reset
+from anml.profiles import Profile
+from anml.treatments import MetaTraining
+
+CHECKPOINT_SECONDS = 180.0
+LOG_METRICS = (
+    "meta-train testing loss",
+    "meta-train testing accuracy, class just learned",
+    "meta-train testing accuracy, remember set",
+)
+"""What the log keeps of every meta-iteration; for pretraining the second is the whole batch."""
+
+Rates = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One meta-training to run: what, at which size, on which drawings, with which seeds."""
+
+    training: MetaTraining
+    profile: Profile
+    drawings: Drawings
+    seeds: tuple[int, ...]
+    folder: Path
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+
+    @property
+    def iterations(self) -> int:
+        """How many outer steps the profile asks for."""
+        supervised = self.training.procedure == "supervised"
+        return self.profile.pretrain_iterations if supervised else self.profile.meta_iterations
+
+    def model_path(self, seed: int) -> Path:
+        """Where the finished model of `seed` lies."""
+        return self.folder / f"{self.training.name}-seed{seed}.safetensors"
+
+    @property
+    def resume_path(self) -> Path:
+        """Where the working checkpoint lies."""
+        seeds = "_".join(map(str, self.seeds))
+        return self.folder / f"{self.training.name}-seeds{seeds}.resume.safetensors"
+
+    def header(self) -> dict[str, Any]:
+        """What a checkpoint says of itself; a resume demands the same."""
+        return {
+            "training": self.training.name,
+            "profile": self.profile.values(),
+            "data_source": self.drawings.source,
+            "data_fingerprint": self.drawings.fingerprint,
+            "dtype": str(self.dtype).removeprefix("torch."),
+        }
+
+
+def build_model(network: str, profile: Profile) -> nn.Module:
+    """A fresh network ('anml' or 'oml') at the profile's width."""
+    if network == "anml":
+        return ANML(profile.pln_channels, profile.nm_channels, profile.outputs)
+    return OML(profile.oml_channels, profile.oml_hidden, profile.outputs)
+
+
+def initial_model(network: str, profile: Profile, seed: int) -> nn.Module:
+    """The network as meta-training of `seed` starts it."""
+    model = build_model(network, profile)
+    return reset(model, torch.Generator().manual_seed(seed))
+
+
+def rates(training: MetaTraining, profile: Profile) -> Rates:
+    """Inner SGD rate and outer Adam rate of a meta-training."""
+    if training.procedure == "supervised":
+        return 0.0, profile.pretrain_rate
+    if training.network == "anml":
+        return profile.anml_inner_rate, profile.anml_outer_rate
+    return profile.oml_inner_rate, profile.oml_outer_rate
+
+
+def meta_train(
+    job: Job,
+    *,
+    resume: bool = False,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    on_step: Callable[[int, int], None] | None = None,
+    progress: bool = True,
+) -> list[Path]:
+    """Run the job to its end and return the finished models' paths, one a seed.
+
+    `resume`: go on from the working checkpoint if there is one. `on_step(done, total)` hears of
+    every iteration. AnmlError: the loss diverged, the working checkpoint belongs to other settings,
+    the disk is full, or Ctrl-C (after saving).
+    """
+    paths = [job.model_path(seed) for seed in job.seeds]
+    if resume and all(path.is_file() for path in paths):
+        return paths
+    state, optimizer, log, start, seconds = _start(job, resume)
+    images = torch.from_numpy(job.drawings.meta_train).to(job.device)
+    began, saved = time.monotonic(), time.monotonic()
+
+    def save(done: int) -> None:
+        _save_working(job, state, optimizer, log[:done], seconds + time.monotonic() - began)
+
+    bar = tqdm(
+        total=job.iterations,
+        initial=start,
+        desc=f"meta-train {job.training.name}",
+        unit="it",
+        disable=not progress,
+        smoothing=0.05,
+    )
+    with bar, defer_interrupt() as interrupt:
+        for iteration in range(start, job.iterations):
+            log[iteration] = _outer_step(job, state, optimizer, images, iteration)
+            _refuse_divergence(job, log, iteration)
+            bar.update()
+            if iteration % 10 == 0:
+                loss, _, remembered = log[max(0, iteration - 49) : iteration + 1].mean((0, 1))
+                bar.set_postfix_str(f"loss {loss:.2f}, remember {100 * remembered:.0f}%")
+            if on_step:
+                on_step(iteration + 1, job.iterations)
+            if interrupt.asked or time.monotonic() - saved > checkpoint_seconds:
+                save(iteration + 1)
+                saved = time.monotonic()
+            if interrupt.asked:
+                _say_how_to_go_on(job, iteration + 1, interrupt)
+    seconds += time.monotonic() - began
+    for r, seed in enumerate(job.seeds):
+        weights = {name: tensor[r] for name, tensor in state.items()}
+        header = job.header() | {
+            "seed": seed,
+            "iteration": job.iterations,
+            "seconds": seconds,
+            "device": job.device,
+            "versions": {"anml": __version__, "torch": torch.__version__},
+        }
+        save_checkpoint(paths[r], weights | {"log": log[:, r]}, header)
+    job.resume_path.unlink(missing_ok=True)
+    return paths
+
+
+def load_model(path: Path, network: str, profile: Profile, device: str = "cpu") -> nn.Module:
+    """A finished model for evaluation; AnmlError if its shapes are not the profile's."""
+    tensors, _ = load_checkpoint(path, device)
+    model = build_model(network, profile).to(device)
+    tensors.pop("log", None)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise AnmlError(
+            f"{path} does not fit the {network} network of profile {profile.name!r}: "
+            "meta-train it again with this profile"
+        ) from error
+    return model.eval()
+
+
+State = dict[str, Tensor]
+
+
+def _start(job: Job, resume: bool) -> tuple[State, torch.optim.Adam, Tensor, int, float]:
+    """Fresh or resumed: parameters [R, ...], Adam, log [iterations, R, 3], position, seconds."""
+    models = [initial_model(job.training.network, job.profile, seed) for seed in job.seeds]
+    state = {
+        name: torch.stack([dict(m.named_parameters())[name].detach() for m in models])
+        .to(job.device, job.dtype)
+        .requires_grad_()
+        for name, _ in models[0].named_parameters()
+    }
+    _, outer_rate = rates(job.training, job.profile)
+    optimizer = torch.optim.Adam(state.values(), lr=outer_rate, fused=True)
+    log = torch.zeros(job.iterations, len(job.seeds), len(LOG_METRICS), dtype=torch.float64)
+    if not (resume and job.resume_path.is_file()):
+        return state, optimizer, log, 0, 0.0
+    tensors, header = load_checkpoint(job.resume_path, job.device)
+    for key, value in job.header().items():
+        if header[key] != value:
+            raise AnmlError(
+                f"{job.resume_path} was made with another {key}: finish it with those settings, "
+                "or delete it to start afresh"
+            )
+    with torch.no_grad():
+        for name, parameter in state.items():
+            parameter.copy_(tensors[f"weights/{name}"])
+            optimizer.state[parameter] = {
+                key: tensors[f"{key}/{name}"] for key in ("exp_avg", "exp_avg_sq")
+            } | {"step": tensors["step"].clone()}
+    done = header["iteration"]
+    log[:done] = tensors["log"]
+    return state, optimizer, log, done, header["seconds"]
+
+
+def _save_working(
+    job: Job, state: State, optimizer: torch.optim.Adam, log: Tensor, seconds: float
+) -> None:
+    """Write the working checkpoint: everything that the next iteration depends on."""
+    tensors = {"log": log}
+    for name, parameter in state.items():
+        tensors[f"weights/{name}"] = parameter
+        moments = optimizer.state[parameter]
+        tensors["step"] = moments["step"]
+        for key in ("exp_avg", "exp_avg_sq"):
+            tensors[f"{key}/{name}"] = moments[key]
+    header = job.header() | {"iteration": len(log), "seconds": seconds}
+    save_checkpoint(job.resume_path, tensors, header)
+
+
+def _outer_step(
+    job: Job, state: State, optimizer: torch.optim.Adam, images: Tensor, iteration: int
+) -> Tensor:
+    """One meta-iteration in place; returns its log row [R, 3]."""
+    profile = job.profile
+    if job.training.procedure == "supervised":
+        size = profile.inner_steps + profile.remember
+        batch, classes = draw_batch(images, job.seeds, iteration, size, job.dtype)
+        result = supervised_gradient(state, batch, classes)
+        learned = result.correct
+    else:
+        result = _meta_gradient(job, state, images, iteration)
+        learned = result.correct[:, : profile.inner_steps]
+    for name, parameter in state.items():
+        parameter.grad = result.gradients[name]
+    optimizer.step()
+    remembered = result.correct[:, -profile.remember :]
+    row = (result.loss, learned.double().mean(1), remembered.double().mean(1))
+    return torch.stack([value.double().cpu() for value in row], 1)
+
+
+def _meta_gradient(job: Job, state: State, images: Tensor, iteration: int) -> MetaGradient:
+    """The meta-gradient of one episode, with the learned class's head row drawn anew."""
+    profile = job.profile
+    head = state["head.weight"].detach()
+    episode, rows = draw_episode(
+        images,
+        job.seeds,
+        iteration,
+        inner_steps=profile.inner_steps,
+        remember=profile.remember,
+        row_inputs=head.shape[2],
+        dtype=job.dtype,
+    )
+    replica, learned = torch.arange(len(job.seeds)), episode.classes[:, 0]
+    before = head[replica, learned].clone()
+    head[replica, learned] = rows
+    gradient = anml_meta_gradient if job.training.network == "anml" else oml_meta_gradient
+    inner_rate, _ = rates(job.training, profile)
+    result = gradient(state, episode, inner_rate, job.training.second_order)
+    if profile.redraw == "copy":
+        # The row is drawn anew in the inner loop's copy only: the meta-parameter had no part in it.
+        head[replica, learned] = before
+        result.gradients["head.weight"][replica, learned] = 0.0
+    return result
+
+
+def supervised_gradient(
+    parameters: Mapping[str, Tensor], images: Tensor, classes: Tensor
+) -> MetaGradient:
+    """Gradient of OML's network for an i.i.d. batch (Pretrain & Transfer).
+
+    `images` [B, R, 28, 28], `classes` [R, B], parameters [R, ...].
+    """
+    with torch.enable_grad():
+        inputs = oml_tower(images, oml_layers(parameters))
+        hidden = F.relu(_linear(parameters, "hidden", inputs))
+        logits = _linear(parameters, "head", hidden)
+    loss, error, correct = cross_entropy(logits.detach(), classes)
+    gradients = torch.autograd.grad(logits, list(parameters.values()), error)
+    return MetaGradient(dict(zip(parameters, gradients, strict=True)), loss, correct)
+
+
+def _linear(parameters: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
+    """Linear layer `name` of every replica: `x` [R, B, D] to [R, B, O]."""
+    weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
+    return torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
+
+
+def _refuse_divergence(job: Job, log: Tensor, iteration: int) -> None:
+    """Stop with advice when a loss is no longer finite."""
+    if torch.isfinite(log[iteration, :, 0]).all():
+        return
+    name = (
+        "pretrain_rate"
+        if job.training.procedure == "supervised"
+        else (f"{job.training.network}_outer_rate or {job.training.network}_inner_rate")
+    )
+    raise AnmlError(
+        f"meta-training {job.training.name} diverged at iteration {iteration + 1} (the loss is not "
+        f"a finite number): lower {name}, for instance with --set {name.split(' ')[0]}="
+        f"{rates(job.training, job.profile)[1] / 3:.1g}"
+    )
+
+
+def _say_how_to_go_on(job: Job, done: int, interrupt: Interrupt) -> None:
+    """End after Ctrl-C or SIGTERM, when everything is saved."""
+    interrupt.raise_with(
+        f"stopped at iteration {done} of {job.iterations}, saved in {job.resume_path}: "
+        "run the same command with --resume to go on"
+    )

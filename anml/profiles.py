@@ -1,0 +1,186 @@
+"""How much to run: four named sizes from seconds to the paper's own numbers, validated."""
+
+import math
+import types
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, get_args, get_origin
+
+from anml.errors import AnmlError
+
+MAX_META_TEST_CLASSES = 659
+"""Omniglot's evaluation classes; the paper says 660."""
+META_TRAIN_CLASSES = 963
+
+LEARNING_RATE_GRID = (
+    *(1e-3, 6e-4, 4e-4, 3.5e-4, 3e-4, 2.5e-4, 2e-4),
+    *(1.5e-4, 1e-4, 9e-5, 8e-5, 6e-5, 3e-5, 1e-5),
+)
+"""The released code's meta-test learning rates."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Sizes and rates of one scale of the experiment; the defaults are the paper's.
+
+    `positive` integers and rates are checked on construction: AnmlError in one line otherwise.
+    """
+
+    name: str
+    summary: str
+    pln_channels: int = 256  # ANML's prediction network
+    nm_channels: int = 112  # ANML's neuromodulatory network
+    oml_channels: int = 256
+    oml_hidden: int = 1024
+    outputs: int = 1000
+    meta_iterations: int = 20_000  # of ANML and OML
+    pretrain_iterations: int = 20_000  # batches of inner_steps + remember drawings
+    inner_steps: int = 20
+    remember: int = 64
+    anml_inner_rate: float = 0.1
+    anml_outer_rate: float = 1e-3
+    oml_inner_rate: float = 0.03  # published nowhere for this protocol: see the book's method page
+    oml_outer_rate: float = 1e-3
+    pretrain_rate: float = 1e-3
+    redraw: str = "copy"  # 'copy': the paper; 'meta': the released code (spec, section 3.1)
+    model_seeds: int = 10
+    trajectories: int = 10
+    n_classes: tuple[int, ...] = (10, 50, 75, 100, 150, 200, 300, 400, 500, 600)
+    optimizers: tuple[str, ...] = ("adam",)
+    learning_rates: tuple[float, ...] = LEARNING_RATE_GRID
+    search_trajectories: int = 10
+    drawings_split: str = "shuffled"  # 'first': writers 1 to 15 train, as in the released code
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range with one line that says what is allowed."""
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            values = value if isinstance(value, tuple) else (value,)
+            if not values or not all(low <= v <= high for v in values):
+                raise AnmlError(
+                    f"profile {self.name!r}: {name} = {value} is out of range: "
+                    f"allowed is {low:g} to {high:g}"
+                )
+        for name, allowed in _CHOICES.items():
+            value = getattr(self, name)
+            for v in value if isinstance(value, tuple) else (value,):
+                if v not in allowed:
+                    raise AnmlError(
+                        f"profile {self.name!r}: {name} = {v!r} is unknown: "
+                        f"choose one of {', '.join(allowed)}"
+                    )
+
+    def values(self) -> dict[str, Any]:
+        """All values as JSON-able data, for provenance and checkpoints."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+_COUNTS = (
+    *("pln_channels", "nm_channels", "oml_channels", "oml_hidden", "meta_iterations"),
+    *("pretrain_iterations", "remember", "model_seeds", "trajectories", "search_trajectories"),
+)
+_RATES = (
+    *("anml_inner_rate", "anml_outer_rate", "oml_inner_rate", "oml_outer_rate"),
+    *("pretrain_rate", "learning_rates"),
+)
+_RANGES = (
+    *((name, 1, 10_000_000) for name in _COUNTS),
+    *((name, 1e-9, 10.0) for name in _RATES),
+    ("inner_steps", 1, 20),
+    ("outputs", META_TRAIN_CLASSES, 100_000),
+    ("n_classes", 2, MAX_META_TEST_CLASSES),
+)
+_CHOICES = {
+    "redraw": ("copy", "meta"),
+    "optimizers": ("adam", "sgd"),
+    "drawings_split": ("shuffled", "first"),
+}
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            "smoke",
+            "a rehearsal: every step for real, far too short to learn much",
+            pln_channels=16,
+            nm_channels=8,
+            oml_channels=16,
+            oml_hidden=64,
+            meta_iterations=150,
+            pretrain_iterations=150,
+            model_seeds=1,
+            trajectories=2,
+            n_classes=(5, 10, 20),
+            learning_rates=(3e-3, 1e-3, 3e-4),
+            search_trajectories=1,
+        ),
+        Profile(
+            "quick",
+            "minutes on two cores: narrow networks, one seed",
+            pln_channels=64,
+            nm_channels=28,
+            oml_channels=32,
+            oml_hidden=128,
+            meta_iterations=4000,
+            pretrain_iterations=4000,
+            model_seeds=1,
+            trajectories=3,
+            n_classes=(10, 50, 100, 200),
+            learning_rates=(1e-2, 3e-3, 1e-3, 3e-4, 1e-4),
+            search_trajectories=1,
+        ),
+        Profile(
+            "laptop",
+            "hours on a CPU: narrow networks, several seeds",
+            pln_channels=64,
+            nm_channels=28,
+            oml_channels=64,
+            oml_hidden=256,
+            model_seeds=3,
+            trajectories=5,
+            search_trajectories=3,
+        ),
+        Profile("paper", "the paper's own numbers: full width, 10 models x 10 trajectories"),
+    )
+}
+
+
+def find_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Profile:
+    """The profile called `name` with single values replaced.
+
+    `overrides`: field name to value, or to text as given on a command line ('10,50,100' for lists).
+    AnmlError names what is allowed for an unknown name, an unknown field or a value out of range.
+    """
+    if name not in PROFILES:
+        raise AnmlError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}")
+    kinds = {f.name: f.type for f in fields(Profile) if f.name not in ("name", "summary")}
+    changes = {}
+    for key, value in (overrides or {}).items():
+        if key not in kinds:
+            raise AnmlError(f"unknown profile value {key!r}: choose one of {', '.join(kinds)}")
+        changes[key] = _convert(key, value, kinds[key])
+    return replace(PROFILES[name], **changes)
+
+
+def _convert(key: str, value: Any, kind: type | types.GenericAlias) -> Any:
+    """`value`, possibly text, as the field's type."""
+    if get_origin(kind) is tuple:
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple):
+            parts = [parts]
+        return tuple(_convert(key, part, get_args(kind)[0]) for part in parts)
+    try:
+        if kind is int:
+            converted = int(str(value).replace("_", ""))
+        elif kind is float:
+            converted = float(value)
+        else:
+            return str(value).strip()
+    except ValueError:
+        converted = math.nan
+    if isinstance(value, bool) or not math.isfinite(converted):
+        raise AnmlError(f"profile value {key} = {value!r} is not {_KIND_WORDS[kind]}")
+    return converted
+
+
+_KIND_WORDS = {int: "a whole number", float: "a finite number"}

@@ -1,0 +1,138 @@
+"""What each result table must hold: one row of this file a column, and the check of a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+from anml.errors import AnmlError
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column holds: `kind` is 'text', 'integer' or 'number'; bounds are inclusive."""
+
+    kind: str
+    allowed: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    finite: bool = True
+
+
+TEXT = Column("text")
+COUNT = Column("integer", low=0)
+DATA = Column("text", allowed=("omniglot", "glyphs"))
+OPTIMIZER = Column("text", allowed=("adam", "sgd"))
+RATE = Column("number", low=0)
+FRACTION = Column("number", low=0, high=1)
+
+TRAINING = "meta-test training accuracy"
+TESTING = "meta-test testing accuracy"
+
+# A table is known by its file name. Any other name needs only the first two columns, and any table
+# may have further ones.
+COMMON: dict[str, Column] = {"profile": TEXT, "data": DATA}
+TABLES: dict[str, dict[str, Column]] = {
+    "meta_test": COMMON
+    | {
+        "treatment": TEXT,
+        "regime": TEXT,
+        "optimizer": OPTIMIZER,
+        "learning_rate": RATE,
+        "model_seed": COUNT,
+        "trajectory_seed": COUNT,
+        "n_classes": Column("integer", low=1),
+        "metric": Column("text", allowed=(TRAINING, TESTING)),
+        "value": FRACTION,
+    },
+    "learning_rates": COMMON
+    | {
+        "treatment": TEXT,
+        "optimizer": OPTIMIZER,
+        "learning_rate": RATE,
+        "n_classes": Column("integer", low=1),
+        "value": FRACTION,
+    },
+    "meta_train_log": COMMON
+    | {
+        "treatment": TEXT,
+        "model_seed": COUNT,
+        "iteration": COUNT,
+        "metric": TEXT,
+        # A loss that became NaN is worth logging: it says why a run stopped.
+        "value": Column("number", finite=False),
+    },
+}
+# What makes an observation one of a kind: the same replicate twice would narrow every interval.
+KEYS: dict[str, tuple[str, ...]] = {
+    "meta_test": (
+        *("profile", "data", "treatment", "regime", "optimizer", "model_seed"),
+        *("trajectory_seed", "n_classes", "metric"),
+    )
+}
+
+
+def listing(values: Iterable[str]) -> str:
+    """Return values for an error message: `'a', 'b'`."""
+    return ", ".join(repr(str(value)) for value in values)
+
+
+def checked(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return `frame` in its canonical form: known columns first, fixed types, rows sorted.
+
+    Raises:
+        AnmlError: no rows; a column missing, of another type, empty in places or out of range; an
+            observation twice.
+    """
+    columns = TABLES.get(name, COMMON)
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise AnmlError(
+            f"{name}: missing column{'s' if len(missing) > 1 else ''} {listing(missing)}; "
+            f"a {name} table holds {listing(columns)}"
+        )
+    if frame.empty:
+        raise AnmlError(f"{name}: the table has no rows; run the step that fills it again")
+    typed = {column: _typed(name, frame[column], rule) for column, rule in columns.items()}
+    extras = {column: frame[column] for column in sorted(set(frame.columns) - set(columns))}
+    result = pd.DataFrame(typed | extras)
+    keys = [column for column in KEYS.get(name, ()) if column in result]
+    if keys and result.duplicated(keys).any():
+        raise AnmlError(
+            f"{name}: {int(result.duplicated(keys).sum())} observation(s) are there twice; rows "
+            f"must differ in at least one of {listing(keys)}"
+        )
+    return result.sort_values(list(result.columns), kind="stable", ignore_index=True)
+
+
+def _typed(name: str, values: pd.Series, rule: Column) -> pd.Series:
+    """Return one column with its fixed type, or refuse it."""
+    where = f"{name}: column {values.name!r}"
+    if rule.kind == "text":
+        if not all(isinstance(value, str) and value for value in values):
+            raise AnmlError(f"{where} must hold text in every row")
+        others = sorted(set(values) - set(rule.allowed)) if rule.allowed else []
+        if others:
+            raise AnmlError(f"{where} holds {listing(others)}; allowed: {listing(rule.allowed)}")
+        return values.astype("str")
+    if rule.kind == "integer":
+        if not types.is_integer_dtype(values.dtype) or values.isna().any():
+            raise AnmlError(f"{where} must hold whole numbers (int64), not {values.dtype}")
+        result = values.astype("int64")
+    else:
+        if not types.is_numeric_dtype(values.dtype) or types.is_bool_dtype(values.dtype):
+            raise AnmlError(f"{where} must hold numbers (float64), not {values.dtype}")
+        result = values.astype("float64")
+        if rule.finite and not np.isfinite(result).all():
+            raise AnmlError(f"{where} must hold finite numbers")
+    if rule.low is not None and (result < rule.low).any():
+        raise AnmlError(f"{where} must be {rule.low} or more, not {result.min()}")
+    if rule.high is not None and (result > rule.high).any():
+        raise AnmlError(
+            f"{where} must be between {rule.low} and {rule.high} (a fraction), not {result.max()}"
+        )
+    return result
