@@ -92,24 +92,22 @@ def two_level_interval(
     groups = [np.sort(values[models == model]) for model in np.unique(models)]
     groups.sort(key=lambda group: group.tolist())
     mean = float(np.mean([group.mean() for group in groups]))
-    sizes = [len(group) for group in groups]
+    sizes = np.array([len(group) for group in groups])
     low = high = float("nan")
     if len(values) > 1:
         rng = np.random.default_rng(seed)
-        # means[r, slot, m]: the mean of model m if slot of resample r drew it; independent draws
-        # per slot, since a model drawn twice has its trajectories resampled twice.
-        shape = (resamples, len(groups))
-        means = np.stack(
-            [
-                group[rng.integers(len(group), size=(*shape, len(group)))].mean(-1)
-                for group in groups
-            ],
-            axis=-1,
-        )
-        drawn = rng.integers(len(groups), size=shape)
-        means = np.take_along_axis(means, drawn[..., None], axis=-1)[..., 0].mean(-1)
+        drawn = rng.integers(len(groups), size=(resamples, len(groups)))
+        # [resamples, models, most trajectories], a model's unused places masked out.
+        padded = np.zeros((len(groups), sizes.max()))
+        for row, group in zip(padded, groups, strict=True):
+            row[: len(group)] = group
+        counts = sizes[drawn][..., None]
+        places = rng.integers(counts, size=(*drawn.shape, sizes.max()))
+        used = np.arange(sizes.max()) < counts
+        chosen = padded[drawn[..., None], places]
+        means = (chosen.sum(-1, where=used) / counts[..., 0]).mean(-1)
         low, high = (float(q) for q in np.quantile(means, [(1 - level) / 2, (1 + level) / 2]))
-    return Interval(mean, low, high, level, len(groups), max(sizes))
+    return Interval(mean, low, high, level, len(groups), int(sizes.max()))
 
 
 def summary(frame: pd.DataFrame, by: list[str], *, seed: int = 0) -> pd.DataFrame:
