@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import pandas as pd
@@ -127,13 +128,14 @@ def anml_layers(model: nn.Module, image: Tensor | None = None) -> list[Layer]:
     """Return the layers of an ANML network: NM's, then PLN's, then the head.
 
     `model` offers `.nm(images)`, `.latent(images)` and `.head`, as `anml.models.ANML`; `image` is
-    float `[1, 1, 28, 28]`, zeros by default: shapes do not depend on it.
+    float `[1, 1, 28, 28]`, a ramp by default: shapes do not depend on it.
 
     Raises:
         ValueError: the network's output is not `head(nm(image) * latent(image))`, or it has
             weights that this pass does not use.
     """
-    image = torch.zeros(1, *IMAGE_SHAPE) if image is None else image
+    if image is None:
+        image = torch.linspace(0, 1, prod(IMAGE_SHAPE)).reshape(1, *IMAGE_SHAPE)
     nm, gate = _trace(model, "NM", lambda: model.nm(image))
     pln, latent = _trace(model, "PLN", lambda: model.latent(image))
     head, outputs = _trace(model, "head", lambda: model.head(gate * latent))

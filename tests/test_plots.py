@@ -1,0 +1,307 @@
+"""Figures: what they show is what the table and the network hold, and nothing is passed off."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import matplotlib.colors as mcolors
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic_table
+import torch
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from torch import nn
+
+from anml import notebook, plot_fig1, plot_fig3, plot_style
+from anml.claims import published, published_points
+from anml.errors import AnmlError
+from anml.models import ANML
+from anml.notebook import Found, check_counts, check_parameters, picture
+from anml.plot_style import SOURCES, TREATMENTS, save_figure
+from anml.results import Table
+from anml.tables import TESTING, TRAINING
+from anml.trace import anml_layers, layer_table
+
+
+def table(data: str = "omniglot", channels: int = 64, **options: int) -> Table:
+    provenance = synthetic_table.provenance(data, channels=channels)
+    return Table(synthetic_table.frame(data, **options), provenance)
+
+
+def drawn(source: Table) -> Figure:
+    return plot_fig3.fig3(plot_fig3.fig3_values(source), source.provenance)
+
+
+def words(figure: Figure) -> str:
+    return "\n".join(text.get_text() for text in figure.findobj(Text))
+
+
+def hollow(figure: Figure) -> Iterator[np.ndarray]:
+    for axis in figure.axes:
+        for line in axis.lines:
+            if line.get_linestyle() == "None":
+                yield line.get_ydata()
+
+
+def test_the_values_are_the_tables_means():
+    source = table()
+    values = plot_fig3.fig3_values(source)
+    frame = source.frame
+    for row in values.itertuples():
+        same = (frame["treatment"] == row.treatment) & (frame["metric"] == row.metric)
+        expected = frame.loc[same & (frame["n_classes"] == row.n_classes), "value"].mean()
+        assert row.mean == pytest.approx(expected)
+        assert row.low <= row.mean <= row.high
+    assert list(dict.fromkeys(values["treatment"])) == list(TREATMENTS)
+
+
+def test_the_curves_are_the_values():
+    source = table()
+    values = plot_fig3.fig3_values(source)
+    figure = drawn(source)
+    for axis, (metric, _) in zip(figure.axes, plot_fig3.PANELS, strict=True):
+        for treatment, mark in TREATMENTS.items():
+            rows = values[(values["metric"] == metric) & (values["treatment"] == treatment)]
+            curves = [
+                line
+                for line in axis.lines
+                if line.get_color() == mark.colour and line.get_linestyle() != "None"
+            ]
+            assert len(curves) == 1
+            np.testing.assert_allclose(curves[0].get_ydata(), 100 * rows["mean"])
+            np.testing.assert_array_equal(curves[0].get_xdata(), rows["n_classes"])
+
+
+def test_every_published_point_of_the_five_treatments_is_overlaid_with_its_source():
+    figure = drawn(table())
+    shown = np.sort(np.concatenate(list(hollow(figure))))
+    expected = [
+        100 * points.loc[points["treatment"].isin(list(TREATMENTS)), "value"]
+        for points in map(published_points, (TRAINING, TESTING))
+    ]
+    np.testing.assert_allclose(shown, np.sort(np.concatenate(expected)))
+    for mark in SOURCES.values():
+        assert mark.label in words(figure)
+
+
+def test_the_embedded_drawings_are_labelled_and_no_published_point_is_beside_them():
+    figure = drawn(table("glyphs"))
+    assert "EMBEDDED DRAWINGS, NOT OMNIGLOT" in words(figure)
+    assert list(hollow(figure)) == []
+    assert "EMBEDDED" not in words(drawn(table()))
+
+
+def test_the_figure_says_width_profile_replicates_and_interval():
+    text = words(drawn(table()))
+    for part in ("NARROW", "64 PLN and 28 NM", "Profile quick", "2 models × 3 traj", "95%"):
+        assert part in text
+    assert "NARROW" not in words(drawn(table(channels=256)))
+    assert "trajectories only: one model" in words(drawn(table(models=1)))
+
+
+def test_a_single_value_has_no_band_and_no_made_up_interval():
+    source = table(models=1, trajectories=1)
+    shown = plot_fig3.fig3_table(plot_fig3.fig3_values(source), TESTING)
+    assert not shown.drop(columns="N").apply(lambda column: column.str.contains(r"\[")).any().any()
+    assert "fig3_anml_test_low" not in plot_fig3.fig3_glue(
+        plot_fig3.fig3_values(source), source.provenance
+    )
+
+
+def test_glued_values_are_plain_and_rounded():
+    source = table()
+    glued = plot_fig3.fig3_glue(plot_fig3.fig3_values(source), source.provenance)
+    frame = source.frame
+    rows = frame[(frame["n_classes"] == 50) & (frame["metric"] == TESTING)]
+    for name, treatment in (("anml", "ANML"), ("pretrain_transfer", "Pretrain & Transfer")):
+        mean = 100 * rows.loc[rows["treatment"] == treatment, "value"].mean()
+        assert glued[f"fig3_{name}_test"] == pytest.approx(mean, abs=0.051)
+    assert glued["fig3_longest_n"] == 50
+    assert {type(value) for value in glued.values()} <= {int, float, str}
+
+
+def test_few_models_get_no_p_value_and_four_do():
+    assert not plot_fig3.fig3_tests(table())["test"].str.contains("p [=<]").any()
+    assert plot_fig3.fig3_tests(table(models=4))["test"].str.contains("p [=<]").all()
+
+
+def test_an_optimiser_that_the_table_does_not_hold_is_refused():
+    with pytest.raises(AnmlError, match="'sgd'; it holds 'adam'"):
+        plot_fig3.fig3_values(table(), "sgd")
+
+
+def test_colours_are_distinct_to_the_eye_and_to_dichromats():
+    # Viénot, Brettel and Mollon's projections (1999), linear RGB, for red- and green-blindness.
+    protan = np.array([[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]])
+    deutan = np.array([[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]])
+    colours = np.array([mcolors.to_rgb(mark.colour) for mark in TREATMENTS.values()])
+    for seen in (np.eye(3), protan, deutan):
+        rgb = np.clip(colours**2.2 @ seen.T, 0, 1) ** (1 / 2.2)
+        gaps = np.linalg.norm(rgb[:, None] - rgb[None], axis=-1)
+        assert gaps[np.triu_indices(len(rgb), 1)].min() > 0.1
+    marks = {(mark.marker, mark.line) for mark in TREATMENTS.values()}
+    assert len(marks) == len({mark.marker for mark in TREATMENTS.values()}) == len(TREATMENTS)
+
+
+def test_the_same_figure_gives_the_same_bytes(tmp_path):
+    values = plot_fig3.fig3_values(table())
+    for folder in ("one", "two"):
+        save_figure(drawn(table()), tmp_path / folder, "x", values)
+    for suffix in ("svg", "png", "csv"):
+        one, two = (tmp_path / folder / f"x.{suffix}" for folder in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes()
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "one" / "x.csv"), values)
+    assert picture(drawn(table()), "words").svg == picture(drawn(table()), "words").svg
+
+
+def test_an_interrupted_save_leaves_the_old_files(tmp_path, monkeypatch):
+    values = plot_fig3.fig3_values(table())
+    paths = save_figure(drawn(table()), tmp_path, "x", values)
+    before = [path.read_bytes() for path in paths]
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", stop)
+    with pytest.raises(KeyboardInterrupt):
+        save_figure(drawn(table("glyphs")), tmp_path, "x", values)
+    assert [path.read_bytes() for path in paths] == before
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AnmlError, match="cannot write figures to"):
+        save_figure(Figure(), tmp_path / "file", "x", pd.DataFrame())
+
+
+@pytest.mark.parametrize(
+    ("data", "recorded", "name"),
+    [
+        ("omniglot", True, "x.svg"),
+        ("omniglot", False, "x_quick_omniglot.svg"),
+        ("glyphs", True, "x_quick_glyphs.svg"),
+    ],
+)
+def test_only_recorded_omniglot_results_make_the_plain_name(tmp_path, data, recorded, name):
+    found = Found(table(data), recorded)
+    notebook.save(Figure(), str(tmp_path), "x", pd.DataFrame({"a": [1]}), found)
+    assert name in {path.name for path in tmp_path.iterdir()}
+    shutil.rmtree(tmp_path)
+    notebook.save(Figure(), "", "x", pd.DataFrame(), found)
+    assert not tmp_path.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"profile": "huge"}, "allowed: 'smoke', 'quick', 'laptop', 'paper'"),
+        ({"data": "mnist"}, "allowed: 'omniglot', 'glyphs'"),
+        ({"optimizer": "lion"}, "allowed: 'adam', 'sgd'"),
+        ({"seed": "0"}, "whole number"),
+        ({"seed": 0.5}, "whole number"),
+        ({"seed": True}, "whole number"),
+        ({"seed": -1}, "0 or more"),
+    ],
+)
+def test_bad_parameters_are_one_line_that_says_what_is_allowed(change, message):
+    good = {"profile": "quick", "data": "omniglot", "seed": 0, "optimizer": "adam"}
+    check_parameters(**good)
+    with pytest.raises(AnmlError, match=message) as caught:
+        check_parameters(**good | change)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "64", True])
+def test_a_bad_width_is_refused(value):
+    check_counts(pln_channels=1)
+    with pytest.raises(AnmlError, match="pln_channels"):
+        check_counts(pln_channels=value)
+
+
+def test_published_points_leave_bounds_out_and_read_training_accuracy_from_the_notes():
+    testing, training = published_points(TESTING), published_points(TRAINING)
+    by_id = testing.set_index("id")["value"]
+    assert by_id["anml_600"] == pytest.approx(0.638)
+    assert "oml_unlimited" not in by_id  # a bound, "<1"
+    assert "anml_oracle_600" not in by_id  # another regime
+    assert training.set_index("id").loc["numenta_600", "value"] == pytest.approx(0.93)
+    assert set(testing["source"]) <= set(published()["source"])
+
+
+class Modules(nn.Module):
+    """An ANML of library modules only, unlike the package's, which is made of functions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+        def tower(channels: int) -> list[nn.Module]:
+            widths = (1, channels, channels, channels)
+            parts: list[nn.Module] = []
+            for place in range(3):
+                parts += [
+                    nn.Conv2d(widths[place], channels, 3),
+                    nn.InstanceNorm2d(channels, affine=True),
+                ]
+                parts += [nn.ReLU(), *([nn.MaxPool2d(2)] if place < 2 else [])]
+            return [*parts, nn.Flatten()]
+
+        self.nm = nn.Sequential(*tower(4), nn.Linear(36, 54), nn.Sigmoid())
+        self.pln = nn.Sequential(*tower(6))
+        self.head = nn.Linear(54, 10)
+
+    def latent(self, images: torch.Tensor) -> torch.Tensor:
+        return self.pln(images)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.nm(images) * self.latent(images))
+
+
+def test_the_papers_network_is_read_off_a_pass():
+    layers = anml_layers(ANML())
+    assert sum(layer.count for layer in layers) == 6_041_800
+    shapes = {layer.name: layer.shape for layer in layers}
+    assert shapes["nm.tower.blocks.0"] == (112, 13, 13)
+    assert shapes["nm.gate"] == (2304,)
+    assert shapes["pln.blocks.2"] == (256, 3, 3)
+    assert shapes["head"] == (1000,)
+    assert layer_table(layers)["parameters"].iloc[-1] == "6,041,800"
+
+
+@pytest.mark.parametrize("model", [ANML(6, 4, 10), Modules()], ids=["functions", "modules"])
+def test_the_architecture_is_drawn_with_the_models_own_numbers(model):
+    layers = anml_layers(model)
+    assert len(layers) == 8
+    text = words(plot_fig1.fig1(model))
+    for layer in layers:
+        assert f"{layer.count:,}" in text
+        if len(layer.shape) == 3:
+            assert layer.size in text
+    assert "conv 3×3, norm" in text
+    assert f"{sum(layer.count for layer in layers):,} parameters" in text
+
+
+def test_the_marks_follow_the_sets_of_weights_that_learn():
+    layers = {layer.name: layer for layer in anml_layers(ANML(6, 4, 10))}
+    inner, outer, meta_test = plot_fig1.ROLES
+    assert {name for name, layer in layers.items() if meta_test.learns(layer)} == {"head"}
+    assert not any(inner.learns(layer) for name, layer in layers.items() if name.startswith("nm"))
+    assert all(inner.learns(layer) for name, layer in layers.items() if not name.startswith("nm"))
+    assert all(outer.learns(layer) for layer in layers.values())
+
+
+def test_a_network_of_another_kind_is_refused():
+    class Added(Modules):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.head(self.nm(images) + self.latent(images))
+
+    with pytest.raises(ValueError, match="not head"):
+        anml_layers(Added(), torch.rand(1, 1, 28, 28))
+
+
+def test_the_style_makes_no_random_identifiers():
+    assert plot_style.STYLE["svg.hashsalt"]
+    assert plot_style.SVG_OPTIONS["metadata"]["Date"] is None
