@@ -33,6 +33,12 @@ FLAGS = (
     "--hide-scrollbars",
 )
 
+# Sidebars slide when the width changes: a picture taken meanwhile shows neither state.
+STILL = """
+const style = document.createElement('style');
+style.textContent = '* { transition: none !important; animation: none !important }';
+document.head.append(style);
+"""
 # Resolved when everything the page asked for is there and its mathematics is set.
 SETTLED = """
 const done = arguments[0];
@@ -94,6 +100,7 @@ class Browser:
         self.resize(width)
         self.driver.get(url)
         self.command("Page.removeScriptToEvaluateOnNewDocument", **added)
+        self.run(STILL)
         self.driver.execute_async_script(SETTLED)
 
     def resize(self, width: int, height: int = 900) -> None:
