@@ -7,6 +7,9 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
+
+from anml.errors import AnmlError
 
 
 @contextmanager
@@ -22,3 +25,20 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_writable(folder: Path) -> None:
+    """Make `folder` if need be and try to write in it, before the work and not after it.
+
+    Raises:
+        AnmlError: it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise AnmlError(
+            f"cannot write to the folder {folder}: {error.strerror or error}; "
+            "choose another one with --out"
+        ) from error

@@ -5,6 +5,7 @@ A working checkpoint (weights, Adam's moments, log) is written every few minutes
 killed continues from it to the same bits on a CPU. At the end each seed's model is written alone.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from anml.checkpoint import load_checkpoint, save_checkpoint
 from anml.data import Drawings
 from anml.episodes import draw_batch, draw_episode
 from anml.errors import AnmlError
+from anml.files import require_writable
 from anml.interrupt import Interrupt, defer_interrupt
 from anml.models import ANML, OML, oml_layers, oml_tower, reset
 from anml.profiles import Profile
@@ -39,6 +41,9 @@ LOG_METRICS = (
     "meta-train testing accuracy, remember set",
 )
 """What the log keeps of every meta-iteration; for pretraining the second is the whole batch."""
+WATCHED = 100
+"""Iterations whose median loss must not stay above `FAR_ABOVE_GUESSING` times that of guessing."""
+FAR_ABOVE_GUESSING = 5
 
 Rates = tuple[float, float]
 
@@ -75,7 +80,7 @@ class Job:
         """What a checkpoint says of itself; a resume demands the same."""
         return {
             "training": self.training.name,
-            "profile": self.profile.values(),
+            "profile": self.profile.settings(),
             "data_source": self.drawings.source,
             "data_fingerprint": self.drawings.fingerprint,
             "dtype": str(self.dtype).removeprefix("torch."),
@@ -119,7 +124,10 @@ def meta_train(
     the disk is full, or Ctrl-C (after saving).
     """
     paths = [job.model_path(seed) for seed in job.seeds]
+    require_writable(job.folder)
     if resume and all(path.is_file() for path in paths):
+        for path in paths:
+            _refuse_other_settings(job, path, load_checkpoint(path)[1])
         return paths
     state, optimizer, log, start, seconds = _start(job, resume)
     images = torch.from_numpy(job.drawings.meta_train).to(job.device)
@@ -146,10 +154,11 @@ def meta_train(
                 bar.set_postfix_str(f"loss {loss:.2f}, remember {100 * remembered:.0f}%")
             if on_step:
                 on_step(iteration + 1, job.iterations)
-            if interrupt.asked or time.monotonic() - saved > checkpoint_seconds:
+            asked = interrupt.asked  # read once: Ctrl-C may come between the two questions
+            if asked or time.monotonic() - saved > checkpoint_seconds:
                 save(iteration + 1)
                 saved = time.monotonic()
-            if interrupt.asked:
+            if asked:
                 _say_how_to_go_on(job, iteration + 1, interrupt)
     seconds += time.monotonic() - began
     for r, seed in enumerate(job.seeds):
@@ -199,12 +208,7 @@ def _start(job: Job, resume: bool) -> tuple[State, torch.optim.Adam, Tensor, int
     if not (resume and job.resume_path.is_file()):
         return state, optimizer, log, 0, 0.0
     tensors, header = load_checkpoint(job.resume_path, job.device)
-    for key, value in job.header().items():
-        if header[key] != value:
-            raise AnmlError(
-                f"{job.resume_path} was made with another {key}: finish it with those settings, "
-                "or delete it to start afresh"
-            )
+    _refuse_other_settings(job, job.resume_path, header)
     with torch.no_grad():
         for name, parameter in state.items():
             parameter.copy_(tensors[f"weights/{name}"])
@@ -214,6 +218,21 @@ def _start(job: Job, resume: bool) -> tuple[State, torch.optim.Adam, Tensor, int
     done = header["iteration"]
     log[:done] = tensors["log"]
     return state, optimizer, log, done, header["seconds"]
+
+
+def _refuse_other_settings(job: Job, path: Path, header: Mapping[str, Any]) -> None:
+    """Refuse to go on from, or to take for this job's, a checkpoint of another job."""
+    mine, its = ({**h, **h.get("profile", {})} for h in (job.header(), header))
+    others = [
+        f"{key} is {its.get(key)} there, {value} now"
+        for key, value in mine.items()
+        if key != "profile" and its.get(key) != value
+    ]
+    if others:
+        raise AnmlError(
+            f"{path} was made with other settings ({'; '.join(others)}): use the same ones, "
+            "choose another folder with --out, or delete that file to start afresh"
+        )
 
 
 def _save_working(
@@ -245,7 +264,8 @@ def _outer_step(
         result = _meta_gradient(job, state, images, iteration)
         learned = result.correct[:, : profile.inner_steps]
     for name, parameter in state.items():
-        parameter.grad = result.gradients[name]
+        # Fused Adam walks memory: a gradient laid out otherwise would reach the wrong weights.
+        parameter.grad = result.gradients[name].contiguous()
     optimizer.step()
     remembered = result.correct[:, -profile.remember :]
     row = (result.loss, learned.double().mean(1), remembered.double().mean(1))
@@ -301,18 +321,26 @@ def _linear(parameters: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
 
 
 def _refuse_divergence(job: Job, log: Tensor, iteration: int) -> None:
-    """Stop with advice when a loss is no longer finite."""
-    if torch.isfinite(log[iteration, :, 0]).all():
+    """Stop with advice when a loss is no longer finite, or stays far above that of guessing."""
+    problem, guessing = None, math.log(job.profile.outputs)
+    if not torch.isfinite(log[iteration, :, 0]).all():
+        problem = "the loss is not a finite number"
+    elif (iteration + 1) % WATCHED == 0:
+        # The median: a single spike, which Adam recovers from, is no divergence.
+        usual = log[iteration + 1 - WATCHED : iteration + 1, :, 0].median(0).values.max().item()
+        if usual > FAR_ABOVE_GUESSING * guessing:
+            problem = f"the loss stays near {usual:.3g}, guessing has {guessing:.1f}"
+    if problem is None:
         return
-    name = (
-        "pretrain_rate"
-        if job.training.procedure == "supervised"
-        else (f"{job.training.network}_outer_rate or {job.training.network}_inner_rate")
-    )
+    inner_rate, outer_rate = rates(job.training, job.profile)
+    names = {"pretrain_rate": outer_rate}
+    if job.training.procedure != "supervised":
+        network = job.training.network
+        names = {f"{network}_outer_rate": outer_rate, f"{network}_inner_rate": inner_rate}
+    advice = " or ".join(f"--set {name}={rate / 3:.1g}" for name, rate in names.items())
     raise AnmlError(
-        f"meta-training {job.training.name} diverged at iteration {iteration + 1} (the loss is not "
-        f"a finite number): lower {name}, for instance with --set {name.split(' ')[0]}="
-        f"{rates(job.training, job.profile)[1] / 3:.1g}"
+        f"meta-training {job.training.name} diverged by iteration {iteration + 1} ({problem}): "
+        f"lower its learning rates, for instance with {advice}"
     )
 
 

@@ -63,7 +63,7 @@ class Profile:
                 )
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
-            for v in value if isinstance(value, tuple) else (value,):
+            for v in (value or ("",)) if isinstance(value, tuple) else (value,):
                 if v not in allowed:
                     raise AnmlError(
                         f"profile {self.name!r}: {name} = {v!r} is unknown: "
@@ -71,8 +71,12 @@ class Profile:
                     )
 
     def values(self) -> dict[str, Any]:
-        """All values as JSON-able data, for provenance and checkpoints."""
+        """All values as JSON-able data, for provenance."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    def settings(self) -> dict[str, Any]:
+        """The values that decide what is computed: all but the summary, which is prose."""
+        return {k: v for k, v in self.values().items() if k != "summary"}
 
 
 _COUNTS = (
@@ -176,9 +180,9 @@ def _convert(key: str, value: Any, kind: type | types.GenericAlias) -> Any:
             converted = float(value)
         else:
             return str(value).strip()
-    except ValueError:
+    except (TypeError, ValueError, OverflowError):
         converted = math.nan
-    if isinstance(value, bool) or not math.isfinite(converted):
+    if isinstance(value, bool) or not -math.inf < converted < math.inf:
         raise AnmlError(f"profile value {key} = {value!r} is not {_KIND_WORDS[kind]}")
     return converted
 
