@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+HOW_TO_STOP = (signal.SIGINT, signal.SIGTERM)
+
 
 class Interrupted(KeyboardInterrupt):
     """A run that was asked to stop, saved its state and says how to go on."""
@@ -29,7 +31,7 @@ def defer_interrupt() -> Iterator[Interrupt]:
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
-    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    usual = {number: signal.getsignal(number) for number in HOW_TO_STOP}
 
     def ask(number: int, frame: object) -> None:
         interrupt.asked = True
@@ -42,3 +44,29 @@ def defer_interrupt() -> Iterator[Interrupt]:
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def hold_interrupt() -> Iterator[None]:
+    """In the block Ctrl-C waits; processes that are started in it never see one.
+
+    They inherit the signal mask, so that only their parent decides when and how they stop.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def terminate_as_interrupt() -> Iterator[None]:
+    """In the block SIGTERM (of a scheduler, of `kill`) ends the work as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, usual)

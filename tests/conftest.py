@@ -1,0 +1,69 @@
+"""Shared by all tests: one thread, small made-up drawings, a tiny profile."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anml.packed import SPLITS, Drawings, from_arrays
+from anml.profiles import Profile, find_profile
+
+TINY = {
+    "pln_channels": 3,
+    "nm_channels": 2,
+    "oml_channels": 3,
+    "oml_hidden": 5,
+    "meta_iterations": 8,
+    "pretrain_iterations": 8,
+    "inner_steps": 3,
+    "remember": 4,
+    "model_seeds": 1,
+    "trajectories": 2,
+    "n_classes": (2, 3),
+    "learning_rates": (1e-2, 1e-3),
+    "search_trajectories": 1,
+}
+"""Overrides of the profile 'smoke' that make every step a matter of milliseconds."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """The networks of the tests are too small to share out, and the machine may be busy."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def noise_drawings() -> Drawings:
+    """All 1,623 classes: a coarse random pattern each, its drawings with a speckle of their own.
+
+    Flat background like real drawings, easy to tell apart, made in a fraction of a second.
+    """
+    rng = np.random.default_rng(0)
+    classes = sum(SPLITS.values())
+    patterns = (rng.random((classes, 1, 7, 7)) < 0.2).astype(np.uint8) * 200
+    images = patterns.repeat(4, 2).repeat(4, 3).repeat(20, 1)
+    images[rng.random(images.shape) < 0.02] = 255
+    arrays = {
+        "images": images,
+        "character_id": np.arange(1, classes + 1, dtype=np.int32),
+        "alphabet": np.repeat(["Noise"], classes),
+        "character": np.array([f"character{i:04d}" for i in range(classes)]),
+        "split": np.repeat(list(SPLITS), list(SPLITS.values())),
+    }
+    return from_arrays(arrays, "omniglot", "the tests' drawings")
+
+
+@pytest.fixture(scope="session")
+def packed_noise(noise_drawings: Drawings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`noise_drawings` as a packed file, for processes of their own."""
+    path = tmp_path_factory.mktemp("packed") / "noise.npz"
+    names = ("images", "character_id", "alphabet", "character", "split")
+    np.savez(path, **{name: getattr(noise_drawings, name) for name in names})
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Profile:
+    return find_profile("smoke", TINY)
