@@ -22,6 +22,7 @@ class Stream(IntEnum):
     BATCH = 1
     TRAJECTORY = 2
     SEARCH = 3
+    HEAD = 4
 
 
 def generator(seed: int, stream: Stream, *position: int) -> np.random.Generator:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anml.data import Drawings
-from anml.episodes import to_unit
+from anml.episodes import Stream, generator, to_unit
 from anml.errors import AnmlError
 from anml.models import ANML, kaiming_
 from anml.trajectories import Trajectory
@@ -104,7 +104,8 @@ def _train_linears(
     on_step: Callable[[int], None],
 ) -> list[Score]:
     """All runs side by side: layers [K, O, D], one drawing of each run a step."""
-    features = torch.stack([_features(features_of, images, run.trajectory) for run in runs])
+    dtype = layers[0].weight.dtype
+    features = torch.stack([_features(features_of, images, run.trajectory, dtype) for run in runs])
     orders = [learning_order(run.trajectory) for run in runs]
     labels = torch.from_numpy(np.stack([o[0] for o in orders])).to(images.device)
     chosen = torch.from_numpy(np.stack([o[1] for o in orders])).to(images.device)
@@ -133,10 +134,13 @@ def _train_linears(
 
 
 def _features(
-    features_of: Callable[[Tensor], Tensor], images: Tensor, trajectory: Trajectory
+    features_of: Callable[[Tensor], Tensor],
+    images: Tensor,
+    trajectory: Trajectory,
+    dtype: torch.dtype,
 ) -> Tensor:
     """Features [N, 20, D] of all drawings of the trajectory's classes."""
-    drawings = to_unit(images[torch.from_numpy(trajectory.classes)], torch.float32)
+    drawings = to_unit(images[torch.from_numpy(trajectory.classes)], dtype)
     flat = drawings.flatten(0, 1).unsqueeze(1)
     with torch.no_grad():
         parts = [features_of(part) for part in flat.split(FEATURE_BATCH)]
@@ -185,7 +189,8 @@ def _train_network(
         if parameter.requires_grad:
             plastic.append(parameter)
     steps = OPTIMIZERS[optimizer](plastic, lr=run.learning_rate, fused=True)
-    drawings = to_unit(images[torch.from_numpy(run.trajectory.classes)], torch.float32)
+    dtype = learner.head.weight.dtype
+    drawings = to_unit(images[torch.from_numpy(run.trajectory.classes)], dtype)
     for label, drawing in zip(*learning_order(run.trajectory), strict=True):
         logits = learner(drawings[label, drawing][None, None])
         loss = F.cross_entropy(logits, torch.tensor([label], device=images.device))
@@ -203,9 +208,11 @@ def _train_network(
 
 def _redraw_head(weight: Tensor, bias: Tensor, seed: int) -> None:
     """Kaiming normal weights by the trajectory's seed and zero bias, in place."""
+    # A stream of its own: the plain seed is that of a model's initial weights.
+    own = int(generator(seed, Stream.HEAD).integers(2**63))
     fresh = torch.empty(weight.shape)
     with torch.no_grad():
-        weight.copy_(kaiming_(fresh, torch.Generator().manual_seed(seed)))
+        weight.copy_(kaiming_(fresh, torch.Generator().manual_seed(own)))
         bias.zero_()
 
 
