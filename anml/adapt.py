@@ -2,7 +2,7 @@
 
 `anml_meta_gradient` and `oml_meta_gradient` are what meta-training runs: Algorithm 1 of the paper
 for `R` replicas (independent networks, each with its own episode) at once. `plain_meta_gradient` is
-the same mathematics in a dozen lines of ordinary autograd: slow, obvious, and what the tests compare
+the same mathematics in a few lines of ordinary autograd: slow, obvious, and what the tests compare
 with.
 """
 

@@ -1,7 +1,7 @@
 """The two kinds of work of a profile: meta-train one model, evaluate one treatment at one N.
 
-Each writes one file when it is finished and nothing before, so that a run that was stopped does only
-what is missing. Jobs are data: they travel to worker processes.
+Each writes one file when it is finished and nothing before, so that a stopped run does only what is
+missing. Jobs are data: they travel to worker processes.
 """
 
 import json
@@ -17,7 +17,8 @@ from torch import nn
 
 from anml.data import Drawings
 from anml.episodes import Stream
-from anml.files import replacing
+from anml.errors import AnmlError
+from anml.files import replacing, require_writable
 from anml.meta_test import Run, Score, meta_test
 from anml.meta_train import Job, initial_model, load_model, meta_train
 from anml.profiles import Profile
@@ -121,9 +122,15 @@ class EvaluateJob:
             }
         )
         path = self.result(place)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_text(text)
+        require_writable(path.parent)
+        try:
+            with replacing(path) as temporary:
+                temporary.write_text(text)
+        except OSError as error:
+            raise AnmlError(
+                f"cannot write {path}: {error.strerror or error}; "
+                "free some space, then run the same command to go on"
+            ) from error
 
     def scores(
         self, place: Place, drawings: Drawings, seed: int, runs: Sequence[Run], on_step: OnStep

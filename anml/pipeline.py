@@ -9,9 +9,17 @@ import json
 import multiprocessing
 import os
 import queue
+import signal
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from ctypes import c_byte
+from dataclasses import dataclass
 from hashlib import sha256
+from multiprocessing.process import BaseProcess
+from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +31,8 @@ from anml import data
 from anml.checkpoint import load_checkpoint
 from anml.data import Drawings
 from anml.errors import AnmlError
-from anml.files import replacing
+from anml.files import replacing, require_writable
+from anml.interrupt import hold_interrupt, terminate_as_interrupt
 from anml.jobs import EvaluateJob, Place, TrainJob
 from anml.memory import keep_freed_memory
 from anml.meta_train import LOG_METRICS
@@ -34,8 +43,8 @@ from anml.treatments import TREATMENTS, find_training, find_treatment
 LOG_POINTS = 200
 """Points of each learning curve that the log table keeps: means over equal stretches."""
 BAR_FORMAT = "{desc} |{bar}| {percentage:3.0f}% [{elapsed}, about {remaining} left{postfix}]"
-TICK = 10
-"""A worker reports progress after this many steps."""
+REPORT_SECONDS = 0.5
+"""A worker reports progress, and asks whether to stop, about this often."""
 
 Work = TrainJob | EvaluateJob
 
@@ -79,26 +88,38 @@ def run(
     of other settings, or a job failed. KeyboardInterrupt: after workers have saved.
     """
     place = Place(profile, folder, device)
-    _claim(place, drawings)
+    claim(place, drawings)
     jobs = plan(profile, treatments)
     _run_jobs(place, data_name, jobs, workers or os.cpu_count() or 1)
     return write_tables(place, drawings, list(jobs))
 
 
-def _claim(place: Place, drawings: Drawings) -> None:
-    """Write what this folder is a run of, or refuse another run's folder."""
-    settings = {"profile": place.profile.values(), "data_fingerprint": drawings.fingerprint}
-    settings["profile"].pop("summary")
+def claim(place: Place, drawings: Drawings) -> None:
+    """Write what this folder is a run of; AnmlError if it is another run's or cannot be written."""
+    settings = {
+        "profile": place.profile.settings(),
+        "data_fingerprint": drawings.fingerprint,
+    }
     path = place.folder / "run.json"
+    require_writable(place.folder)
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(settings, indent=1))
-    elif json.loads(path.read_text()) != settings:
+    elif _read_json(path) != settings:
         raise AnmlError(
             f"{place.folder} holds a run with other settings or drawings: "
             "delete that folder, or choose another one with --out"
         )
+
+
+def _read_json(path: Path) -> Any:
+    """The contents of a file of this run; AnmlError if it is damaged."""
+    try:
+        return json.loads(path.read_text())
+    except (ValueError, OSError) as error:
+        raise AnmlError(
+            f"{path} is damaged: delete it, then run the same command to go on"
+        ) from error
 
 
 def _run_jobs(place: Place, data_name: str, jobs: Mapping[Work, list[Work]], workers: int) -> None:
@@ -107,11 +128,14 @@ def _run_jobs(place: Place, data_name: str, jobs: Mapping[Work, list[Work]], wor
     total = sum(job.weight() * job.steps(place.profile) for job in jobs)
     finished = sum(job.weight() * job.steps(place.profile) for job in done)
     waiting = [job for job in jobs if job not in done]
+    if not waiting:
+        return
     running: dict[Future[None], Work] = {}
     context = multiprocessing.get_context("spawn")
+    ticks, stop = context.Queue(), context.RawValue("b", 0)
     with (
-        context.Manager() as manager,
-        ProcessPoolExecutor(workers, context, _start_worker, (data_name,)) as pool,
+        terminate_as_interrupt(),
+        ProcessPoolExecutor(workers, context, _start_worker, (data_name, ticks, stop)) as pool,
         tqdm(
             total=total,
             initial=finished,
@@ -120,13 +144,13 @@ def _run_jobs(place: Place, data_name: str, jobs: Mapping[Work, list[Work]], wor
             smoothing=0,
         ) as bar,
     ):
-        ticks = manager.Queue()
         try:
             while waiting or running:
                 for job in [job for job in waiting if done.issuperset(jobs[job])]:
                     if len(running) < workers:
                         waiting.remove(job)
-                        running[pool.submit(_work, job, place, ticks)] = job
+                        with hold_interrupt():
+                            running[pool.submit(_work, job, place)] = job
                 ready, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
                 _advance(bar, ticks)
                 for future in ready:
@@ -135,12 +159,18 @@ def _run_jobs(place: Place, data_name: str, jobs: Mapping[Work, list[Work]], wor
                     done.add(job)
                     bar.set_description(f"{place.profile.name}: {len(done)} of {len(jobs)} jobs")
                 bar.set_postfix_str("; ".join(job.name for job in running.values()), refresh=False)
-        except BaseException:
+        except BrokenProcessPool as error:
+            raise AnmlError(
+                "a worker process was killed, most likely for want of memory: run the same command "
+                "to go on, with fewer processes (--workers 1)"
+            ) from error
+        finally:
+            # After Ctrl-C or a failed job the others save and stop, not only when they are through.
+            stop.value = 1
             pool.shutdown(wait=True, cancel_futures=True)
-            raise
 
 
-def _advance(bar: tqdm, ticks: "queue.Queue[float]") -> None:
+def _advance(bar: tqdm, ticks: "Queue[float]") -> None:
     """Move the bar by what workers have reported."""
     while True:
         try:
@@ -149,31 +179,52 @@ def _advance(bar: tqdm, ticks: "queue.Queue[float]") -> None:
             return
 
 
-_drawings: Drawings
-"""A worker's drawings, loaded once when it starts."""
+@dataclass(frozen=True)
+class _Worker:
+    """What a worker process has at hand for every job."""
+
+    drawings: Drawings
+    ticks: "Queue[float]"  # weighted steps that were done
+    stop: c_byte  # set by the parent: save and end
 
 
-def _start_worker(data_name: str) -> None:
+_worker: _Worker
+
+
+def _start_worker(data_name: str, ticks: "Queue[float]", stop: c_byte) -> None:
     """Set up a worker process: one thread, its own copy of the drawings."""
-    global _drawings
+    global _worker
     keep_freed_memory()
     torch.set_num_threads(1)
-    _drawings = data.load(data_name)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    threading.Thread(
+        target=_end_with, args=(multiprocessing.parent_process(),), daemon=True
+    ).start()
+    ticks.cancel_join_thread()  # progress is no reason to wait at the end
+    _worker = _Worker(data.load(data_name), ticks, stop)
 
 
-def _work(job: Work, place: Place, ticks: "queue.Queue[float]") -> None:
-    """Run one job in a worker, reporting weighted steps."""
-    pending = 0
+def _end_with(parent: BaseProcess) -> None:
+    """End this process when its parent is gone, killed perhaps: nobody would take its results."""
+    parent.join()
+    os._exit(1)
+
+
+def _work(job: Work, place: Place) -> None:
+    """Run one job in a worker, reporting weighted steps about once in `REPORT_SECONDS`."""
+    pending, reported = 0, time.monotonic()
 
     def on_step(steps: int) -> None:
-        nonlocal pending
+        nonlocal pending, reported
         pending += steps
-        if pending >= TICK:
-            ticks.put(pending * job.weight())
-            pending = 0
+        if time.monotonic() - reported > REPORT_SECONDS:
+            _worker.ticks.put(pending * job.weight())
+            pending, reported = 0, time.monotonic()
+            if _worker.stop.value:
+                signal.raise_signal(signal.SIGTERM)  # as from outside: the job saves what it can
 
-    job.run(place, _drawings, on_step)
-    ticks.put(pending * job.weight())
+    job.run(place, _worker.drawings, on_step)
+    _worker.ticks.put(pending * job.weight())
 
 
 def write_tables(place: Place, drawings: Drawings, jobs: Sequence[Work]) -> Path:
@@ -187,7 +238,7 @@ def write_tables(place: Place, drawings: Drawings, jobs: Sequence[Work]) -> Path
             seconds += header["seconds"]
             rows["meta_train_log"] += learning_curve(job, tensors["log"])
         else:
-            part = json.loads(job.result(place).read_text())
+            part = _read_json(job.result(place))
             seconds += part["seconds"]
             for name in ("meta_test", "learning_rates"):
                 rows[name] += part[name]
