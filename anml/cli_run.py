@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from math import inf, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,21 +119,28 @@ def _prepare(args: argparse.Namespace) -> tuple["Profile", Any, Path]:
 
     overrides = _overrides(args)
     profile = find_profile(args.profile, overrides)
-    if args.device != "cpu" and not (args.device.startswith("cuda") and torch.cuda.is_available()):
+    devices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if args.device not in devices + ["cuda"] * (len(devices) > 1):
         raise AnmlError(
-            f"device {args.device!r} is not available here: use --device cpu"
-            + (", or cuda" if torch.cuda.is_available() else "")
+            f"--device {args.device}: not available here: choose one of {', '.join(devices)}"
         )
     keep_freed_memory()
     drawings = data.load(args.data)
     return profile, drawings, args.out or default_folder(profile, drawings.source, overrides)
 
 
+def _require(value: float | None, option: str, low: float, high: float = inf) -> None:
+    """Refuse an option's value outside `low` to `high`; None stands for a default."""
+    if value is not None and not (low <= value <= high and isfinite(value)):
+        allowed = f"{low:g} to {high:g}" if isfinite(high) else f"{low:g} or more"
+        raise AnmlError(f"{option} {value}: allowed is {allowed}")
+
+
 def _seeds(text: str) -> tuple[int, ...]:
     """Seeds from '0', '0,1,2' or '0-9'."""
     try:
-        parts = [[int(end) for end in part.split("-")] for part in text.split(",")]
-        seeds = [seed for part in parts for seed in range(part[0], part[-1] + 1)]
+        ends = [[int(end) for end in part.split("-", 1)] for part in text.split(",")]
+        seeds = [seed for end in ends for seed in range(end[0], end[-1] + 1)]
     except ValueError:
         seeds = []
     if not seeds or len(set(seeds)) != len(seeds):
@@ -147,24 +155,32 @@ def _profiles(args: argparse.Namespace) -> None:
         print(f"{profile.name}: {profile.summary}")
         for name, value in profile.values().items():
             if name not in ("name", "summary"):
-                print(
-                    f"    {name} = {','.join(map(str, value)) if isinstance(value, list) else value}"
-                )
+                text = ",".join(map(str, value)) if isinstance(value, list) else value
+                print(f"    {name} = {text}")
 
 
 def _meta_train(args: argparse.Namespace) -> None:
     import torch
 
+    from anml.jobs import Place
     from anml.meta_train import Job, meta_train
+    from anml.pipeline import claim
     from anml.treatments import find_training
 
     training, seeds = find_training(args.training), _seeds(args.seeds)
     if training.procedure == "none":
         raise AnmlError(f"{training.name} is never meta-trained: choose another network")
+    _require(args.threads, "--threads", 1)
     profile, drawings, folder = _prepare(args)
     if args.threads:
         torch.set_num_threads(args.threads)
     job = Job(training, profile, drawings, seeds, folder / "checkpoints", args.device)
+    if job.resume_path.is_file() and not args.resume:
+        raise AnmlError(
+            f"{job.resume_path} holds an unfinished run: add --resume to go on, "
+            "or delete that file to start afresh"
+        )
+    claim(Place(profile, folder, args.device), drawings)
     for path in meta_train(job, resume=args.resume):
         print(path)
 
@@ -174,11 +190,18 @@ def _meta_test(args: argparse.Namespace) -> None:
 
     from anml.episodes import Stream
     from anml.jobs import SEEDS_A_MODEL, Place, make_runs, treatment_model
-    from anml.meta_test import meta_test
+    from anml.meta_test import OPTIMIZERS, meta_test
+    from anml.profiles import MAX_META_TEST_CLASSES
     from anml.trajectories import TRAINING_DRAWINGS
     from anml.treatments import find_treatment
 
     treatment = find_treatment(args.treatment)
+    _require(args.n_classes, "--n-classes", 1, MAX_META_TEST_CLASSES)
+    _require(args.learning_rate, "--learning-rate", 1e-9, 10)
+    _require(args.model_seed, "--model-seed", 0)
+    _require(args.trajectories, "--trajectories", 1, SEEDS_A_MODEL)
+    if args.optimizer not in OPTIMIZERS:
+        raise AnmlError(f"--optimizer {args.optimizer}: choose one of {', '.join(OPTIMIZERS)}")
     profile, drawings, folder = _prepare(args)
     model = treatment_model(
         Place(profile, folder, args.device), treatment.training, args.model_seed
@@ -200,6 +223,7 @@ def _run(args: argparse.Namespace) -> None:
     from anml.interrupt import Interrupted
     from anml.pipeline import run
 
+    _require(args.workers, "--workers", 1)
     profile, drawings, folder = _prepare(args)
     print(
         f"{profile.name}: {profile.summary}; data: {drawings.source}; folder: {folder}",
