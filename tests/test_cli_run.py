@@ -1,0 +1,241 @@
+"""The computing subcommands: what they print, and one line with status 2 for every bad value."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY
+
+from anml import cli, pipeline
+from anml.checkpoint import load_checkpoint
+from anml.errors import AnmlError
+from anml.profiles import PROFILES, Profile
+
+
+def values(**changes: object) -> list[str]:
+    """The tiny profile as options of a command line."""
+    merged = {**TINY, **changes}
+    texts = {k: ",".join(map(str, v)) if isinstance(v, tuple) else v for k, v in merged.items()}
+    return [f"--set={name}={text}" for name, text in texts.items()]
+
+
+@pytest.fixture
+def options(packed_noise: Path, tmp_path: Path) -> list[str]:
+    return ["--data", str(packed_noise), "--out", str(tmp_path / "run"), *values()]
+
+
+def outcome(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    status = cli.main([str(argument) for argument in arguments])
+    return status, *capsys.readouterr()
+
+
+def test_profiles_are_listed_with_their_values(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = outcome(capsys, "profiles")
+    assert status == 0
+    for profile in PROFILES.values():
+        assert f"{profile.name}: {profile.summary}" in out
+        assert f"    meta_iterations = {profile.meta_iterations}\n" in out
+    assert "n_classes = 10,50,75,100,150,200,300,400,500,600" in out
+
+
+def test_meta_train_then_meta_test(
+    options: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    status, out, _ = outcome(capsys, "meta-train", "oml", *options, "--seeds", "0-1")
+    assert status == 0
+    paths = [tmp_path / "run" / "checkpoints" / f"oml-seed{s}.safetensors" for s in (0, 1)]
+    assert out.splitlines() == [str(path) for path in paths]
+    assert all(load_checkpoint(path)[1]["iteration"] == 8 for path in paths)
+    for treatment in ("OML", "OML-OLFT", "Scratch"):
+        status, out, _ = outcome(
+            *(capsys, "meta-test", treatment, *options, "--n-classes", 3),
+            *("--model-seed", 1, "--trajectories", 2, "--optimizer", "sgd"),
+        )
+        assert status == 0
+        lines = out.splitlines()
+        assert len(lines) == 2
+        assert lines[0].startswith(f"{treatment}, 3 classes, trajectory 1000: meta-test training")
+        assert "trajectory 1001" in lines[1]
+        assert lines[1].endswith("%")
+
+
+def test_run_hands_everything_on(
+    options: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch,
+    tmp_path: Path,
+    tiny: Profile,
+) -> None:
+    asked = []
+
+    def run(*arguments: object, **named: object) -> Path:
+        asked.append((arguments, named))
+        return tmp_path / "tables"
+
+    monkeypatch.setattr(pipeline, "run", run)
+    status, out, err = outcome(capsys, "run", *options, "--workers", 3)
+    assert (status, out) == (0, f"{tmp_path / 'tables'}\n")
+    assert "data: omniglot" in err
+    (profile, drawings, data, folder), named = asked[0]
+    assert profile == tiny
+    assert drawings.source == "omniglot"
+    assert (data, folder) == (options[1], tmp_path / "run")
+    assert named == {"device": "cpu", "workers": 3}
+
+
+def test_a_run_that_is_interrupted_says_how_to_go_on(
+    options: list[str], capsys: pytest.CaptureFixture[str], monkeypatch, tmp_path: Path
+) -> None:
+    def run(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "run", run)
+    status, _, err = outcome(capsys, "run", *options)
+    assert status == 130
+    last = err.splitlines()[-1]
+    assert str(tmp_path / "run") in last
+    assert last.endswith("run the same command to go on")
+
+
+def test_without_out_the_folder_is_the_profiles(
+    packed_noise: Path, capsys: pytest.CaptureFixture[str], monkeypatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = []
+    monkeypatch.setattr(pipeline, "run", lambda *a, **_: folders.append(a[3]) or a[3])
+    for extra in ([], ["--set", "meta_iterations=7"]):
+        assert outcome(capsys, "run", "--data", packed_noise, *extra)[0] == 0
+    assert folders[0] == Path("runs/smoke-omniglot")
+    assert str(folders[1]).startswith("runs/smoke-omniglot-")
+
+
+BAD = [
+    (["run", "--profile", "huge"], "smoke, quick, laptop, paper"),
+    (["run", "--set", "meta_iterations"], "NAME=VALUE"),
+    (["run", "--set", "meta_iterations=0"], "1 to"),
+    (["run", "--set", "nonsense=1"], "choose one of"),
+    (["run", "--set", "=1"], "choose one of"),
+    (["run", "--data", "/nowhere.npz"], "no drawings"),
+    (["run", "--device", "abacus"], "choose one of cpu"),
+    (["run", "--device", "cuda:99"], "choose one of cpu"),
+    (["run", "--workers", "0"], "1 or more"),
+    (["run", "--workers", "-2"], "1 or more"),
+    (["meta-train", "nonsense"], "anml, anml-first-order"),
+    (["meta-train", "scratch"], "never meta-trained"),
+    (["meta-train", "anml", "--seeds", "a"], "0-9"),
+    (["meta-train", "anml", "--seeds", ""], "0-9"),
+    (["meta-train", "anml", "--seeds", "3-1"], "0-9"),
+    (["meta-train", "anml", "--seeds", "0,0"], "0-9"),
+    (["meta-train", "anml", "--seeds", "0-1-2"], "0-9"),
+    (["meta-train", "anml", "--seeds=-1"], "0-9"),
+    (["meta-train", "anml", "--threads", "0"], "1 or more"),
+    (["meta-test", "anml"], "Pretrain & Transfer"),
+    (["meta-test", "ANML", "--optimizer", "rmsprop"], "adam, sgd"),
+    (["meta-test", "ANML", "--n-classes", "0"], "1 to 659"),
+    (["meta-test", "ANML", "--n-classes", "660"], "1 to 659"),
+    (["meta-test", "ANML", "--learning-rate", "0"], "1e-09 to 10"),
+    (["meta-test", "ANML", "--learning-rate", "nan"], "1e-09 to 10"),
+    (["meta-test", "ANML", "--learning-rate", "inf"], "1e-09 to 10"),
+    (["meta-test", "ANML", "--model-seed", "-1"], "0 or more"),
+    (["meta-test", "ANML", "--trajectories", "0"], "1 to 1000"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "allowed"), BAD, ids=lambda v: " ".join(v)[:50])
+def test_a_bad_value_is_one_line_and_status_2(
+    arguments: list[str],
+    allowed: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """And nothing is loaded, computed or written before."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ANML_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("anml.glyphs.draw", lambda **_: pytest.fail("drawings were made"))
+    status, out, err = outcome(capsys, *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert allowed in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_is_missing_is_one_line(
+    options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, err = outcome(capsys, "meta-test", "ANML", *options)
+    assert status == 2
+    assert "no checkpoint" in err
+    assert err.count("\n") == 1
+
+
+def test_other_settings_in_the_same_folder_are_refused(
+    options: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert outcome(capsys, "meta-train", "pretrain", *options)[0] == 0
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    for command in (["meta-train", "pretrain"], ["meta-train", "anml"], ["run"]):
+        status, _, err = outcome(capsys, *command, *options, "--set", "remember=5")
+        assert status == 2
+        assert "other settings" in err
+        assert "--out" in err
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_an_unfinished_run_is_not_thrown_away(
+    options: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "run" / "checkpoints" / "anml-seeds0.resume.safetensors"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"hours of work")
+    status, _, err = outcome(capsys, "meta-train", "anml", *options)
+    assert status == 2
+    assert "--resume" in err
+    assert path.read_bytes() == b"hours of work"
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_and_says_how_to_go_on(packed_noise: Path, tmp_path: Path) -> None:
+    """A real process, a real SIGINT: one line, status 130, and the state of that iteration."""
+    arguments = ["meta-train", "anml", "--data", packed_noise, "--out", tmp_path, "--threads", 1]
+    code = "import sys; from anml.cli import main; sys.exit(main(sys.argv[1:]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments), *values(meta_iterations=1_000_000)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    begun = ""
+    while "loss" not in begun:  # the bar shows it after the first iterations
+        character = process.stderr.read(1)
+        assert character, begun
+        begun += character
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    last = err.strip().splitlines()[-1]
+    path = tmp_path / "checkpoints" / "anml-seeds0.resume.safetensors"
+    tensors, header = load_checkpoint(path)
+    done = header["iteration"]
+    assert last == (
+        f"interrupted: stopped at iteration {done} of 1000000, saved in {path}: "
+        "run the same command with --resume to go on"
+    )
+    assert tensors["log"].shape == (done, 1, 3)
+    assert torch.isfinite(tensors["log"]).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("0", (0,)), ("0,1,2", (0, 1, 2)), ("0-3,7", (0, 1, 2, 3, 7))]
+)
+def test_seeds(text: str, seeds: tuple[int, ...]) -> None:
+    assert cli.cli_run._seeds(text) == seeds
+
+
+def test_seeds_of_no_kind() -> None:
+    with pytest.raises(AnmlError, match="--seeds x"):
+        cli.cli_run._seeds("x")

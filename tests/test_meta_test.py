@@ -1,0 +1,210 @@
+"""Meta-testing against a naive one: a copy of the network, torch.optim, a loop."""
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from reference_networks import ReferenceANML, ReferenceOML, copy_weights
+from torch import Tensor, nn
+
+from anml import meta_test as module
+from anml.episodes import Stream
+from anml.errors import AnmlError
+from anml.meta_test import OPTIMIZERS, Run, Score, frozen_features, meta_test
+from anml.meta_train import build_model
+from anml.models import ANML
+from anml.packed import Drawings
+from anml.profiles import Profile
+from anml.trajectories import Trajectory, draw_trajectory
+from anml.treatments import TRAININGS, TREATMENTS, Treatment
+
+Seen = list[tuple[Run, Callable[[Tensor], Tensor], Tensor]]
+ALL = pytest.mark.parametrize("treatment", TREATMENTS.values(), ids=TREATMENTS)
+BOTH = pytest.mark.parametrize("optimizer", OPTIMIZERS)
+RATES = {"adam": 3e-3, "sgd": 0.05}
+
+
+def network(treatment: Treatment, profile: Profile) -> nn.Module:
+    torch.manual_seed(1)
+    return build_model(TRAININGS[treatment.training].network, profile).double()
+
+
+def trajectories(count: int = 2, n: int = 3) -> list[Trajectory]:
+    return [draw_trajectory(seed, n) for seed in range(count)]
+
+
+def naive(
+    treatment: Treatment,
+    model: nn.Module,
+    drawings: Drawings,
+    run: Run,
+    optimizer: str,
+    head: Tensor,
+) -> nn.Module:
+    """The adapted network, made of torch's own layers."""
+    if isinstance(model, ANML):
+        channels = model.nm.gate.in_features // 9
+        learner = ReferenceANML(model.head.in_features // 9, channels, model.head.out_features)
+        parts = {"head.": learner.head}
+    else:
+        sizes = model.hidden.in_features // 9, model.hidden.out_features, model.head.out_features
+        learner = ReferenceOML(*sizes)
+        parts = {"head.": learner.head, "hidden.": learner.hidden, "": learner}
+    learner.double()
+    copy_weights(model, learner)
+    with torch.no_grad():
+        learner.head.weight.copy_(head)
+        learner.head.bias.zero_()
+    plastic = [p for prefix in treatment.plastic for p in parts[prefix].parameters()]
+    kind = torch.optim.Adam if optimizer == "adam" else torch.optim.SGD
+    steps = kind(plastic, lr=run.learning_rate)
+    for label, character in enumerate(run.trajectory.classes):
+        for drawing in run.trajectory.train[label]:
+            image = torch.from_numpy(drawings.meta_test[character, drawing] / 255.0)
+            loss = F.cross_entropy(learner(image[None, None]), torch.tensor([label]))
+            learner.zero_grad()
+            loss.backward()
+            steps.step()
+    return learner
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
+    """Every call of `_score`: the run, the adapted network's logits, its inputs."""
+    calls: Seen = []
+    score = module._score
+
+    def spy(run: Run, logits_of: Callable[[Tensor], Tensor], inputs: Tensor) -> Score:
+        calls.append((run, logits_of, inputs))
+        return score(run, logits_of, inputs)
+
+    monkeypatch.setattr(module, "_score", spy)
+    return calls
+
+
+def fresh_head(model: nn.Module, seed: int) -> Tensor:
+    weight, bias = model.head.weight.detach().clone(), model.head.bias.detach().clone()
+    module._redraw_head(weight, bias, seed)
+    return weight
+
+
+@ALL
+@BOTH
+def test_equals_the_naive_one(
+    treatment: Treatment,
+    optimizer: str,
+    tiny: Profile,
+    noise_drawings: Drawings,
+    seen: Seen,
+) -> None:
+    """Several trajectories and rates side by side, logits of every drawing, both accuracies."""
+    model = network(treatment, tiny)
+    runs = [Run(t, rate) for t in trajectories() for rate in (RATES[optimizer], 1e-3)]
+    scores = meta_test(treatment, model, noise_drawings, runs, optimizer)
+    assert [score.run for score in scores] == runs
+    for score, (run, logits_of, inputs) in zip(scores, seen, strict=True):
+        head = fresh_head(model, run.trajectory.seed)
+        learner = naive(treatment, model, noise_drawings, run, optimizer, head)
+        pixels = noise_drawings.meta_test[run.trajectory.classes] / 255.0
+        with torch.no_grad():
+            expected = learner(torch.from_numpy(pixels).flatten(0, 1).unsqueeze(1))
+        logits = logits_of(inputs.flatten(0, 1))
+        torch.testing.assert_close(logits, expected, rtol=1e-6, atol=1e-8)
+        right = expected.argmax(1).view(3, 20) == torch.arange(3)[:, None]
+        parts = run.trajectory.train, run.trajectory.test
+        training, testing = (
+            torch.stack([row[part] for row, part in zip(right, own, strict=True)]).double().mean()
+            for own in parts
+        )
+        assert score.training == pytest.approx(training.item(), abs=1e-12)
+        assert score.testing == pytest.approx(testing.item(), abs=1e-12)
+
+
+@ALL
+def test_the_model_is_left_unchanged(
+    treatment: Treatment, tiny: Profile, noise_drawings: Drawings
+) -> None:
+    model = network(treatment, tiny)
+    before = copy.deepcopy(model.state_dict())
+    wants = [p.requires_grad for p in model.parameters()]
+    meta_test(treatment, model, noise_drawings, [Run(t, 1e-2) for t in trajectories()])
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert [p.requires_grad for p in model.parameters()] == wants
+    assert all(p.grad is None for p in model.parameters())
+
+
+@ALL
+def test_runs_side_by_side_equal_runs_alone(
+    treatment: Treatment, tiny: Profile, noise_drawings: Drawings
+) -> None:
+    model = network(treatment, tiny)
+    runs = [Run(t, rate) for t in trajectories(3, 4) for rate in (1e-2, 1e-3)]
+    alone = [meta_test(treatment, model, noise_drawings, [run])[0] for run in runs]
+    assert meta_test(treatment, model, noise_drawings, runs) == alone
+    assert meta_test(treatment, model, noise_drawings, runs[::-1]) == alone[::-1]
+
+
+@ALL
+def test_a_class_is_learned_at_a_rate_that_learns(
+    treatment: Treatment, tiny: Profile, noise_drawings: Drawings
+) -> None:
+    """One class among a thousand outputs; two would already be forgotten by these networks."""
+    model = network(treatment, tiny)
+    runs = [Run(draw_trajectory(1, 1), rate) for rate in (0.5, 1e-9)]
+    learned, not_learned = meta_test(treatment, model, noise_drawings, runs, "sgd")
+    assert (learned.training, learned.testing) == (1.0, 1.0)
+    assert not_learned.training < 0.5
+
+
+@ALL
+def test_only_the_plastic_layers_learn(treatment: Treatment, tiny: Profile) -> None:
+    """The frozen part as a function of images, and the layers behind it, are the treatment's."""
+    model = network(treatment, tiny)
+    split = frozen_features(treatment, model)
+    if treatment.plastic == ("",):
+        assert split is None
+        return
+    features_of, layers = split
+    names = {f"{name}." for name, part in model.named_modules() if any(part is x for x in layers)}
+    assert names == set(treatment.plastic)
+    x = torch.rand(4, 1, 28, 28, dtype=torch.float64)
+    with torch.no_grad():
+        pairs = [(layer.weight, layer.bias) for layer in layers]
+        torch.testing.assert_close(module._apply(pairs, features_of(x)), model(x))
+
+
+def test_the_head_is_drawn_anew_by_the_trajectory(tiny: Profile) -> None:
+    """Kaiming normal and zero bias, the same for one seed; not the numbers of a model's seed."""
+    model = network(TREATMENTS["OML"], tiny)
+    first = fresh_head(model, 0)
+    assert torch.equal(first, fresh_head(model, 0))
+    assert not torch.equal(first, fresh_head(model, 1))
+    assert first.std() == pytest.approx((2 / tiny.oml_hidden) ** 0.5, rel=0.05)
+    weight, bias = torch.zeros(7, 5), torch.ones(7)
+    module._redraw_head(weight, bias, 0)
+    assert (bias == 0).all()
+    plain = torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
+    assert abs(torch.corrcoef(torch.stack((plain.flatten(), weight.flatten())))[0, 1]) < 0.6
+
+
+@ALL
+def test_every_drawing_learned_is_heard_of(
+    treatment: Treatment, tiny: Profile, noise_drawings: Drawings
+) -> None:
+    heard = []
+    runs = [Run(t, 1e-3) for t in trajectories(2, 3)]
+    meta_test(treatment, network(treatment, tiny), noise_drawings, runs, on_step=heard.append)
+    assert sum(heard) == 2 * 3 * 15
+
+
+def test_what_is_refused(tiny: Profile, noise_drawings: Drawings) -> None:
+    treatment = TREATMENTS["OML"]
+    model = network(treatment, tiny)
+    one = Run(draw_trajectory(0, 2), 1e-3)
+    with pytest.raises(AnmlError, match="adam, sgd"):
+        meta_test(treatment, model, noise_drawings, [one], "rmsprop")
+    other = Run(draw_trajectory(0, 3, stream=Stream.SEARCH), 1e-3)
+    with pytest.raises(AnmlError, match="one number of classes"):
+        meta_test(treatment, model, noise_drawings, [one, other])
