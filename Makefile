@@ -86,6 +86,7 @@ rerun: check-notebook $(STAMP) ## run one NOTEBOOK at PROFILE on DATA, into buil
 
 pages: $(STAMP) ## for contributors: make the committed pages again, from recorded results
 	"$(BIN)/python" workflow/build_notebooks.py --recorded --profile smoke --data glyphs
+	"$(BIN)/python" workflow/profile_table.py
 
 test: $(STAMP) ## the whole test suite: style, fast, slow, notebooks, site
 	@printf '\n== 1 of 5: style\n'
@@ -96,7 +97,7 @@ test: $(STAMP) ## the whole test suite: style, fast, slow, notebooks, site
 	@printf '\n== 3 of 5: slow tests\n'
 	$(PYTEST) -q -m slow --ignore=tests/site || [ $$? -eq 5 ]  # 5: none is slow
 	@printf '\n== 4 of 5: the notebooks run again, and their numbers compared\n'
-	$(PYTEST) -q --nbval --nbval-current-env --nbval-cell-timeout 600 book/notebooks
+	$(PYTEST) -q --nbval --nbval-current-env --nbval-cell-timeout 600 --nbval-sanitize-with tests/notebooks/sanitise.cfg book/notebooks
 	@printf '\n== 5 of 5: the site, read in a browser\n'
 	@$(MAKE) site test-site
 
