@@ -325,7 +325,7 @@ def test_killed_at_a_random_moment_and_resumed_equals_never_killed(
     child = subprocess.Popen([sys.executable, "-c", CHILD, *arguments], cwd=Path(__file__).parent)
     while not killed.resume_path.exists() and child.poll() is None:
         time.sleep(0.001)
-    time.sleep(random.random() * 0.3)
+    time.sleep(random.random() * 0.15)
     child.kill()
     assert child.wait() == -signal.SIGKILL
     _, header = load_checkpoint(killed.resume_path)
