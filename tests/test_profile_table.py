@@ -1,12 +1,17 @@
-"""The generated table of profiles is what the recorded results say now."""
+"""What the book and the README say of profiles is what the recorded measurements say now."""
 
 import profile_table
+import pytest
 
 from anml.profiles import PROFILES
 
 
 def test_the_committed_page_is_current():
-    assert profile_table.OUT.read_text() == profile_table.page() + "\n"
+    assert profile_table.PAGE.read_text() == profile_table.page()
+
+
+def test_the_readme_is_current():
+    assert profile_table.README.read_text() == profile_table.readme()
 
 
 def test_a_profile_that_is_not_recorded_is_said_to_be_so():
@@ -14,9 +19,15 @@ def test_a_profile_that_is_not_recorded_is_said_to_be_so():
     assert row["recorded on"] == "not recorded yet"
 
 
-def test_cost_is_seconds_times_iterations():
+def test_one_model_costs_seconds_times_iterations():
     costs = profile_table.read_costs()
-    row = profile_table.cost_row(PROFILES["paper"], costs)
-    case = costs.query("profile == 'paper' and training == 'anml' and way == 'adjoint'").iloc[0]
-    hours = case.seconds * PROFILES["paper"].meta_iterations / 3600
-    assert row["anml: one model"] == f"{hours:.1f} h"
+    seconds = profile_table.case(costs, "paper", "anml").seconds
+    paper = PROFILES["paper"]
+    assert profile_table.one_model(paper, "anml", costs) == seconds * paper.meta_iterations
+
+
+def test_only_the_text_between_the_markers_changes():
+    text = "a\n<!-- measured:x -->\nold\n<!-- /measured -->\nb\n"
+    assert profile_table.filled(text, {"x": "new"}) == text.replace("old", "new")
+    with pytest.raises(ValueError, match="measured:y"):
+        profile_table.filled(text, {"y": "new"})

@@ -1,30 +1,60 @@
-"""Write book/generated/profiles.md: what each profile costs and gives, from recorded measurements.
+"""Write what profiles cost and give into the book and the README, from recorded measurements.
 
     python workflow/profile_table.py
 
-Time and memory come from results/reference/cost.csv (`benchmarks/cost.py`), accuracies and compute
-time from the tables under results/. Where a profile is not recorded, the table says so.
+Makes book/generated/profiles.md, and the parts of README.md between `<!-- measured:NAME -->` and
+`<!-- /measured -->`. Sources: results/reference/cost.csv (`benchmarks/cost.py`),
+results/reference/wall_times.csv (whole commands, timed on a fresh clone), and the tables under
+results/. Where a profile is not recorded, the tables say so.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from anml.files import replacing
+from anml.plot_fig3 import fig3_replicates, fig3_values
 from anml.profiles import PROFILES, Profile
 from anml.results import SOURCE_LABELS, Table, duration, read_table
-from anml.tables import TESTING
+from anml.tables import TESTING, TRAINING
 
 ROOT = Path(__file__).resolve().parent.parent
-OUT = ROOT / "book" / "generated" / "profiles.md"
+PAGE = ROOT / "book" / "generated" / "profiles.md"
+README = ROOT / "README.md"
+REFERENCE = ROOT / "results" / "reference"
 TRAININGS = ("anml", "oml", "pretrain")
+SHOWN = "quick"
+"""The recorded profile whose accuracies the README shows."""
 
 
 def read_costs() -> pd.DataFrame:
     """The measurements of benchmarks/cost.py."""
-    return pd.read_csv(ROOT / "results" / "reference" / "cost.csv")
+    return pd.read_csv(REFERENCE / "cost.csv")
+
+
+def read_recorded(name: str) -> Table | None:
+    """The recorded table of a profile, if there is one."""
+    path = ROOT / "results" / name / "meta_test.parquet"
+    return read_table(path) if path.is_file() else None
+
+
+def case(costs: pd.DataFrame, profile: str, training: str, way: str = "adjoint") -> pd.Series:
+    """One row of the measurements."""
+    chosen = costs[
+        (costs["profile"] == profile) & (costs["training"] == training) & (costs["way"] == way)
+    ]
+    return chosen.iloc[0]
+
+
+def one_model(profile: Profile, training: str, costs: pd.DataFrame) -> float:
+    """Estimated seconds of meta-training one model: seconds an iteration times iterations."""
+    supervised = training == "pretrain"
+    iterations = profile.pretrain_iterations if supervised else profile.meta_iterations
+    return case(costs, profile.name, training).seconds * iterations
 
 
 def sizes_row(profile: Profile) -> dict[str, str]:
@@ -40,20 +70,13 @@ def sizes_row(profile: Profile) -> dict[str, str]:
 
 
 def cost_row(profile: Profile, costs: pd.DataFrame) -> dict[str, str]:
-    """Estimated time and measured memory of meta-training one model of each kind."""
+    """Measured seconds and memory of a meta-iteration, estimated time of one model."""
     row = {"profile": f"**{profile.name}**"}
-    iterations = {
-        "anml": profile.meta_iterations,
-        "oml": profile.meta_iterations,
-        "pretrain": profile.pretrain_iterations,
-    }
-    own = costs[(costs["profile"] == profile.name) & (costs["way"] == "adjoint")]
     for training in TRAININGS:
-        case = own[own["training"] == training].iloc[0]
-        row[f"{training}: s an iteration"] = f"{case.seconds:.2g}"
-        row[f"{training}: one model"] = duration(case.seconds * iterations[training])
-    row["peak memory"] = f"{own['peak_mb'].max() / 1000:.1f} GB"
-    return row
+        row[f"{training}: s an iteration"] = f"{case(costs, profile.name, training).seconds:.2g}"
+        row[f"{training}: one model"] = duration(one_model(profile, training, costs))
+    peak = costs[(costs["profile"] == profile.name) & (costs["way"] == "adjoint")]["peak_mb"].max()
+    return row | {"peak memory": f"{peak / 1000:.1f} GB"}
 
 
 def expected_row(profile: Profile, table: Table | None) -> dict[str, str]:
@@ -65,7 +88,7 @@ def expected_row(profile: Profile, table: Table | None) -> dict[str, str]:
     longest = frame["n_classes"].max()
     means = frame[frame["n_classes"] == longest].groupby("treatment")["value"].mean()
     row["recorded on"] = SOURCE_LABELS[table.provenance.data_source]
-    row["compute, one thread each"] = duration(table.provenance.seconds)
+    row["compute, on one thread"] = duration(table.provenance.seconds)
     row["N"] = str(longest)
     return row | {name: f"{100 * value:.1f}%" for name, value in means.items()}
 
@@ -76,33 +99,125 @@ def markdown(rows: list[dict[str, str]]) -> str:
 
 
 def page() -> str:
-    """The page's three tables."""
+    """The book's three tables."""
     costs = read_costs()
-    recorded = {}
-    for name in PROFILES:
-        path = ROOT / "results" / name / "meta_test.parquet"
-        recorded[name] = read_table(path) if path.is_file() else None
     profiles = PROFILES.values()
-    return "\n\n".join(
-        (
-            "What each profile runs:",
-            markdown([sizes_row(profile) for profile in profiles]),
-            f"What meta-training costs ({costs['device'].iloc[0]}; median of a few iterations, "
-            "times the profile's number of them):",
-            markdown([cost_row(profile, costs) for profile in profiles]),
-            "What recorded runs gave: meta-test testing accuracy at the longest N, mean over "
-            "models and trajectories. A rerun with the same seeds on another machine differs by "
-            "rounding that training amplifies: expect it within the intervals of Figure 3.",
-            markdown([expected_row(profile, recorded[profile.name]) for profile in profiles]),
-        )
+    parts = (
+        "What each profile runs:",
+        markdown([sizes_row(profile) for profile in profiles]),
+        f"What meta-training costs ({costs['device'].iloc[0]}; median of a few iterations, times "
+        "the profile's number of them):",
+        markdown([cost_row(profile, costs) for profile in profiles]),
+        "What recorded runs gave: meta-test testing accuracy at the longest N, mean over models "
+        "and trajectories. A rerun with the same seeds on another machine differs by rounding "
+        "that training amplifies: expect it near these numbers, not at them.",
+        markdown([expected_row(profile, read_recorded(profile.name)) for profile in profiles]),
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def wall_times() -> str:
+    """The README's sentence about whole commands."""
+    times = pd.read_csv(REFERENCE / "wall_times.csv")
+    rows = [
+        {"from a fresh clone to the open page": row.what, "wall time": duration(row.seconds)}
+        for row in times.itertuples()
+    ]
+    return f"{markdown(rows)}\n\nMeasured on {times['device'].iloc[0]}."
+
+
+def accuracies() -> str:
+    """The README's table of the recorded run at its longest N."""
+    table = read_recorded(SHOWN)
+    if table is None:
+        return "Not recorded yet."
+    values = fig3_values(table)
+    last = values[values["n_classes"] == values["n_classes"].max()]
+    means = 100 * last.pivot(index="treatment", columns="metric", values="mean")
+    lows, highs = (
+        100 * last.pivot(index="treatment", columns="metric", values=c) for c in ("low", "high")
+    )
+    rows = [
+        {
+            "treatment": name,
+            **{
+                f"{metric}, %": f"{means.loc[name, metric]:.1f} "
+                f"({lows.loc[name, metric]:.1f} to {highs.loc[name, metric]:.1f})"
+                for metric in (TESTING, TRAINING)
+            },
+        }
+        for name in dict.fromkeys(last["treatment"])
+    ]
+    longest = values["n_classes"].max()
+    return (
+        f"After {longest} classes in a row ({fig3_replicates(values)}; mean, and 95% interval over "
+        f"them):\n\n{markdown(rows)}\n\n{table.provenance.line()}"
     )
 
 
+def profile_times() -> str:
+    """The README's table of profiles, and the cost of one step at full width."""
+    costs = read_costs()
+    words = {
+        "smoke": ("seeing that everything works; the default", "tiny"),
+        "quick": ("a first real result", "narrow"),
+        "laptop": ("several seeds at every N", "narrow"),
+        "paper": ("the paper's own numbers", "full width; wants a GPU"),
+    }
+    rows = []
+    for profile in PROFILES.values():
+        use, networks = words[profile.name]
+        seconds = profile.model_seeds * sum(one_model(profile, t, costs) for t in TRAININGS)
+        rows.append(
+            {
+                "profile": f"`{profile.name}`",
+                "for": use,
+                "networks": networks,
+                "meta-training all its models, estimated": duration(seconds),
+            }
+        )
+    ours = case(costs, "paper", "anml")
+    others = {
+        "plain autograd": case(costs, "paper", "anml", "autograd"),
+        "`higher`": case(costs, "paper", "anml", "higher"),
+    }
+    compared = ", ".join(
+        f"{name} {other.seconds:.1f} s ({other.seconds / ours.seconds:.1f} times as long)"
+        for name, other in others.items()
+    )
+    return (
+        f"{markdown(rows)}\n\nOne exact second-order meta-gradient of ANML at full width takes "
+        f"{ours.seconds:.2f} s and {ours.peak_mb / 1000:.1f} GB; the same one through {compared}. "
+        f"({ours.device}, medians, one process after another: `python benchmarks/cost.py`.)"
+    )
+
+
+def filled(readme: str, parts: Mapping[str, str]) -> str:
+    """`readme` with the text between its markers replaced."""
+    for name, text in parts.items():
+        pattern = rf"(<!-- measured:{name} -->\n).*?(<!-- /measured -->)"
+        readme, count = re.subn(pattern, rf"\g<1>{text}\n\2", readme, flags=re.DOTALL)
+        if count != 1:
+            raise ValueError(f"README.md must hold the marker measured:{name} once")
+    return readme
+
+
+def readme() -> str:
+    """The README with its measured parts as recorded."""
+    parts = {
+        "wall-times": wall_times(),
+        "accuracy": accuracies(),
+        "profiles": profile_times(),
+    }
+    return filled(README.read_text(), parts)
+
+
 def main() -> None:
-    """Write the page."""
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(OUT) as temporary:
-        temporary.write_text(page() + "\n")
+    """Write both files."""
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    for path, text in ((PAGE, page()), (README, readme())):
+        with replacing(path) as temporary:
+            temporary.write_text(text)
 
 
 if __name__ == "__main__":
