@@ -105,17 +105,18 @@ PROFILES = {
     for profile in (
         Profile(
             "smoke",
-            "a rehearsal: every step for real, far too short to learn much",
-            pln_channels=16,
-            nm_channels=8,
+            "a rehearsal in a minute or two: every step for real, tiny networks, far too short",
+            pln_channels=32,
+            nm_channels=16,
             oml_channels=16,
             oml_hidden=256,
-            meta_iterations=150,
-            pretrain_iterations=150,
+            meta_iterations=500,
+            pretrain_iterations=500,
+            anml_outer_rate=3e-3,  # makes the most of few iterations
             model_seeds=1,
-            trajectories=2,
+            trajectories=3,
             n_classes=(5, 10, 20),
-            learning_rates=(3e-3, 1e-3, 3e-4),
+            learning_rates=(1e-2, 3e-3, 1e-3, 3e-4),
             search_trajectories=1,
         ),
         Profile(
