@@ -119,10 +119,7 @@ def page() -> str:
 def wall_times() -> str:
     """The README's sentence about whole commands."""
     times = pd.read_csv(REFERENCE / "wall_times.csv")
-    rows = [
-        {"from a fresh clone to the open page": row.what, "wall time": duration(row.seconds)}
-        for row in times.itertuples()
-    ]
+    rows = [{"command": row.what, "wall time": duration(row.seconds)} for row in times.itertuples()]
     return f"{markdown(rows)}\n\nMeasured on {times['device'].iloc[0]}."
 
 
@@ -150,8 +147,8 @@ def accuracies() -> str:
     ]
     longest = values["n_classes"].max()
     return (
-        f"After {longest} classes in a row ({fig3_replicates(values)}; mean, and 95% interval over "
-        f"them):\n\n{markdown(rows)}\n\n{table.provenance.line()}"
+        f"After {longest} classes in a row ({fig3_replicates(values)}; mean, and 95% bootstrap "
+        f"interval):\n\n{markdown(rows)}\n\n{table.provenance.line()}"
     )
 
 
