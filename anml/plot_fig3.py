@@ -20,7 +20,8 @@ from anml.tables import TESTING, TRAINING, listing
 
 NAME = "fig3_continual_learning"
 PANELS = ((TRAINING, "Meta-test training accuracy"), (TESTING, "Meta-test testing accuracy"))
-FULL_WIDTH = {"pln_channels": 256, "nm_channels": 112}  # the paper's channels (section 3)
+# The paper's sizes (section 3): ANML's two networks, and the architecture of every control.
+FULL_WIDTH = {"pln_channels": 256, "nm_channels": 112, "oml_channels": 256, "oml_hidden": 1024}
 
 
 def fig3_rows(table: Table, optimizer: str = "adam") -> pd.DataFrame:
@@ -70,15 +71,19 @@ def fig3_published(provenance: Provenance) -> pd.DataFrame:
 
 
 def network_label(provenance: Provenance) -> str:
-    """Return the width of the networks in words, from the profile's own values."""
+    """Return the sizes of the networks in words, from the profile's own values."""
     widths = {name: provenance.profile_values.get(name) for name in FULL_WIDTH}
     if None in widths.values():
         return "network width not recorded"
-    shown = f"{widths['pln_channels']} PLN and {widths['nm_channels']} NM channels"
-    if widths == FULL_WIDTH:
-        return f"full-width network ({shown})"
-    full = f"{FULL_WIDTH['pln_channels']} and {FULL_WIDTH['nm_channels']}"
-    return f"NARROW network ({shown}; the paper: {full})"
+    narrow = widths != FULL_WIDTH
+    pln, nm, oml, hidden = (
+        f"{width} (paper {full})" if narrow else f"{width}"
+        for width, full in zip(widths.values(), FULL_WIDTH.values(), strict=True)
+    )
+    return (
+        f"{'NARROW' if narrow else 'full-width'} networks, channels: ANML's PLN {pln}, NM {nm}, "
+        f"OML's {oml}, OML's hidden units {hidden}"
+    )
 
 
 def fig3_replicates(values: pd.DataFrame) -> str:
@@ -178,12 +183,13 @@ def _heading(figure: Figure, values: pd.DataFrame, provenance: Provenance, optim
     )
     longest = {"adam": "Adam", "sgd": "SGD"}[optimizer]
     lines = (
-        f"Profile {provenance.profile}, {network_label(provenance)}, {longest} at meta-test",
-        f"Mean and {LEVEL:.0%} two-level bootstrap interval over {fig3_replicates(values)}"
+        network_label(provenance),
+        f"Profile {provenance.profile}, {longest} at meta-test; mean and {LEVEL:.0%} two-level "
+        f"bootstrap interval over {fig3_replicates(values)}"
         + (" (trajectories only: one model)" if values["models"].max() == 1 else ""),
     )
     for line, height in zip(lines, (0.918, 0.878), strict=True):
-        figure.text(0.012, height, line, fontsize=10, color=MUTED, va="center")
+        figure.text(0.012, height, line, fontsize=9, color=MUTED, va="center")
 
 
 def _legends(figure: Figure, values: pd.DataFrame, points: pd.DataFrame) -> None:

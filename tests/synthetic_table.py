@@ -22,7 +22,12 @@ def provenance(data: str = "omniglot", profile: str = "quick", channels: int = 6
         data_source=data,
         data_fingerprint="0123456789abcdef",
         profile=profile,
-        profile_values={"pln_channels": channels, "nm_channels": channels * 112 // 256},
+        profile_values={
+            "pln_channels": channels,
+            "nm_channels": channels * 112 // 256,
+            "oml_channels": channels,
+            "oml_hidden": channels * 4,
+        },
         package_version="0.1.0",
         commit="0123456789ab",
         device="CPU, 2 threads",

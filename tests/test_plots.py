@@ -96,7 +96,14 @@ def test_the_embedded_drawings_are_labelled_and_no_published_point_is_beside_the
 
 def test_the_figure_says_width_profile_replicates_and_interval():
     text = words(drawn(table()))
-    for part in ("NARROW", "64 PLN and 28 NM", "Profile quick", "2 models × 3 traj", "95%"):
+    for part in (
+        "NARROW",
+        "PLN 64 (paper 256), NM 28 (paper 112)",
+        "OML's 64",
+        "Profile quick",
+        "2 models × 3 traj",
+        "95%",
+    ):
         assert part in text
     assert "NARROW" not in words(drawn(table(channels=256)))
     assert "trajectories only: one model" in words(drawn(table(models=1)))

@@ -73,10 +73,10 @@ def cost_row(profile: Profile, costs: pd.DataFrame) -> dict[str, str]:
     """Measured seconds and memory of a meta-iteration, estimated time of one model."""
     row = {"profile": f"**{profile.name}**"}
     for training in TRAININGS:
-        row[f"{training}: s an iteration"] = f"{case(costs, profile.name, training).seconds:.2g}"
-        row[f"{training}: one model"] = duration(one_model(profile, training, costs))
+        seconds = case(costs, profile.name, training).seconds
+        row[training] = f"{seconds:.2g} s; {duration(one_model(profile, training, costs))}"
     peak = costs[(costs["profile"] == profile.name) & (costs["way"] == "adjoint")]["peak_mb"].max()
-    return row | {"peak memory": f"{peak / 1000:.1f} GB"}
+    return row | {"memory": f"{peak / 1000:.1f} GB"}
 
 
 def expected_row(profile: Profile, table: Table | None) -> dict[str, str]:
@@ -88,7 +88,7 @@ def expected_row(profile: Profile, table: Table | None) -> dict[str, str]:
     longest = frame["n_classes"].max()
     means = frame[frame["n_classes"] == longest].groupby("treatment")["value"].mean()
     row["recorded on"] = SOURCE_LABELS[table.provenance.data_source]
-    row["compute, on one thread"] = duration(table.provenance.seconds)
+    row["compute"] = duration(table.provenance.seconds)
     row["N"] = str(longest)
     return row | {name: f"{100 * value:.1f}%" for name, value in means.items()}
 
@@ -105,8 +105,8 @@ def page() -> str:
     parts = (
         "What each profile runs:",
         markdown([sizes_row(profile) for profile in profiles]),
-        f"What meta-training costs ({costs['device'].iloc[0]}; median of a few iterations, times "
-        "the profile's number of them):",
+        f"What meta-training costs: one iteration, and one model, estimated as the median of a few "
+        f"iterations times their number ({costs['device'].iloc[0]}):",
         markdown([cost_row(profile, costs) for profile in profiles]),
         "What recorded runs gave: meta-test testing accuracy at the longest N, mean over models "
         "and trajectories. A rerun with the same seeds on another machine differs by rounding "
