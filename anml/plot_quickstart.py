@@ -127,4 +127,4 @@ def _heading(figure: Figure, outcomes: list[Outcome], source: str, network: str)
         network,
     )
     for line, height in zip(lines, (0.929, 0.895), strict=True):
-        figure.text(0.012, height, line, fontsize=10, color=MUTED, va="center")
+        figure.text(0.012, height, line, fontsize=9, color=MUTED, va="center")
