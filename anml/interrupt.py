@@ -50,13 +50,22 @@ def defer_interrupt() -> Iterator[Interrupt]:
 def hold_interrupt() -> Iterator[None]:
     """In the block Ctrl-C waits; processes that are started in it never see one.
 
-    They inherit the signal mask, so that only their parent decides when and how they stop.
+    They inherit the signal mask, so that only their parent decides when and how they stop. The mask
+    is this thread's alone: the system may hand the signal to another one, so the handler waits too.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = []
+    usual = signal.signal(signal.SIGINT, lambda *_: came.append(True))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, usual)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 @contextmanager
