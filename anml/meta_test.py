@@ -115,7 +115,7 @@ def _train_linears(
         for _ in runs
     ]
     for run, own in zip(runs, copies, strict=True):
-        _redraw_head(*own[-1], run.trajectory.seed)
+        redraw_head(*own[-1], run.trajectory.seed)
     optimizers = [
         OPTIMIZERS[optimizer]([t for pair in own for t in pair], lr=run.learning_rate, fused=True)
         for run, own in zip(runs, copies, strict=True)
@@ -182,7 +182,7 @@ def _train_network(
 ) -> Score:
     """One run in which layers before the linear ones learn too: plain autograd."""
     learner = copy.deepcopy(model)
-    _redraw_head(learner.head.weight, learner.head.bias, run.trajectory.seed)
+    redraw_head(learner.head.weight, learner.head.bias, run.trajectory.seed)
     plastic = []
     for name, parameter in learner.named_parameters():
         parameter.requires_grad_(name.startswith(treatment.plastic))
@@ -206,8 +206,8 @@ def _train_network(
     return _score(run, logits_of, drawings)
 
 
-def _redraw_head(weight: Tensor, bias: Tensor, seed: int) -> None:
-    """Kaiming normal weights by the trajectory's seed and zero bias, in place."""
+def redraw_head(weight: Tensor, bias: Tensor, seed: int) -> None:
+    """Draw `weight` [O, D] anew in place, Kaiming normal by a trajectory's `seed`; bias 0."""
     # A stream of its own: the plain seed is that of a model's initial weights.
     own = int(generator(seed, Stream.HEAD).integers(2**63))
     fresh = torch.empty(weight.shape)

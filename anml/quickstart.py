@@ -20,12 +20,11 @@ from torch import nn
 from tqdm import tqdm
 
 from anml.data import Drawings
-from anml.episodes import Stream, generator, to_unit
+from anml.episodes import Stream, to_unit
 from anml.jobs import SEEDS_A_MODEL, make_runs
 from anml.memory import keep_freed_memory
-from anml.meta_test import OPTIMIZERS, frozen_features, learning_order
+from anml.meta_test import OPTIMIZERS, frozen_features, learning_order, redraw_head
 from anml.meta_train import Job, initial_model, load_model, meta_train
-from anml.models import reset
 from anml.profiles import PROFILES, Profile, find_profile
 from anml.trajectories import Trajectory
 from anml.treatments import Treatment, find_training, find_treatment
@@ -161,8 +160,7 @@ def history(
     seed. `on_step()` hears of every class.
     """
     model = copy.deepcopy(learner.model)
-    seed = int(generator(trajectory.seed, Stream.HEAD).integers(2**63))
-    reset(model.head, torch.Generator().manual_seed(seed))
+    redraw_head(model.head.weight, model.head.bias, trajectory.seed)
     images = torch.from_numpy(drawings.meta_test[trajectory.classes])
     inputs, network = to_unit(images, torch.float32).unsqueeze(2), model
     if split := frozen_features(learner.treatment, model):

@@ -86,7 +86,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 
 def fresh_head(model: nn.Module, seed: int) -> Tensor:
     weight, bias = model.head.weight.detach().clone(), model.head.bias.detach().clone()
-    module._redraw_head(weight, bias, seed)
+    module.redraw_head(weight, bias, seed)
     return weight
 
 
@@ -183,7 +183,7 @@ def test_the_head_is_drawn_anew_by_the_trajectory(tiny: Profile) -> None:
     assert not torch.equal(first, fresh_head(model, 1))
     assert first.std() == pytest.approx((2 / tiny.oml_hidden) ** 0.5, rel=0.05)
     weight, bias = torch.zeros(7, 5), torch.ones(7)
-    module._redraw_head(weight, bias, 0)
+    module.redraw_head(weight, bias, 0)
     assert (bias == 0).all()
     plain = torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
     assert abs(torch.corrcoef(torch.stack((plain.flatten(), weight.flatten())))[0, 1]) < 0.6
