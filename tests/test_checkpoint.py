@@ -4,26 +4,17 @@ import json
 import os
 import pickle
 import resource
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from refusal import refusal
 from safetensors.torch import save_file
 
 from anml.checkpoint import load_checkpoint, save_checkpoint
-from anml.errors import AnmlError
 
 TENSORS = {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor([1.5], dtype=torch.float64)}
 HEADER = {"iteration": 3, "profile": {"name": "tiny", "n_classes": [1, 2]}}
-
-
-def refusal(call: Callable[[], object]) -> str:
-    with pytest.raises(AnmlError) as caught:
-        call()
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:

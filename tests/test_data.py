@@ -14,6 +14,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from refusal import refusal
 
 from anml import data, data_fetch, packed
 from anml.errors import AnmlError
@@ -61,15 +62,6 @@ def save(path: Path, **entries: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **entries)
     return path
-
-
-def refusal(call: Callable[[], object]) -> str:
-    """The message of the refusal: one line."""
-    with pytest.raises(AnmlError) as caught:
-        call()
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 # --- the packed file

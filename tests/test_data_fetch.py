@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from refusal import refusal
 
 from anml import data, data_fetch, packed, torchvision_import
-from anml.errors import AnmlError
 
 # Omniglot's numbers do not follow the names: the first character here is of the last alphabet.
 CHARACTERS = {
@@ -122,15 +122,6 @@ def server(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     yield server
     server.http.shutdown()
     server.http.server_close()
-
-
-def refusal(call: Callable[[], object]) -> str:
-    """The message of the refusal: one line."""
-    with pytest.raises(AnmlError) as caught:
-        call()
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 def cache_holds() -> list[str]:

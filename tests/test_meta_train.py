@@ -14,12 +14,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from reference_networks import ReferenceOML, copy_weights
+from refusal import refusal
 
 from anml import meta_train as module
 from anml.adapt import ANML_FAST, OML_FAST, plain_meta_gradient
 from anml.checkpoint import load_checkpoint, save_checkpoint
 from anml.episodes import draw_batch, draw_episode
-from anml.errors import AnmlError
 from anml.interrupt import Interrupted
 from anml.meta_train import (
     LOG_METRICS,
@@ -28,10 +28,10 @@ from anml.meta_train import (
     load_model,
     meta_train,
     rates,
-    supervised_gradient,
 )
 from anml.packed import Drawings
 from anml.profiles import Profile, find_profile
+from anml.supervised import supervised_gradient
 from anml.treatments import TRAININGS, find_training
 
 TRAINED = [name for name, t in TRAININGS.items() if t.procedure != "none"]
@@ -47,14 +47,6 @@ def job(tiny: Profile, noise_drawings: Drawings, tmp_path: Path) -> Callable[...
         return Job(find_training(training), profile, noise_drawings, seeds, folder, **own)
 
     return make
-
-
-def refusal(call: Callable[[], object]) -> str:
-    with pytest.raises(AnmlError) as caught:
-        call()
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 def train(job: Job, **options: object) -> list[dict[str, torch.Tensor]]:

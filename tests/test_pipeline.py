@@ -7,17 +7,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from refusal import refusal
 
 from anml import pipeline as module
 from anml.checkpoint import load_checkpoint
-from anml.errors import AnmlError
 from anml.jobs import EvaluateJob, Place, TrainJob
 from anml.meta_train import LOG_METRICS
 from anml.packed import Drawings
@@ -28,14 +27,6 @@ from anml.tables import TESTING, TRAINING
 from anml.treatments import TREATMENTS
 
 TABLES = ("meta_test", "learning_rates", "meta_train_log")
-
-
-def refusal(call: Callable[[], object]) -> str:
-    with pytest.raises(AnmlError) as caught:
-        call()
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 # --- the plan
