@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -21,7 +20,6 @@ from anml import __version__
 from anml.adapt import (
     MetaGradient,
     anml_meta_gradient,
-    cross_entropy,
     oml_meta_gradient,
 )
 from anml.checkpoint import load_checkpoint, save_checkpoint
@@ -30,8 +28,9 @@ from anml.episodes import draw_batch, draw_episode
 from anml.errors import AnmlError
 from anml.files import require_writable
 from anml.interrupt import Interrupt, defer_interrupt
-from anml.models import ANML, OML, oml_layers, oml_tower, reset
+from anml.models import ANML, OML, reset
 from anml.profiles import Profile
+from anml.supervised import supervised_gradient
 from anml.treatments import MetaTraining
 
 CHECKPOINT_SECONDS = 180.0
@@ -296,28 +295,6 @@ def _meta_gradient(job: Job, state: State, images: Tensor, iteration: int) -> Me
         head[replica, learned] = before
         result.gradients["head.weight"][replica, learned] = 0.0
     return result
-
-
-def supervised_gradient(
-    parameters: Mapping[str, Tensor], images: Tensor, classes: Tensor
-) -> MetaGradient:
-    """Gradient of OML's network for an i.i.d. batch (Pretrain & Transfer).
-
-    `images` [B, R, 28, 28], `classes` [R, B], parameters [R, ...].
-    """
-    with torch.enable_grad():
-        inputs = oml_tower(images, oml_layers(parameters))
-        hidden = F.relu(_linear(parameters, "hidden", inputs))
-        logits = _linear(parameters, "head", hidden)
-    loss, error, correct = cross_entropy(logits.detach(), classes)
-    gradients = torch.autograd.grad(logits, list(parameters.values()), error)
-    return MetaGradient(dict(zip(parameters, gradients, strict=True)), loss, correct)
-
-
-def _linear(parameters: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
-    """Linear layer `name` of every replica: `x` [R, B, D] to [R, B, O]."""
-    weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
-    return torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
 
 
 def _refuse_divergence(job: Job, log: Tensor, iteration: int) -> None:

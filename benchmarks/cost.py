@@ -31,9 +31,10 @@ from anml import adapt
 from anml.adapt import Episode
 from anml.files import replacing
 from anml.memory import keep_freed_memory
-from anml.meta_train import build_model, rates, supervised_gradient
+from anml.meta_train import build_model, rates
 from anml.models import add_replica_axis
 from anml.profiles import PROFILES, Profile
+from anml.supervised import supervised_gradient
 from anml.treatments import TRAININGS
 
 OUT = Path(__file__).parents[1] / "results" / "reference" / "cost.csv"
