@@ -175,7 +175,8 @@ def _meta_train(args: argparse.Namespace) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     job = Job(training, profile, drawings, seeds, folder / "checkpoints", args.device)
-    if job.resume_path.is_file() and not args.resume:
+    finished = all(job.model_path(seed).is_file() for seed in seeds)
+    if job.resume_path.is_file() and not finished and not args.resume:
         raise AnmlError(
             f"{job.resume_path} holds an unfinished run: add --resume to go on, "
             "or delete that file to start afresh"

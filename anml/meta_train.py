@@ -44,6 +44,16 @@ WATCHED = 100
 """Iterations whose median loss must not stay above `FAR_ABOVE_GUESSING` times that of guessing."""
 FAR_ABOVE_GUESSING = 5
 
+NETWORK_VALUES = {
+    "anml": ("pln_channels", "nm_channels", "outputs"),
+    "oml": ("oml_channels", "oml_hidden", "outputs"),
+}
+PROCEDURE_VALUES = {
+    "meta": ("inner_steps", "remember", "redraw"),
+    "supervised": ("inner_steps", "remember", "pretrain_rate"),
+}
+"""Values of the profile that a network, and a way of training it, depend on."""
+
 Rates = tuple[float, float]
 
 
@@ -75,11 +85,18 @@ class Job:
         seeds = "_".join(map(str, self.seeds))
         return self.folder / f"{self.training.name}-seeds{seeds}.resume.safetensors"
 
+    def settings(self) -> dict[str, Any]:
+        """The profile's values that decide this training's weights, all but how long it goes on."""
+        names = NETWORK_VALUES[self.training.network] + PROCEDURE_VALUES[self.training.procedure]
+        if self.training.procedure == "meta":
+            names += (f"{self.training.network}_inner_rate", f"{self.training.network}_outer_rate")
+        return {name: getattr(self.profile, name) for name in names}
+
     def header(self) -> dict[str, Any]:
         """What a checkpoint says of itself; a resume demands the same."""
         return {
             "training": self.training.name,
-            "profile": self.profile.settings(),
+            "settings": self.settings(),
             "data_source": self.drawings.source,
             "data_fingerprint": self.drawings.fingerprint,
             "dtype": str(self.dtype).removeprefix("torch."),
@@ -118,15 +135,14 @@ def meta_train(
 ) -> list[Path]:
     """Run the job to its end and return the finished models' paths, one a seed.
 
-    `resume`: go on from the working checkpoint if there is one. `on_step(done, total)` hears of
+    `resume`: go on from the working checkpoint if there is one; it stays when the run is finished,
+    so that a profile with more iterations goes on where a shorter one ended. `on_step(done, total)` hears of
     every iteration. AnmlError: the loss diverged, the working checkpoint belongs to other settings,
     the disk is full, or Ctrl-C (after saving).
     """
     paths = [job.model_path(seed) for seed in job.seeds]
     require_writable(job.folder)
-    if resume and all(path.is_file() for path in paths):
-        for path in paths:
-            _refuse_other_settings(job, path, load_checkpoint(path)[1])
+    if resume and all(path.is_file() and _finished(job, path) for path in paths):
         return paths
     state, optimizer, log, start, seconds = _start(job, resume)
     images = torch.from_numpy(job.drawings.meta_train).to(job.device)
@@ -159,6 +175,7 @@ def meta_train(
                 saved = time.monotonic()
             if asked:
                 _say_how_to_go_on(job, iteration + 1, interrupt)
+    save(job.iterations)
     seconds += time.monotonic() - began
     for r, seed in enumerate(job.seeds):
         weights = {name: tensor[r] for name, tensor in state.items()}
@@ -170,7 +187,6 @@ def meta_train(
             "versions": {"anml": __version__, "torch": torch.__version__},
         }
         save_checkpoint(paths[r], weights | {"log": log[:, r]}, header)
-    job.resume_path.unlink(missing_ok=True)
     return paths
 
 
@@ -208,6 +224,7 @@ def _start(job: Job, resume: bool) -> tuple[State, torch.optim.Adam, Tensor, int
         return state, optimizer, log, 0, 0.0
     tensors, header = load_checkpoint(job.resume_path, job.device)
     _refuse_other_settings(job, job.resume_path, header)
+    _refuse_overshoot(job, job.resume_path, header)
     with torch.no_grad():
         for name, parameter in state.items():
             parameter.copy_(tensors[f"weights/{name}"])
@@ -221,16 +238,34 @@ def _start(job: Job, resume: bool) -> tuple[State, torch.optim.Adam, Tensor, int
 
 def _refuse_other_settings(job: Job, path: Path, header: Mapping[str, Any]) -> None:
     """Refuse to go on from, or to take for this job's, a checkpoint of another job."""
-    mine, its = ({**h, **h.get("profile", {})} for h in (job.header(), header))
+    mine, its = ({**h, **h.get("settings", {})} for h in (job.header(), header))
     others = [
         f"{key} is {its.get(key)} there, {value} now"
         for key, value in mine.items()
-        if key != "profile" and its.get(key) != value
+        if key != "settings" and its.get(key) != value
     ]
     if others:
         raise AnmlError(
             f"{path} was made with other settings ({'; '.join(others)}): use the same ones, "
             "choose another folder with --out, or delete that file to start afresh"
+        )
+
+
+def _finished(job: Job, path: Path) -> bool:
+    """Whether the model at `path` is this job's and has all its iterations, not fewer."""
+    _, header = load_checkpoint(path)
+    _refuse_other_settings(job, path, header)
+    _refuse_overshoot(job, path, header)
+    return header["iteration"] == job.iterations
+
+
+def _refuse_overshoot(job: Job, path: Path, header: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint that is past the job's last iteration: nothing leads back."""
+    if header["iteration"] > job.iterations:
+        raise AnmlError(
+            f"{path} has {header['iteration']} iterations, this profile asks for {job.iterations}: "
+            "ask for at least as many, choose another folder with --out, or delete that file to "
+            "start afresh"
         )
 
 
