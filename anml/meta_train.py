@@ -136,9 +136,9 @@ def meta_train(
     """Run the job to its end and return the finished models' paths, one a seed.
 
     `resume`: go on from the working checkpoint if there is one; it stays when the run is finished,
-    so that a profile with more iterations goes on where a shorter one ended. `on_step(done, total)` hears of
-    every iteration. AnmlError: the loss diverged, the working checkpoint belongs to other settings,
-    the disk is full, or Ctrl-C (after saving).
+    so that a profile with more iterations goes on where a shorter one ended. `on_step(done, total)`
+    hears of every iteration. AnmlError: the loss diverged, the working checkpoint belongs to other
+    settings or is longer, the disk is full, or Ctrl-C (after saving).
     """
     paths = [job.model_path(seed) for seed in job.seeds]
     require_writable(job.folder)
