@@ -17,11 +17,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from anml import __version__
-from anml.adapt import (
-    MetaGradient,
-    anml_meta_gradient,
-    oml_meta_gradient,
-)
+from anml.adapt import MetaGradient, anml_meta_gradient
+from anml.adapt_oml import oml_meta_gradient
 from anml.checkpoint import load_checkpoint, save_checkpoint
 from anml.data import Drawings
 from anml.episodes import draw_batch, draw_episode

@@ -29,6 +29,7 @@ from torch import nn
 
 from anml import adapt
 from anml.adapt import Episode
+from anml.adapt_oml import oml_meta_gradient
 from anml.files import replacing
 from anml.memory import keep_freed_memory
 from anml.meta_train import build_model, rates
@@ -83,7 +84,7 @@ def iteration(profile: Profile, training: str, way: str) -> Callable[[], object]
     parameters = add_replica_axis(model.named_parameters())
     if training == "pretrain":
         return lambda: supervised_gradient(parameters, episode.images, episode.classes)
-    gradient = getattr(adapt, f"{training}_meta_gradient")
+    gradient = {"anml": adapt.anml_meta_gradient, "oml": oml_meta_gradient}[training]
     return lambda: gradient(parameters, episode, rate)
 
 

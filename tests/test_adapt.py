@@ -20,14 +20,13 @@ from torch import Tensor, nn
 from anml import adapt
 from anml.adapt import (
     ANML_FAST,
-    OML_FAST,
     Episode,
     MetaGradient,
     anml_meta_gradient,
     cross_entropy,
-    oml_meta_gradient,
     plain_meta_gradient,
 )
+from anml.adapt_oml import OML_FAST, oml_meta_gradient
 from anml.low_rank import LowRankLinear
 
 OURS = {"anml": anml_meta_gradient, "oml": oml_meta_gradient}

@@ -17,7 +17,8 @@ from reference_networks import ReferenceOML, copy_weights
 from refusal import refusal
 
 from anml import meta_train as module
-from anml.adapt import ANML_FAST, OML_FAST, plain_meta_gradient
+from anml.adapt import ANML_FAST, plain_meta_gradient
+from anml.adapt_oml import OML_FAST
 from anml.checkpoint import load_checkpoint, save_checkpoint
 from anml.episodes import draw_batch, draw_episode
 from anml.interrupt import Interrupted
