@@ -13,11 +13,13 @@ from math import comb
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import mannwhitneyu
+from scipy.stats import binom, binomtest, mannwhitneyu
 
 LEVEL = 0.95
 RESAMPLES = 4000
 SIGNIFICANT = 0.05
+CLASS_THRESHOLD = 7.96e-6
+"""The paper's bound on p for one class to be above chance (section 4.1, Fig. S9)."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,24 @@ class Comparison:
     n_a: int
     n_b: int
     text: str
+
+
+@dataclass(frozen=True)
+class ChanceTest:
+    """One-sided binomial tests of each class against 1/N, and the share of classes that pass.
+
+    `p` `[N]` in order of learning; `share` and its exact (Clopper-Pearson) interval are fractions,
+    which say how much chance lies in the classes met, not how models differ. `share` is None where
+    even a class with every drawing right could not pass.
+    """
+
+    p: np.ndarray
+    share: float | None
+    low: float
+    high: float
+    drawings: int  # held-out drawings of a class, over all models and trajectories
+    models: int
+    trajectories: int
 
 
 def replicates(models: int, trajectories: int) -> str:
@@ -88,26 +108,86 @@ def two_level_interval(
         raise ValueError("values must be finite")
     if not (0 < level < 1 and resamples >= 1):
         raise ValueError(f"level must be in (0, 1), resamples at least 1: {level}, {resamples}")
-    # Sorting makes the interval a property of the observations, not of the order of the rows.
-    groups = [np.sort(values[models == model]) for model in np.unique(models)]
-    groups.sort(key=lambda group: group.tolist())
+    groups = _groups(values[:, None], models)
     mean = float(np.mean([group.mean() for group in groups]))
-    sizes = np.array([len(group) for group in groups])
     low = high = float("nan")
     if len(values) > 1:
-        rng = np.random.default_rng(seed)
-        drawn = rng.integers(len(groups), size=(resamples, len(groups)))
-        # [resamples, models, most trajectories], a model's unused places masked out.
-        padded = np.zeros((len(groups), sizes.max()))
-        for row, group in zip(padded, groups, strict=True):
-            row[: len(group)] = group
-        counts = sizes[drawn][..., None]
-        places = rng.integers(counts, size=(*drawn.shape, sizes.max()))
-        used = np.arange(sizes.max()) < counts
-        chosen = padded[drawn[..., None], places]
-        means = (chosen.sum(-1, where=used) / counts[..., 0]).mean(-1)
-        low, high = (float(q) for q in np.quantile(means, [(1 - level) / 2, (1 + level) / 2]))
-    return Interval(mean, low, high, level, len(groups), int(sizes.max()))
+        means = _resampled_means(groups, resamples, seed)[:, 0]
+        low, high = _percentiles(means, level)
+    sizes = [len(group) for group in groups]
+    return Interval(mean, low, high, level, len(groups), max(sizes))
+
+
+def _groups(values: np.ndarray, models: np.ndarray) -> list[np.ndarray]:
+    """Return the rows of `values` `[n, c]` model by model, `[trajectories, c]` each, sorted.
+
+    Sorting makes an interval a property of the observations, not of the order of the rows.
+    """
+    groups = [values[models == model] for model in np.unique(models)]
+    groups = [group[np.lexsort(group.T[::-1])] for group in groups]
+    return sorted(groups, key=lambda group: group.tolist())
+
+
+def _resampled_means(groups: list[np.ndarray], resamples: int, seed: int) -> np.ndarray:
+    """Return means over models `[resamples, c]`: models, then their trajectories, drawn anew.
+
+    The `c` columns of a row are drawn together.
+    """
+    rng = np.random.default_rng(seed)
+    sizes = np.array([len(group) for group in groups])
+    drawn = rng.integers(len(groups), size=(resamples, len(groups)))
+    # [models, most trajectories, c], a model's unused places masked out.
+    padded = np.zeros((len(groups), sizes.max(), groups[0].shape[1]))
+    for row, group in zip(padded, groups, strict=True):
+        row[: len(group)] = group
+    counts = sizes[drawn][..., None]
+    places = rng.integers(counts, size=(*drawn.shape, sizes.max()))
+    used = (np.arange(sizes.max()) < counts)[..., None]
+    chosen = padded[drawn[..., None], places]
+    return (chosen.sum(-2, where=used) / counts).mean(-2)
+
+
+def _percentiles(values: np.ndarray, level: float) -> tuple[float, float]:
+    """Return the bounds between which the middle `level` of resampled `values` lies."""
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def relative_drop(oracle: pd.DataFrame, sequential: pd.DataFrame, *, seed: int = 0) -> Interval:
+    """Return how much of the Oracle's accuracy is lost by learning in sequence (section 4.1).
+
+    The mean is `1 - sequential / oracle`, of the two means over models: 0 is nothing lost, 1 all of
+    it, below 0 a gain. Both frames are rows of a `meta_test` table: one treatment, one metric and
+    one number of classes. Where both hold the same models and trajectories these are resampled in
+    pairs, since what they share cancels; otherwise each side is resampled by itself.
+
+    Raises:
+        ValueError: a frame is empty, or the Oracle's mean is 0, of which nothing can be lost.
+    """
+    keys = ["model_seed", "trajectory_seed"]
+    if oracle.empty or sequential.empty:
+        raise ValueError("both frames must hold rows")
+    sides = [frame.sort_values(keys) for frame in (oracle, sequential)]
+    pairs = [side[keys].to_numpy().tolist() for side in sides]
+    columns = [side["value"].to_numpy(dtype=np.float64)[:, None] for side in sides]
+    models = [side["model_seed"].to_numpy() for side in sides]
+    grouped = [_groups(c, m) for c, m in zip(columns, models, strict=True)]
+    whole, kept = (np.mean([group.mean() for group in groups]) for groups in grouped)
+    if whole <= 0:
+        raise ValueError("the Oracle's mean must be above 0")
+    low = high = float("nan")
+    if min(map(len, columns)) > 1:
+        if pairs[0] == pairs[1]:
+            means = _resampled_means(_groups(np.hstack(columns), models[0]), RESAMPLES, seed)
+        else:
+            means = np.hstack(
+                [_resampled_means(g, RESAMPLES, seed + place) for place, g in enumerate(grouped)]
+            )
+        means = means[means[:, 0] > 0]
+        low, high = _percentiles(1 - means[:, 1] / means[:, 0], LEVEL)
+    fewer = [min(len(groups) for groups in grouped)]
+    fewer.append(min(max(map(len, groups)) for groups in grouped))
+    return Interval(float(1 - kept / whole), low, high, LEVEL, *fewer)
 
 
 def summary(frame: pd.DataFrame, by: list[str], *, seed: int = 0) -> pd.DataFrame:
@@ -161,3 +241,39 @@ def mann_whitney(a: ArrayLike, b: ArrayLike) -> Comparison:
     shown = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
     text = f"Mann-Whitney U = {test.statistic:g}, {shown} ({len(a)} and {len(b)} replicates)"
     return Comparison(float(test.statistic), p, len(a), len(b), text)
+
+
+def above_chance(
+    frame: pd.DataFrame, held_out: int, threshold: float = CLASS_THRESHOLD
+) -> ChanceTest:
+    """Test each class learned against chance, 1/N (paper, section 4.1 and Fig. S9).
+
+    A class is the place in the order of learning: its held-out drawings are counted over all models
+    and trajectories, which meet other characters at that place.
+
+    Args:
+        frame: rows of a `class_accuracy` table, one treatment and number of classes.
+        held_out: held-out drawings of a class in one trajectory.
+        threshold: a class is above chance where p is below it.
+
+    Raises:
+        ValueError: no rows, several numbers of classes, or classes with different replicates.
+    """
+    if frame.empty or frame["n_classes"].nunique() != 1:
+        raise ValueError("the frame must hold rows of one number of classes")
+    n_classes = int(frame["n_classes"].iloc[0])
+    counts = frame.groupby("position")["value"].agg(["sum", "count"])
+    if len(counts) != n_classes or counts["count"].nunique() != 1:
+        raise ValueError("every class must be there, and equally often")
+    drawings = held_out * int(counts["count"].iloc[0])
+    right = (held_out * counts["sum"]).round().to_numpy()
+    p = binom.sf(right - 1, drawings, 1 / n_classes)
+    models = frame["model_seed"].nunique()
+    trajectories = int(frame.groupby("model_seed")["trajectory_seed"].nunique().max())
+    if float(n_classes) ** -drawings >= threshold:
+        return ChanceTest(p, None, np.nan, np.nan, drawings, models, trajectories)
+    passed = int((p < threshold).sum())
+    bounds = binomtest(passed, n_classes).proportion_ci(LEVEL, method="exact")
+    return ChanceTest(
+        p, passed / n_classes, bounds.low, bounds.high, drawings, models, trajectories
+    )
