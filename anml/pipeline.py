@@ -12,7 +12,8 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from ctypes import c_byte
@@ -31,14 +32,15 @@ from anml import data
 from anml.checkpoint import load_checkpoint
 from anml.data import Drawings
 from anml.errors import AnmlError
+from anml.evaluations import plan_evaluations
 from anml.files import replacing, require_writable
 from anml.interrupt import hold_interrupt, terminate_as_interrupt
-from anml.jobs import EvaluateJob, Place, TrainJob
+from anml.jobs import Place, Plan, Row, TrainJob, Work, read_json, read_part
 from anml.memory import keep_freed_memory
 from anml.meta_train import LOG_METRICS
 from anml.profiles import Profile
 from anml.results import provenance_now, write_table
-from anml.treatments import TREATMENTS, find_training, find_treatment
+from anml.tables import listing
 
 LOG_POINTS = 200
 """Points of each learning curve that the log table keeps: means over equal stretches."""
@@ -46,7 +48,8 @@ BAR_FORMAT = "{desc} |{bar}| {percentage:3.0f}% [{elapsed}, about {remaining} le
 REPORT_SECONDS = 0.5
 """A worker reports progress, and asks whether to stop, about this often."""
 
-Work = TrainJob | EvaluateJob
+PLANNERS: tuple[Callable[[Profile], Plan], ...] = (plan_evaluations,)
+"""What a run consists of; the jobs that theirs wait for are added by `plan`."""
 
 
 def default_folder(profile: Profile, source: str, overrides: Mapping[str, Any]) -> Path:
@@ -55,20 +58,36 @@ def default_folder(profile: Profile, source: str, overrides: Mapping[str, Any]) 
     return Path("runs") / (f"{profile.name}-{source}" + (f"-{mark}" if overrides else ""))
 
 
-def plan(profile: Profile, treatments: Sequence[str]) -> dict[Work, list[Work]]:
-    """Every job of a run with the jobs that it waits for, the longest first."""
-    rows = [find_treatment(name) for name in treatments]
-    jobs: dict[Work, list[Work]] = {}
-    for training in dict.fromkeys(row.training for row in rows):
-        if find_training(training).procedure != "none":
-            jobs |= {TrainJob(training, seed): [] for seed in range(profile.model_seeds)}
-    for row in rows:
-        waits = [job for job in jobs if isinstance(job, TrainJob) and job.training == row.training]
-        for optimizer in profile.optimizers:
-            for n in profile.n_classes:
-                jobs[EvaluateJob(row.name, n, optimizer)] = waits
+def plan(profile: Profile, only: Sequence[str] = ()) -> Plan:
+    """Every job of a run with the jobs that it waits for, the longest first.
+
+    `only`: parts of names; given some, just the jobs with one of them in their name, and what those
+    wait for. AnmlError if there is no such job.
+    """
+    jobs: Plan = {}
+    for planner in PLANNERS:
+        jobs |= planner(profile)
+    jobs |= {job: [] for waits in list(jobs.values()) for job in waits if job not in jobs}
+    if only:
+        jobs = _chosen(jobs, only)
     cost = {job: job.weight() * job.steps(profile) for job in jobs}
-    return {job: jobs[job] for job in sorted(jobs, key=lambda job: -cost[job])}
+    return {job: jobs[job] for job in sorted(jobs, key=lambda job: (-cost[job], job.name))}
+
+
+def _chosen(jobs: Plan, only: Sequence[str]) -> Plan:
+    """The jobs with one of the texts `only` in their name, and all that they wait for."""
+    left = [job for job in jobs if any(part.lower() in job.name.lower() for part in only)]
+    if not left:
+        raise AnmlError(
+            f"no job's name holds {listing(only)}: names are such as "
+            f"{listing(sorted({job.name for job in jobs})[:: max(1, len(jobs) // 4)])}"
+        )
+    chosen: Plan = {}
+    while left:
+        job = left.pop()
+        chosen[job] = jobs[job]
+        left += [other for other in jobs[job] if other not in chosen]
+    return chosen
 
 
 def run(
@@ -77,21 +96,30 @@ def run(
     data_name: str,
     folder: Path,
     *,
-    treatments: Sequence[str] = tuple(TREATMENTS),
+    only: Sequence[str] = (),
     device: str = "cpu",
     workers: int | None = None,
 ) -> Path:
     """Do what is missing of a run and write its tables; returns the folder of the tables.
 
-    `data_name`: what `data.load` was asked for, since workers load the drawings themselves.
-    `workers`: processes of one thread each (default: one a core). AnmlError: the folder holds a run
-    of other settings, or a job failed. KeyboardInterrupt: after workers have saved.
+    `data_name`: what `data.load` was asked for, since workers load the drawings themselves. `only`:
+    as for `plan`; the tables then hold all that is finished so far. `workers`: processes of one
+    thread each (default: one a core). AnmlError: the folder holds a run of other settings, or a job
+    failed. KeyboardInterrupt: after workers have saved.
     """
     place = Place(profile, folder, device)
     claim(place, drawings)
-    jobs = plan(profile, treatments)
-    _run_jobs(place, data_name, jobs, workers or os.cpu_count() or 1)
-    return write_tables(place, drawings, list(jobs))
+    _run_jobs(place, data_name, plan(profile, only), workers or os.cpu_count() or 1)
+    return gather(place, drawings)[0]
+
+
+def gather(place: Place, drawings: Drawings) -> tuple[Path, int]:
+    """Write the tables from what is finished; their folder, and how many jobs are missing."""
+    jobs = plan(place.profile)
+    finished = [job for job in jobs if job.result(place).is_file()]
+    if not finished:
+        raise AnmlError(f"nothing in {place.folder} is finished: run the same without --gather")
+    return write_tables(place, drawings, finished), len(jobs) - len(finished)
 
 
 def claim(place: Place, drawings: Drawings) -> None:
@@ -105,24 +133,14 @@ def claim(place: Place, drawings: Drawings) -> None:
     if not path.is_file():
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(settings, indent=1))
-    elif _read_json(path) != settings:
+    elif read_json(path) != settings:
         raise AnmlError(
             f"{place.folder} holds a run with other settings or drawings: "
             "delete that folder, or choose another one with --out"
         )
 
 
-def _read_json(path: Path) -> Any:
-    """The contents of a file of this run; AnmlError if it is damaged."""
-    try:
-        return json.loads(path.read_text())
-    except (ValueError, OSError) as error:
-        raise AnmlError(
-            f"{path} is damaged: delete it, then run the same command to go on"
-        ) from error
-
-
-def _run_jobs(place: Place, data_name: str, jobs: Mapping[Work, list[Work]], workers: int) -> None:
+def _run_jobs(place: Place, data_name: str, jobs: Plan, workers: int) -> None:
     """Run the jobs whose file is missing, each after those that it waits for."""
     done = {job for job in jobs if job.result(place).is_file()}
     total = sum(job.weight() * job.steps(place.profile) for job in jobs)
@@ -228,9 +246,12 @@ def _work(job: Work, place: Place) -> None:
 
 
 def write_tables(place: Place, drawings: Drawings, jobs: Sequence[Work]) -> Path:
-    """Gather finished jobs into the tables; returns their folder."""
+    """Gather finished jobs into the tables; returns their folder.
+
+    A table is whatever rows some job's part names it; meta-trainings add `meta_train_log`.
+    """
     profile, folder = place.profile, place.folder / "results"
-    rows: dict[str, list[Any]] = {"meta_test": [], "learning_rates": [], "meta_train_log": []}
+    rows: dict[str, list[Row]] = defaultdict(list)
     seconds = 0.0
     for job in jobs:
         if isinstance(job, TrainJob):
@@ -238,10 +259,10 @@ def write_tables(place: Place, drawings: Drawings, jobs: Sequence[Work]) -> Path
             seconds += header["seconds"]
             rows["meta_train_log"] += learning_curve(job, tensors["log"])
         else:
-            part = _read_json(job.result(place))
-            seconds += part["seconds"]
-            for name in ("meta_test", "learning_rates"):
-                rows[name] += part[name]
+            tables, took = read_part(job, place)
+            seconds += took
+            for name, observations in tables.items():
+                rows[name] += observations
     provenance = provenance_now(
         data_source=drawings.source,
         data_fingerprint=drawings.fingerprint,
@@ -259,7 +280,7 @@ def write_tables(place: Place, drawings: Drawings, jobs: Sequence[Work]) -> Path
     return folder
 
 
-def learning_curve(job: TrainJob, log: torch.Tensor) -> list[dict[str, Any]]:
+def learning_curve(job: TrainJob, log: torch.Tensor) -> list[Row]:
     """Rows of the log table: means over at most 200 equal stretches of `log` [iterations, 3]."""
     stretches = log.chunk(min(LOG_POINTS, len(log)))
     rows, done = [], 0

@@ -33,29 +33,94 @@ FRACTION = Column("number", low=0, high=1)
 TRAINING = "meta-test training accuracy"
 TESTING = "meta-test testing accuracy"
 
+REGIME = Column("text", allowed=("sequential", "oracle", "oracle 20 epochs"))
+CLASSES = Column("integer", low=1)
+NUMBER = Column("number")
+
 # A table is known by its file name. Any other name needs only the first two columns, and any table
 # may have further ones.
 COMMON: dict[str, Column] = {"profile": TEXT, "data": DATA}
+META_TEST: dict[str, Column] = COMMON | {
+    "treatment": TEXT,
+    "regime": REGIME,
+    "optimizer": OPTIMIZER,
+    "learning_rate": RATE,
+    "model_seed": COUNT,
+    "trajectory_seed": COUNT,
+    "n_classes": CLASSES,
+    "metric": Column("text", allowed=(TRAINING, TESTING)),
+    "value": FRACTION,
+}
 TABLES: dict[str, dict[str, Column]] = {
-    "meta_test": COMMON
-    | {
-        "treatment": TEXT,
-        "regime": TEXT,
-        "optimizer": OPTIMIZER,
-        "learning_rate": RATE,
-        "model_seed": COUNT,
-        "trajectory_seed": COUNT,
-        "n_classes": Column("integer", low=1),
-        "metric": Column("text", allowed=(TRAINING, TESTING)),
-        "value": FRACTION,
-    },
+    # Accuracy after the last class.
+    "meta_test": META_TEST,
+    # The search of the meta-test learning rate, on trajectories of its own.
     "learning_rates": COMMON
     | {
         "treatment": TEXT,
+        "regime": REGIME,
         "optimizer": OPTIMIZER,
         "learning_rate": RATE,
-        "n_classes": Column("integer", low=1),
+        "n_classes": CLASSES,
         "value": FRACTION,
+    },
+    # Accuracy on the held-out drawings of each class, by the order in which classes were learned.
+    "class_accuracy": COMMON
+    | {
+        "treatment": TEXT,
+        "model_seed": COUNT,
+        "trajectory_seed": COUNT,
+        "n_classes": CLASSES,
+        "position": COUNT,
+        "metric": Column("text", allowed=(TESTING,)),
+        "value": FRACTION,
+    },
+    # Meta-tests of what the paper and its code disagree on.
+    "disagreements": META_TEST | {"question": TEXT, "answer": TEXT},
+    # The search of the rates that were published nowhere.
+    "training_rates": COMMON
+    | {
+        "training": Column("text", allowed=("oml", "pretrain")),
+        "inner_rate": RATE,
+        "outer_rate": RATE,
+        "iterations": Column("integer", low=1),
+        "n_classes": CLASSES,
+        "learning_rate": RATE,
+        "value": FRACTION,
+        "chosen": Column("integer", low=0, high=1),
+    },
+    # What the representations are like.
+    "units": COMMON
+    | {
+        "model_seed": COUNT,
+        "drawing": Column("text", allowed=("drawing 0", "drawing 1", "drawing 2", "mean")),
+        "layer": Column("text", allowed=("latent", "gate", "gated")),
+        "unit": COUNT,
+        "value": NUMBER,
+    },
+    "activity": COMMON
+    | {
+        "treatment": TEXT,
+        "model_seed": COUNT,
+        "layer": Column("text", allowed=("latent", "gate", "gated", "oml")),
+        "metric": Column("text", allowed=("share active", "dead units")),
+        "value": FRACTION,
+    },
+    "knn": COMMON
+    | {
+        "model_seed": COUNT,
+        "representation": Column("text", allowed=("latent", "gated", "nm", "nm random", "oml")),
+        "k": Column("integer", low=1, high=20),
+        "value": FRACTION,
+    },
+    "tsne": COMMON
+    | {
+        "model_seed": COUNT,
+        "representation": Column("text", allowed=("latent", "gated", "oml")),
+        "class": Column("integer", low=0, high=9),
+        "drawing": COUNT,
+        "x": NUMBER,
+        "y": NUMBER,
     },
     "meta_train_log": COMMON
     | {
@@ -68,11 +133,25 @@ TABLES: dict[str, dict[str, Column]] = {
     },
 }
 # What makes an observation one of a kind: the same replicate twice would narrow every interval.
+REPLICATE = (
+    *("profile", "data", "treatment", "regime", "optimizer", "model_seed"),
+    *("trajectory_seed", "n_classes", "metric"),
+)
 KEYS: dict[str, tuple[str, ...]] = {
-    "meta_test": (
-        *("profile", "data", "treatment", "regime", "optimizer", "model_seed"),
-        *("trajectory_seed", "n_classes", "metric"),
-    )
+    "meta_test": REPLICATE,
+    "disagreements": (*REPLICATE, "question", "answer"),
+    "class_accuracy": (
+        *("profile", "data", "treatment", "model_seed", "trajectory_seed"),
+        *("n_classes", "position", "metric"),
+    ),
+    "training_rates": (
+        *("profile", "data", "training", "inner_rate", "outer_rate", "iterations"),
+        *("n_classes", "treatment", "learning_rate"),
+    ),
+    "units": ("profile", "data", "model_seed", "drawing", "layer", "unit"),
+    "activity": ("profile", "data", "treatment", "model_seed", "layer", "metric"),
+    "knn": ("profile", "data", "model_seed", "representation", "k"),
+    "tsne": ("profile", "data", "model_seed", "representation", "class", "drawing"),
 }
 
 
@@ -132,7 +211,5 @@ def _typed(name: str, values: pd.Series, rule: Column) -> pd.Series:
     if rule.low is not None and (result < rule.low).any():
         raise AnmlError(f"{where} must be {rule.low} or more, not {result.min()}")
     if rule.high is not None and (result > rule.high).any():
-        raise AnmlError(
-            f"{where} must be between {rule.low} and {rule.high} (a fraction), not {result.max()}"
-        )
+        raise AnmlError(f"{where} must be between {rule.low} and {rule.high}, not {result.max()}")
     return result

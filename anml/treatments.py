@@ -14,11 +14,12 @@ class MetaTraining:
     """How a model comes to be before meta-test; its rates and length stand in the profile."""
 
     name: str
-    network: str  # 'anml' or 'oml': the class in models.py
+    network: str  # 'anml', 'oml', or 'oml-linear': OML with one linear layer behind its RLN
     procedure: str  # 'meta' (Algorithm 1), 'supervised' (i.i.d. batches) or 'none'
     second_order: bool = (
         True  # False: as the released code, which drops the graph of the inner loop
     )
+    norm: str = "image"  # 'batch': passes over many drawings normalise over all of them together
 
 
 @dataclass(frozen=True)
@@ -34,25 +35,48 @@ TRAININGS = {
     training.name: training
     for training in (
         MetaTraining("anml", "anml", "meta"),
-        MetaTraining("anml-first-order", "anml", "meta", second_order=False),
         MetaTraining("oml", "oml", "meta"),
-        MetaTraining("oml-first-order", "oml", "meta", second_order=False),
         MetaTraining("pretrain", "oml", "supervised"),
         MetaTraining("scratch", "oml", "none"),
+        MetaTraining("anml-first-order", "anml", "meta", second_order=False),
+        MetaTraining("oml-first-order", "oml", "meta", second_order=False),
+        MetaTraining("anml-batch-norm", "anml", "meta", norm="batch"),
+        MetaTraining("oml-linear", "oml-linear", "meta"),
     )
 }
+
+HEAD = ("head.",)
+OML_LINEAR = ("hidden.", "head.")
+ANML_PLN = ("pln.", "head.")
+EVERYTHING = ("",)
 
 TREATMENTS = {
     treatment.name: treatment
     for treatment in (
-        Treatment("ANML", "anml", ("head.",)),
-        Treatment("OML", "oml", ("hidden.", "head.")),
-        Treatment("OML-OLFT", "oml", ("head.",)),
-        Treatment("Pretrain & Transfer", "pretrain", ("hidden.", "head.")),
-        Treatment("Scratch", "scratch", ("",)),
+        Treatment("ANML", "anml", HEAD),
+        Treatment("OML", "oml", OML_LINEAR),
+        Treatment("OML-OLFT", "oml", HEAD),
+        Treatment("Pretrain & Transfer", "pretrain", OML_LINEAR),
+        Treatment("Scratch", "scratch", EVERYTHING),
+        Treatment("ANML-FT:PLN", "anml", ANML_PLN),
+        Treatment("ANML-FT:PLN+NM out", "anml", (*ANML_PLN, "nm.gate.")),
+        Treatment("ANML-Unlimited", "anml", EVERYTHING),
+        Treatment("OML-FT:PLN+RLN final", "oml", ("rln.5.", *OML_LINEAR)),
+        Treatment("OML-Unlimited", "oml", EVERYTHING),
     )
 }
-"""The five treatments of Fig. 3, in the order of its legend."""
+"""The ten treatments of the paper: the five of Fig. 3, then those of Fig. S8, as in its legends."""
+
+VARIANTS = {
+    treatment.name: treatment
+    for treatment in (
+        Treatment("ANML (first order)", "anml-first-order", HEAD),
+        Treatment("OML (first order)", "oml-first-order", OML_LINEAR),
+        Treatment("ANML (batch norm)", "anml-batch-norm", HEAD),
+        Treatment("OML (linear PLN)", "oml-linear", HEAD),
+    )
+}
+"""What the paper and its code, or a later finding, disagree on."""
 
 
 def find_training(name: str) -> MetaTraining:
@@ -63,7 +87,8 @@ def find_training(name: str) -> MetaTraining:
 
 
 def find_treatment(name: str) -> Treatment:
-    """The treatment called `name`; AnmlError lists the known ones."""
-    if name not in TREATMENTS:
-        raise AnmlError(f"unknown treatment {name!r}: choose one of {', '.join(TREATMENTS)}")
-    return TREATMENTS[name]
+    """The treatment or variant called `name`; AnmlError lists the known ones."""
+    known = TREATMENTS | VARIANTS
+    if name not in known:
+        raise AnmlError(f"unknown treatment {name!r}: choose one of {', '.join(known)}")
+    return known[name]
