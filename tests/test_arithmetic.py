@@ -1,0 +1,77 @@
+"""The count of multiply-adds against the paper's networks, and against what torch really runs."""
+
+import pytest
+import torch
+from reference_networks import replicas
+from torch.utils.flop_counter import FlopCounterMode
+
+from anml import arithmetic
+from anml.adapt import Episode, anml_meta_gradient
+from anml.adapt_oml import oml_meta_gradient
+from anml.meta_train import build_model
+from anml.models import ANML, OML
+from anml.profiles import PROFILES, find_profile
+from anml.supervised import supervised_gradient
+
+PAPER = PROFILES["paper"]
+SMALL = find_profile(
+    "smoke", {"inner_steps": 3, "remember": 4, "pln_channels": 64, "nm_channels": 28}
+)
+
+
+def test_the_papers_towers_forward():
+    assert sum(arithmetic.anml_tower(256)) == 676 * 2304 + 121 * 589824 + 9 * 589824
+    assert sum(arithmetic.anml_tower(256)) // 10**6 == 78
+    assert sum(arithmetic.anml_tower(112)) // 10**6 == 15
+    assert sum(arithmetic.oml_tower(256)) // 10**6 == 728
+
+
+@pytest.mark.parametrize(
+    ("model", "count"),
+    [
+        (ANML(5, 4, 963).pln, sum(arithmetic.anml_tower(5))),
+        (ANML(5, 4, 963).nm, sum(arithmetic.anml_tower(4)) + 36 * 45),
+        (OML(5, 7, 963), sum(arithmetic.oml_tower(5)) + 45 * 7 + 7 * 963),
+    ],
+    ids=["PLN", "NM", "OML"],
+)
+def test_forward_passes_are_what_torch_counts(model, count):
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(torch.rand(2, 1, 28, 28))
+    assert counter.get_total_flops() == 2 * 2 * count
+
+
+def episode(profile) -> Episode:
+    drawings = profile.inner_steps + profile.remember
+    images, classes = torch.rand(drawings, 1, 28, 28), torch.zeros(1, drawings, dtype=torch.int64)
+    return Episode(images, classes, profile.inner_steps)
+
+
+@pytest.mark.parametrize("training", ["anml", "oml", "pretrain"])
+@pytest.mark.parametrize("second_order", [True, False], ids=["second order", "first order"])
+def test_meta_iterations_do_the_counted_products_and_little_else(training, second_order):
+    torch.manual_seed(0)
+    drawn = episode(SMALL)
+    parameters = replicas([build_model("anml" if training == "anml" else "oml", SMALL)])
+    with FlopCounterMode(display=False) as counter:
+        if training == "pretrain":
+            for tensor in parameters.values():
+                tensor.requires_grad_()
+            supervised_gradient(parameters, drawn.images, drawn.classes)
+        else:
+            gradient = anml_meta_gradient if training == "anml" else oml_meta_gradient
+            gradient(parameters, drawn, 0.1, second_order)
+    counted = 2 * arithmetic.multiply_adds(training, SMALL, second_order=second_order)
+    # Less would mean that the floor is none; the margin above is for the rank-one products.
+    assert 0.999 * counted <= counter.get_total_flops() <= 1.02 * counted
+
+
+def test_second_order_costs_more_and_replicas_multiply():
+    for training in ("anml", "oml"):
+        full = arithmetic.multiply_adds(training, PAPER)
+        assert full > arithmetic.multiply_adds(training, PAPER, second_order=False)
+        assert arithmetic.multiply_adds(training, PAPER, replicas=4) == 4 * full
+
+
+def test_the_floor_counts_two_operations_a_multiply_add():
+    assert arithmetic.floor_seconds(50e9, 200) == pytest.approx(0.5)
