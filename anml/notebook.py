@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 
 import anml
 from anml.errors import AnmlError
+from anml.injected import check_names
 from anml.plot_style import SVG_OPTIONS, save_figure, style
 from anml.profiles import PROFILES
 from anml.results import SOURCE_LABELS, Table, read_table
@@ -71,6 +73,7 @@ def check_parameters(
     Raises:
         AnmlError: one line that names the parameter, what is allowed and what was given.
     """
+    check_names()
     choices = (
         ("profile", profile, tuple(PROFILES)),
         ("data", data, tuple(SOURCE_LABELS)),
@@ -95,6 +98,7 @@ def check_counts(**values: object) -> None:
     Raises:
         AnmlError: one line that names the first that is not.
     """
+    check_names()
     for name, value in values.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise AnmlError(
@@ -133,18 +137,11 @@ def find_table(
             another profile or data source.
     """
     root = repository_root() if root is None else root
-    if results:
-        folders = [root / results]
-    else:
-        folders = [root / "results" / profile, root / "runs" / f"{profile}-{data}" / "results"]
-    tables = {
-        folder: read_table(folder / f"{name}.parquet")
-        for folder in folders
-        if (folder / f"{name}.parquet").is_file()
-    }
+    folders = _folders(profile, data, results, root)
+    tables = _tables(name, folders)
     for folder, table in tables.items():
-        if (table.provenance.profile, table.provenance.data_source) == (profile, data):
-            return Found(table, folder.resolve().parent == (root / "results").resolve())
+        if _is_of(table, profile, data):
+            return Found(table, _is_recorded(folder, root))
     held = "; ".join(
         f"{_shown(folder, root)} holds profile {table.provenance.profile!r} and "
         f"data {table.provenance.data_source!r}"
@@ -155,6 +152,56 @@ def find_table(
         f"no {name} table of profile {profile!r} and data {data!r}: {places}; "
         f"make it with `make results PROFILE={profile} DATA={data}`"
     )
+
+
+def find_tables(
+    names: Iterable[str], profile: str, data: str, results: str = "", root: Path | None = None
+) -> dict[str, Found]:
+    """Return those of the tables `names` that are there, by name, all from one folder.
+
+    The folder is the first in which any of them is, in the order of `find_table`: recorded results
+    and the user's own are never mixed.
+
+    Raises:
+        AnmlError: none of them is there, as `find_table` says of the first; or one is damaged.
+    """
+    root = repository_root() if root is None else root
+    names = tuple(names)
+    for folder in _folders(profile, data, results, root):
+        found = {}
+        for name in names:
+            table = _tables(name, [folder]).get(folder)
+            if table is not None and _is_of(table, profile, data):
+                found[name] = Found(table, _is_recorded(folder, root))
+        if found:
+            return found
+    return {names[0]: find_table(names[0], profile, data, results, root)}
+
+
+def _folders(profile: str, data: str, results: str, root: Path) -> list[Path]:
+    """Return where a table is looked for, in this order."""
+    if results:
+        return [root / results]
+    return [root / "results" / profile, root / "runs" / f"{profile}-{data}" / "results"]
+
+
+def _tables(name: str, folders: list[Path]) -> dict[Path, Table]:
+    """Return the tables called `name`, by the folder that holds each."""
+    return {
+        folder: read_table(folder / f"{name}.parquet")
+        for folder in folders
+        if (folder / f"{name}.parquet").is_file()
+    }
+
+
+def _is_of(table: Table, profile: str, data: str) -> bool:
+    """Return whether a table is of a profile and a data source."""
+    return (table.provenance.profile, table.provenance.data_source) == (profile, data)
+
+
+def _is_recorded(folder: Path, root: Path) -> bool:
+    """Return whether a folder is one of the recorded results of the repository."""
+    return folder.resolve().parent == (root / "results").resolve()
 
 
 def save(

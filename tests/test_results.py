@@ -15,7 +15,7 @@ from pandas.testing import assert_frame_equal
 
 from anml import results
 from anml.errors import AnmlError
-from anml.notebook import find_table
+from anml.notebook import find_table, find_tables
 from anml.results import device_name, git_commit, provenance_now, read_table, write_table
 
 
@@ -192,3 +192,18 @@ def test_a_table_of_other_data_is_never_taken(tmp_path):
 def test_a_missing_table_names_the_command_that_makes_it(tmp_path):
     with pytest.raises(AnmlError, match="`make results PROFILE=laptop DATA=glyphs`"):
         find_table("meta_test", "laptop", "glyphs", root=tmp_path)
+
+
+def test_several_tables_come_from_one_folder_and_may_be_missing(tmp_path):
+    own = tmp_path / "runs" / "quick-omniglot" / "results"
+    source = synthetic_table.provenance()
+    write_table(own / "meta_test.parquet", synthetic_table.frame(), source)
+    names = ("knn", "meta_test")
+    assert set(find_tables(names, "quick", "omniglot", root=tmp_path)) == {"meta_test"}
+    recorded = tmp_path / "results" / "quick"
+    write_table(recorded / "other.parquet", synthetic_table.frame(), source)
+    found = find_tables(("meta_test", "other"), "quick", "omniglot", root=tmp_path)
+    assert set(found) == {"other"}
+    assert found["other"].recorded
+    with pytest.raises(AnmlError, match="no knn table of profile 'laptop'"):
+        find_tables(names, "laptop", "omniglot", root=tmp_path)
