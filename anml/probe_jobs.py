@@ -1,0 +1,152 @@
+"""The job that probes one seed's models and leaves the rows of Figures 5 and 6."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from anml.data import Drawings
+from anml.jobs import (
+    OnStep,
+    Place,
+    Plan,
+    Row,
+    part_path,
+    train_jobs,
+    treatment_model,
+    write_part,
+)
+from anml.meta_train import initial_model
+from anml.probes import (
+    MAP_CLASSES,
+    NEIGHBOURS,
+    SHOWN_DRAWINGS,
+    activations,
+    dead_units,
+    layers,
+    neighbours,
+    probe_set,
+    share_active,
+    tsne_map,
+)
+from anml.profiles import Profile
+
+ACTIVITY_LAYERS = {
+    "latent": ("ANML", "latent"),
+    "nm": ("ANML", "gate"),
+    "gated": ("ANML", "gated"),
+    "oml": ("OML", "oml"),
+}
+"""Of a probed layer, the treatment and the layer under which the table `activity` holds it."""
+MAPPED = ("latent", "gated", "oml")
+"""The layers that Fig. 6 maps."""
+LAYERS = 5
+DECIMALS = 6
+"""Of stored activations and coordinates: far below what a picture shows, and short as text."""
+
+
+@dataclass(frozen=True)
+class ProbeJob:
+    """Probe the ANML and the OML of one seed: activity, neighbours, maps (section 4.2)."""
+
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Unique in a run."""
+        return f"probe representations, seed {self.seed}"
+
+    def result(self, place: Place) -> Path:
+        """The file that says that the job is done."""
+        return part_path(self, place)
+
+    def steps(self, profile: Profile) -> int:
+        """Layers."""
+        return LAYERS
+
+    def weight(self) -> float:
+        """In the units of a meta-test's step: thousands of drawings go through the network."""
+        return 8000.0
+
+    def run(self, place: Place, drawings: Drawings, on_step: OnStep) -> None:
+        """Take one layer after another through all probes and write their rows."""
+        began = time.monotonic()
+        probes = probe_set(drawings, place.profile.drawings_split)
+        tables: dict[str, list[Row]] = {"units": [], "activity": [], "knn": [], "tsne": []}
+        probed = layers(
+            treatment_model(place, "anml", self.seed),
+            initial_model("anml", place.profile, self.seed).to(place.device),
+            treatment_model(place, "oml", self.seed),
+        )
+        for name, layer in probed.items():
+            known, asked = (
+                activations(layer, x, place.device) for x in (probes.known, probes.asked)
+            )
+            tables["knn"] += knn_rows(name, neighbours(known, asked))
+            if name in ACTIVITY_LAYERS:
+                treatment, shown_as = ACTIVITY_LAYERS[name]
+                tables["activity"] += activity_rows(treatment, shown_as, asked)
+                if treatment == "ANML":
+                    tables["units"] += unit_rows(shown_as, asked)
+            if name in MAPPED:
+                tables["tsne"] += map_rows(name, tsne_map(known[:MAP_CLASSES]))
+            on_step(1)
+        own = {
+            name: [{"model_seed": self.seed, **row} for row in rows]
+            for name, rows in tables.items()
+        }
+        write_part(self, place, own, time.monotonic() - began)
+
+
+def plan_probes(profile: Profile) -> Plan:
+    """One probe a seed, after the meta-trainings of its ANML and its OML."""
+    return {
+        ProbeJob(seed): [*train_jobs("anml", [seed]), *train_jobs("oml", [seed])]
+        for seed in range(profile.model_seeds)
+    }
+
+
+def knn_rows(representation: str, accuracy: np.ndarray) -> list[Row]:
+    """Rows of `knn` from accuracies [20], one for each K of `NEIGHBOURS`."""
+    return [
+        {"representation": representation, "k": k, "value": float(value)}
+        for k, value in zip(NEIGHBOURS, accuracy, strict=True)
+    ]
+
+
+def activity_rows(treatment: str, layer: str, asked: np.ndarray) -> list[Row]:
+    """Rows of `activity` from the activations [C, 5, U] of the meta-test test set."""
+    values = {"share active": float(share_active(asked).mean()), "dead units": dead_units(asked)}
+    return [
+        {"treatment": treatment, "layer": layer, "metric": metric, "value": value}
+        for metric, value in values.items()
+    ]
+
+
+def unit_rows(layer: str, asked: np.ndarray) -> list[Row]:
+    """Rows of `units`: three drawings and the mean of all, from activations [C, 5, U].
+
+    The drawings are those of `ProbeSet.shown`.
+    """
+    pictures = {f"drawing {i}": asked[i, 0] for i in range(SHOWN_DRAWINGS)}
+    pictures["mean"] = asked.mean(axis=(0, 1), dtype=np.float64)
+    return [
+        {"drawing": drawing, "layer": layer, "unit": unit, "value": value}
+        for drawing, values in pictures.items()
+        for unit, value in enumerate(_short(values))
+    ]
+
+
+def map_rows(representation: str, places: np.ndarray) -> list[Row]:
+    """Rows of `tsne` from places in the plane [10, 15, 2]."""
+    return [
+        {"representation": representation, "class": number, "drawing": drawing, "x": x, "y": y}
+        for number, own in enumerate(places)
+        for drawing, (x, y) in enumerate(zip(*(_short(axis) for axis in own.T), strict=True))
+    ]
+
+
+def _short(values: np.ndarray) -> Iterator[float]:
+    return (round(value, DECIMALS) for value in values.astype(np.float64).tolist())

@@ -1,0 +1,185 @@
+"""What is measured of a representation, against counts by hand, and the job that measures it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from anml import probes
+from anml.errors import AnmlError
+from anml.jobs import Place, TrainJob, read_part
+from anml.meta_train import initial_model
+from anml.nearest import knn_accuracy
+from anml.packed import Drawings
+from anml.probe_jobs import ProbeJob, plan_probes
+from anml.profiles import Profile
+from anml.tables import TABLES, checked
+
+CLASSES = 24
+"""Unseen classes of the tests: enough for the map's ten."""
+
+
+@pytest.fixture(scope="module")
+def few(noise_drawings: Drawings) -> Drawings:
+    """The tests' drawings with 964 background and only `CLASSES` evaluation classes."""
+    kept = slice(0, 964 + CLASSES)
+    names = ("images", "character_id", "alphabet", "character", "split")
+    return replace(noise_drawings, **{name: getattr(noise_drawings, name)[kept] for name in names})
+
+
+def test_the_probed_drawings_are_all_unseen_ones_each_known_or_asked(few: Drawings) -> None:
+    drawn = probes.probe_set(few)
+    assert drawn.known.shape == (CLASSES, 15, 28, 28)
+    assert drawn.asked.shape == (CLASSES, 5, 28, 28)
+    both = np.concatenate((drawn.known, drawn.asked), axis=1)
+    unseen = {image.tobytes() for image in few.meta_test.reshape(-1, 28, 28)}
+    assert {image.tobytes() for image in both.reshape(-1, 28, 28)} == unseen
+    for own in both:  # the drawings of one class, in whatever order
+        assert any({i.tobytes() for i in own} == {i.tobytes() for i in c} for c in few.meta_test)
+
+
+def test_the_same_drawings_are_probed_every_time_and_the_split_is_the_profiles(
+    few: Drawings,
+) -> None:
+    one, two = probes.probe_set(few), probes.probe_set(few)
+    np.testing.assert_array_equal(one.asked, two.asked)
+    first = probes.probe_set(few, "first")
+    writers = {image.tobytes() for image in few.meta_test[:, 15:].reshape(-1, 28, 28)}
+    assert {image.tobytes() for image in first.asked.reshape(-1, 28, 28)} == writers
+    assert {image.tobytes() for image in one.asked.reshape(-1, 28, 28)} != writers
+
+
+def test_too_few_classes_are_refused(few: Drawings) -> None:
+    names = ("images", "character_id", "alphabet", "character", "split")
+    nine = replace(few, **{name: getattr(few, name)[: 964 + 9] for name in names})
+    with pytest.raises(AnmlError, match="9 evaluation classes are too few"):
+        probes.probe_set(nine)
+
+
+def test_activity_counts_units_above_the_threshold() -> None:
+    values = np.array([[0.0, 0.01, 0.5, 0.0], [0.0, 0.0, 0.02, 3.0]], dtype=np.float64)
+    np.testing.assert_allclose(probes.share_active(values), [0.25, 0.5])
+    assert probes.dead_units(values) == 0.5
+    assert probes.dead_units(values[:, 2:][None]) == 0.0
+
+
+def test_activations_are_the_layers_whatever_the_batch(tiny: Profile, few: Drawings) -> None:
+    model, images = initial_model("anml", tiny, 0), few.meta_test[:30]
+    found = probes.activations(model.latent, images)
+    assert found.shape == (CLASSES, 20, tiny.pln_channels * 9)
+    one = torch.from_numpy(images[3, 7] / 255).float()[None, None]
+    np.testing.assert_allclose(found[3, 7], model.latent(one).detach()[0], atol=1e-5)
+    gated = probes.activations(model.gated, images)
+    np.testing.assert_allclose(gated, found * probes.activations(model.nm, images), atol=1e-6)
+
+
+def test_neighbours_know_the_training_drawings_and_are_asked_about_the_others() -> None:
+    rng = np.random.default_rng(0)
+    known, asked = rng.normal(size=(6, 15, 3)), rng.normal(size=(6, 5, 3))
+    known += np.arange(6)[:, None, None]
+    asked += np.arange(6)[:, None, None]
+    found = probes.neighbours(known, asked)
+    assert found.shape == (20,)
+    labels = np.arange(6).repeat(15), np.arange(6).repeat(5)
+    for k in (1, 5, 20):
+        flat = known.reshape(-1, 3), labels[0], asked.reshape(-1, 3), labels[1]
+        assert found[k - 1] == knn_accuracy(*flat, k)
+    assert 1 / 6 < found[4] < 1
+    swapped = probes.neighbours(known, asked[::-1])
+    assert swapped[4] < found[4]
+
+
+def test_the_map_keeps_classes_that_lie_apart_apart_and_is_the_same_every_time() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(4, 15, 8)) + 40 * rng.normal(size=(4, 1, 8))
+    places = probes.tsne_map(values)
+    assert places.shape == (4, 15, 2)
+    np.testing.assert_array_equal(places, probes.tsne_map(values))
+    centres = places.mean(axis=1)
+    distance = np.linalg.norm(places[:, :, None] - centres, axis=-1)
+    assert (distance.argmin(axis=-1) == np.arange(4)[:, None]).all()
+
+
+@pytest.fixture(scope="module")
+def probed(
+    tiny: Profile, few: Drawings, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Place, ProbeJob, list[int]]:
+    place, job, heard = Place(tiny, tmp_path_factory.mktemp("run")), ProbeJob(0), []
+    for waited in plan_probes(tiny)[job]:
+        waited.run(place, few, lambda steps: None)
+    job.run(place, few, heard.append)
+    return place, job, heard
+
+
+def frames(place: Place, job: ProbeJob) -> dict[str, pd.DataFrame]:
+    tables, _ = read_part(job, place)
+    return {
+        name: checked(name, pd.DataFrame(rows).assign(profile="smoke", data="omniglot"))
+        for name, rows in tables.items()
+    }
+
+
+def test_a_probe_waits_for_both_models_of_its_seed(tiny: Profile) -> None:
+    plan = plan_probes(replace(tiny, model_seeds=2))
+    assert plan == {ProbeJob(s): [TrainJob("anml", s), TrainJob("oml", s)] for s in (0, 1)}
+    place = Place(tiny, Path("run"))
+    assert len({job.result(place) for job in plan}) == len({job.name for job in plan}) == 2
+
+
+def test_a_probe_reports_every_step_and_fills_all_four_tables(probed) -> None:
+    place, job, heard = probed
+    assert sum(heard) == job.steps(place.profile) == len(probes.layers(*[_Any()] * 3))
+    tables = frames(place, job)
+    assert set(tables) == {"units", "activity", "knn", "tsne"}
+    units = place.profile.pln_channels * 9
+    assert {name: len(frame) for name, frame in tables.items()} == {
+        "units": 4 * 3 * units,
+        "activity": 4 * 2,
+        "knn": 5 * 20,
+        "tsne": 3 * 10 * 15,
+    }
+    for name, frame in tables.items():
+        keys = [c for c in TABLES[name] if c not in ("value", "x", "y")]
+        assert not frame.duplicated(keys).any()
+        assert set(frame["model_seed"]) == {0}
+
+
+class _Any:
+    """Has every layer."""
+
+    def __getattr__(self, name: str) -> None:
+        return None
+
+
+def test_the_rows_are_what_the_models_do(probed, few: Drawings) -> None:
+    from anml.jobs import treatment_model
+
+    place, job, _ = probed
+    tables, drawn = frames(place, job), probes.probe_set(few)
+    anml = treatment_model(place, "anml", 0)
+    gated = probes.activations(anml.gated, drawn.asked)
+    units = tables["units"]
+    for drawing, expected in (("drawing 1", gated[1, 0]), ("mean", gated.mean((0, 1)))):
+        rows = units[(units["drawing"] == drawing) & (units["layer"] == "gated")]
+        np.testing.assert_allclose(rows.sort_values("unit")["value"], expected, atol=1e-5)
+    shown = probes.activations(anml.gated, drawn.shown)
+    np.testing.assert_allclose(shown, gated[:3, 0], atol=1e-5)
+    activity = tables["activity"].set_index(["treatment", "layer", "metric"])["value"]
+    assert activity["ANML", "gated", "share active"] == pytest.approx(
+        probes.share_active(gated).mean()
+    )
+    oml = probes.activations(treatment_model(place, "oml", 0).representation, drawn.asked)
+    assert activity["OML", "oml", "dead units"] == probes.dead_units(oml)
+    knn = tables["knn"].set_index(["representation", "k"])["value"]
+    gate_of_the_start = initial_model("anml", place.profile, 0).nm
+    both = (probes.activations(gate_of_the_start, part) for part in (drawn.known, drawn.asked))
+    np.testing.assert_allclose(knn["nm random"].loc[range(1, 21)], probes.neighbours(*both))
+    assert not knn["nm random"].equals(knn["nm"])
+
+
+def test_tables_hold_their_columns_and_nothing_else(probed) -> None:
+    tables = frames(*probed[:2])
+    assert all(set(frame.columns) == set(TABLES[name]) for name, frame in tables.items())
