@@ -8,7 +8,6 @@ killed continues from it to the same bits on a CPU. At the end each seed's model
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,15 @@ from tqdm import tqdm
 
 from anml import __version__
 from anml.adapt import MetaGradient, anml_meta_gradient
-from anml.adapt_oml import oml_meta_gradient
+from anml.adapt_oml import oml_linear_meta_gradient, oml_meta_gradient
 from anml.checkpoint import load_checkpoint, save_checkpoint
-from anml.data import Drawings
 from anml.episodes import draw_batch, draw_episode
 from anml.errors import AnmlError
 from anml.files import require_writable
 from anml.interrupt import Interrupt, defer_interrupt
-from anml.models import ANML, OML, reset
 from anml.profiles import Profile
 from anml.supervised import supervised_gradient
-from anml.treatments import MetaTraining
+from anml.training_job import Job, build_model, initial_model, rates
 
 CHECKPOINT_SECONDS = 180.0
 LOG_METRICS = (
@@ -41,85 +38,12 @@ WATCHED = 100
 """Iterations whose median loss must not stay above `FAR_ABOVE_GUESSING` times that of guessing."""
 FAR_ABOVE_GUESSING = 5
 
-NETWORK_VALUES = {
-    "anml": ("pln_channels", "nm_channels", "outputs"),
-    "oml": ("oml_channels", "oml_hidden", "outputs"),
+
+GRADIENTS = {
+    "anml": anml_meta_gradient,
+    "oml": oml_meta_gradient,
+    "oml-linear": oml_linear_meta_gradient,
 }
-PROCEDURE_VALUES = {
-    "meta": ("inner_steps", "remember", "redraw"),
-    "supervised": ("inner_steps", "remember", "pretrain_rate"),
-}
-"""Values of the profile that a network, and a way of training it, depend on."""
-
-Rates = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One meta-training to run: what, at which size, on which drawings, with which seeds."""
-
-    training: MetaTraining
-    profile: Profile
-    drawings: Drawings
-    seeds: tuple[int, ...]
-    folder: Path
-    device: str = "cpu"
-    dtype: torch.dtype = torch.float32
-
-    @property
-    def iterations(self) -> int:
-        """How many outer steps the profile asks for."""
-        supervised = self.training.procedure == "supervised"
-        return self.profile.pretrain_iterations if supervised else self.profile.meta_iterations
-
-    def model_path(self, seed: int) -> Path:
-        """Where the finished model of `seed` lies."""
-        return self.folder / f"{self.training.name}-seed{seed}.safetensors"
-
-    @property
-    def resume_path(self) -> Path:
-        """Where the working checkpoint lies."""
-        seeds = "_".join(map(str, self.seeds))
-        return self.folder / f"{self.training.name}-seeds{seeds}.resume.safetensors"
-
-    def settings(self) -> dict[str, Any]:
-        """The profile's values that decide this training's weights, all but how long it goes on."""
-        names = NETWORK_VALUES[self.training.network] + PROCEDURE_VALUES[self.training.procedure]
-        if self.training.procedure == "meta":
-            names += (f"{self.training.network}_inner_rate", f"{self.training.network}_outer_rate")
-        return {name: getattr(self.profile, name) for name in names}
-
-    def header(self) -> dict[str, Any]:
-        """What a checkpoint says of itself; a resume demands the same."""
-        return {
-            "training": self.training.name,
-            "settings": self.settings(),
-            "data_source": self.drawings.source,
-            "data_fingerprint": self.drawings.fingerprint,
-            "dtype": str(self.dtype).removeprefix("torch."),
-        }
-
-
-def build_model(network: str, profile: Profile) -> nn.Module:
-    """A fresh network ('anml' or 'oml') at the profile's width."""
-    if network == "anml":
-        return ANML(profile.pln_channels, profile.nm_channels, profile.outputs)
-    return OML(profile.oml_channels, profile.oml_hidden, profile.outputs)
-
-
-def initial_model(network: str, profile: Profile, seed: int) -> nn.Module:
-    """The network as meta-training of `seed` starts it."""
-    model = build_model(network, profile)
-    return reset(model, torch.Generator().manual_seed(seed))
-
-
-def rates(training: MetaTraining, profile: Profile) -> Rates:
-    """Inner SGD rate and outer Adam rate of a meta-training."""
-    if training.procedure == "supervised":
-        return 0.0, profile.pretrain_rate
-    if training.network == "anml":
-        return profile.anml_inner_rate, profile.anml_outer_rate
-    return profile.oml_inner_rate, profile.oml_outer_rate
 
 
 def meta_train(
@@ -319,7 +243,7 @@ def _meta_gradient(job: Job, state: State, images: Tensor, iteration: int) -> Me
     replica, learned = torch.arange(len(job.seeds)), episode.classes[:, 0]
     before = head[replica, learned].clone()
     head[replica, learned] = rows
-    gradient = anml_meta_gradient if job.training.network == "anml" else oml_meta_gradient
+    gradient = GRADIENTS[job.training.network]
     inner_rate, _ = rates(job.training, profile)
     result = gradient(state, episode, inner_rate, job.training.second_order)
     if profile.redraw == "copy":
@@ -341,12 +265,9 @@ def _refuse_divergence(job: Job, log: Tensor, iteration: int) -> None:
             problem = f"the loss stays near {usual:.3g}, guessing has {guessing:.1f}"
     if problem is None:
         return
-    inner_rate, outer_rate = rates(job.training, job.profile)
-    names = {"pretrain_rate": outer_rate}
-    if job.training.procedure != "supervised":
-        network = job.training.network
-        names = {f"{network}_outer_rate": outer_rate, f"{network}_inner_rate": inner_rate}
-    advice = " or ".join(f"--set {name}={rate / 3:.1g}" for name, rate in names.items())
+    advice = " or ".join(
+        f"--set {name}={getattr(job.profile, name) / 3:.1g}" for name in reversed(job.rate_names)
+    )
     raise AnmlError(
         f"meta-training {job.training.name} diverged by iteration {iteration + 1} ({problem}): "
         f"lower its learning rates, for instance with {advice}"

@@ -53,15 +53,20 @@ def anml_tower(images: Tensor, blocks: Sequence[tuple[Tensor, Tensor, Tensor]]) 
     return x.unflatten(1, (replicas, -1)).transpose(0, 1).flatten(2)
 
 
-def oml_tower(images: Tensor, layers: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+def oml_tower(
+    images: Tensor,
+    layers: Sequence[tuple[Tensor, Tensor]],
+    strides: Sequence[int] = OML_STRIDES,
+) -> Tensor:
     """OML's representation network (RLN): six convolutions with ReLU, no norm.
 
     `images` [B, R, 28, 28]; `layers`: weights [R, C, C_in, 3, 3] and biases [R, C] of each.
-    Returns [R, B, C * 9].
+    Returns [R, B, C * 9]. Part of the tower: some `layers` with their `strides`, and the maps
+    [B, R * C_in, side, side] that go into them; returns [R, B, C * side * side].
     """
-    replicas = images.shape[1]
+    replicas = len(layers[0][0])
     x = images
-    for (weight, bias), stride in zip(layers, OML_STRIDES, strict=True):
+    for (weight, bias), stride in zip(layers, strides, strict=True):
         weight, bias = weight.flatten(0, 1), bias.flatten()
         x = F.relu(F.conv2d(x, weight, bias, stride=stride, groups=replicas))
     return x.unflatten(1, (replicas, -1)).transpose(0, 1).flatten(2)
@@ -163,6 +168,25 @@ class OML(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """`images` float [B, 1, 28, 28] in [0, 1]; returns logits [B, outputs]."""
         return self.pln(self.representation(images))
+
+
+class OMLLinear(OML):
+    """OML whose PLN is one linear layer (spec, section 3): the RLN, then the head.
+
+    What stands in the hidden layer's place hands on the representation, which is at least 0, so
+    that the ReLU behind it changes nothing. At the paper's width: 2304 inputs, 1000 outputs.
+    """
+
+    def __init__(self, channels: int = 256, outputs: int = 1000) -> None:
+        """Width of the convolutions and the number of outputs."""
+        super().__init__(channels, channels * CELLS, outputs)
+        self.hidden = nn.Identity()
+        reset(self)
+
+
+def linear(weights: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
+    """Linear layer `name` of every replica: `x` [R, B, D] to [R, B, O]."""
+    return torch.baddbmm(weights[f"{name}.bias"].unsqueeze(1), x, weights[f"{name}.weight"].mT)
 
 
 def reset(module: nn.Module, generator: torch.Generator | None = None) -> nn.Module:

@@ -120,10 +120,10 @@ def test_the_log_holds_the_loss_and_both_accuracies(
     job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = []
-    gradient = module.anml_meta_gradient
-    monkeypatch.setattr(
-        module,
-        "anml_meta_gradient",
+    gradient = module.GRADIENTS["anml"]
+    monkeypatch.setitem(
+        module.GRADIENTS,
+        "anml",
         lambda *args: (results.append(gradient(*args)), results[-1])[1],
     )
     log = train(job())[0]["log"]
@@ -170,7 +170,8 @@ def test_meta_training_is_adam_on_meta_gradients(training: str, job: Callable[..
     gives it for a transposed matrix) reaches the wrong ones, silently.
     """
     one = job(training, seeds=(5,), dtype=DOUBLE)
-    kind, fast = ("anml", ANML_FAST) if training.startswith("anml") else ("oml", OML_FAST)
+    kind = one.training.network
+    fast = ANML_FAST if kind == "anml" else OML_FAST
     model = initial_model(kind, one.profile, 5).double()
     inner, outer = rates(one.training, one.profile)
     optimizer = torch.optim.Adam(model.parameters(), outer, fused=False, foreach=False)
@@ -201,14 +202,13 @@ def test_the_head_row_is_drawn_anew_in_the_copy_or_in_the_meta_parameters(
     images = torch.from_numpy(one.drawings.meta_train)
     state, *_ = module._start(one, resume=False)
     before = {name: p.detach().clone() for name, p in state.items()}
-    seen, name = [], f"{training}_meta_gradient"
-    gradient = getattr(module, name)
+    seen, gradient = [], module.GRADIENTS[training]
 
     def spy(parameters: dict[str, torch.Tensor], *args: object) -> object:
         seen.append(parameters["head.weight"].detach().clone())
         return gradient(parameters, *args)
 
-    monkeypatch.setattr(module, name, spy)
+    monkeypatch.setitem(module.GRADIENTS, training, spy)
     draw, episodes = module.draw_episode, []
     monkeypatch.setattr(
         module, "draw_episode", lambda *a, **k: (episodes.append(draw(*a, **k)), episodes[-1])[1]
