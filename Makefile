@@ -30,7 +30,7 @@ STAMP := $(VENV)/.anml-installed-$(shell pwd | cksum | cut -d' ' -f1)
 PREFLIGHT = "$(PYTHON)" -S workflow/preflight.py --profile "$$PROFILE" --data "$$DATA" --stand "$$STAND"
 PYTEST = "$(BIN)/python" -m pytest
 
-.PHONY: help python check check-notebook setup book site results rerun pages test test-site clean
+.PHONY: help python check check-notebook setup book site results rerun pages bench test test-site clean
 
 help: ## list the targets and the variables
 	@echo "Usage: make TARGET [VARIABLE=value ...]     Start with: make book"
@@ -86,6 +86,10 @@ rerun: check-notebook $(STAMP) ## run one NOTEBOOK at PROFILE on DATA, into buil
 
 pages: $(STAMP) ## for contributors: make the committed pages again, from recorded results
 	"$(BIN)/python" workflow/build_notebooks.py --recorded --profile smoke --data glyphs
+	"$(BIN)/python" workflow/profile_table.py
+
+bench: $(STAMP) ## what a meta-iteration costs, beside other ways, on an idle machine: minutes
+	"$(BIN)/python" benchmarks/cost.py
 	"$(BIN)/python" workflow/profile_table.py
 
 test: $(STAMP) ## the whole test suite: style, fast, slow, notebooks, site

@@ -1,129 +1,317 @@
-"""Seconds and memory of one meta-iteration at every profile's width, beside `higher` at full width.
+"""Seconds and memory of a meta-iteration: ours, other ways, and against what arithmetic predicts.
 
-    python benchmarks/cost.py            # everything, into results/reference/cost.csv
-    python benchmarks/cost.py --one paper anml adjoint
+    make bench                                       # everything, into results/reference/
+    python benchmarks/cost.py                        # the same
+    python benchmarks/cost.py --quick --out FOLDER   # tiny sizes: does it run?
 
-Each case runs in a process of its own, one after another: warm-up, then the median, the fastest and
-the slowest of a few iterations, and the process's peak memory. Ways of computing the same gradient:
-
-- adjoint  what meta-training runs (`anml.adapt`)
-- autograd the plain reference: unrolled SGD in ordinary autograd
-- higher   the same model and loop through the library `higher`
+Written are cost.csv (every case of `CASES`), speed_sweeps.csv (`SWEEPS`) and speed_machine.csv (the
+machine, and how fast it multiplies large matrices). Each case runs in a process of its own, one
+after another: a warm-up, then the median, the fastest and the slowest of a few meta-iterations
+(meta-gradient and Adam's step on a random episode), and the process's peak memory. Let the machine
+do nothing else meanwhile; the load at the start is recorded. The ways are those of `ways.WAYS`;
+libraries that are not installed leave their rows empty.
 """
 
 import argparse
 import csv
 import json
 import os
+import platform
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import nn
+from torch import Tensor
+from ways import WAYS
 
-from anml import adapt
-from anml.adapt import Episode
-from anml.adapt_oml import oml_meta_gradient
-from anml.files import replacing
+from anml.adapt import Episode, anml_meta_gradient
+from anml.arithmetic import multiply_adds
+from anml.errors import AnmlError
+from anml.files import replacing, require_writable
 from anml.memory import keep_freed_memory
 from anml.meta_train import build_model, rates
-from anml.models import add_replica_axis
-from anml.profiles import PROFILES, Profile
-from anml.supervised import supervised_gradient
+from anml.profiles import META_TRAIN_CLASSES, PROFILES, Profile
 from anml.treatments import TRAININGS
 
-OUT = Path(__file__).parents[1] / "results" / "reference" / "cost.csv"
-COLUMNS = ("profile", "training", "way", "seconds", "fastest", "slowest", "peak_mb", "device")
+OUT = Path(__file__).resolve().parents[1] / "results" / "reference"
+ITERATIONS = 7
+"""Timed meta-iterations of a case, fewer (but three) where they take longer than `SECONDS`."""
+SECONDS = 12.0
+MATRIX = 2048
+"""Side of the matrices whose product gives the machine's speed: large, so that it is the best."""
+QUICK = {
+    **{"pln_channels": 4, "nm_channels": 2, "oml_channels": 4, "oml_hidden": 6},
+    **{"inner_steps": 2, "remember": 3},
+}
+
+Row = dict[str, Any]
+TIMES = ("seconds", "fastest", "slowest")
+COLUMNS = (*("profile", "training", "way", *TIMES, "peak_mb", "device", "multiply_adds", "note"),)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of cost.csv: a profile's widths, a meta-training, and a way of `ways.WAYS`."""
+
+    profile: str
+    training: str
+    way: str
+
+
 CASES = (
-    *((name, training, "adjoint") for name in PROFILES for training in ("anml", "oml", "pretrain")),
-    ("paper", "anml", "autograd"),
-    ("paper", "anml", "higher"),
+    *(Case(name, training, "adjoint") for name in PROFILES for training in ("anml", "oml")),
+    *(Case(name, "pretrain", "adjoint") for name in PROFILES),
+    *(
+        Case(name, "anml", way)
+        for name in ("quick", "paper")
+        for way in ("autograd", "higher", "learn2learn", "torchopt", "released algorithm")
+    ),
+    *(Case("paper", "oml", way) for way in ("autograd", "higher")),
 )
-ITERATIONS = 5
 
 
-def episode_of(profile: Profile) -> Episode:
-    """A random episode: the cost does not depend on what the drawings show."""
+@dataclass(frozen=True)
+class Sweep:
+    """One thing varied in ANML's meta-iteration, the rest as in the profile."""
+
+    profile: str
+    values: tuple[int, ...]
+    changes: Callable[[int], Mapping[str, int]] = lambda x: {}
+    replicas: bool = False  # the value is the number of replicas
+
+    def sized(self, x: int, quick: bool) -> tuple[Profile, int]:
+        """The profile and the number of replicas at value `x`."""
+        profile = replace(PROFILES[self.profile], **(QUICK if quick else {}))
+        return replace(profile, **self.changes(x)), x if self.replicas else 1
+
+
+SWEEPS = {
+    "inner steps": Sweep("paper", (1, 2, 5, 10, 15, 20), lambda x: {"inner_steps": x}),
+    "width": Sweep(
+        "paper",
+        (32, 64, 96, 128, 192, 256),
+        lambda x: {
+            "pln_channels": x,
+            "nm_channels": x * PROFILES["paper"].nm_channels // PROFILES["paper"].pln_channels,
+        },
+    ),
+    "remember set": Sweep("paper", (1, 16, 64, 128, 256), lambda x: {"remember": x}),
+    "replicas": Sweep("laptop", (1, 2, 4, 8), replicas=True),
+}
+
+
+def random_episode(profile: Profile, replicas: int = 1) -> Episode:
+    """An episode of noise: the cost does not depend on what the drawings show."""
     torch.manual_seed(0)
     drawings = profile.inner_steps + profile.remember
-    images = (torch.rand(drawings, 1, 28, 28) > 0.9).float()
-    classes = torch.randint(0, 963, (1, drawings))
-    classes[:, : profile.inner_steps] = classes[0, 0]
+    images = (torch.rand(drawings, replicas, 28, 28) > 0.9).float()
+    classes = torch.randint(META_TRAIN_CLASSES, (replicas, drawings))
+    classes[:, : profile.inner_steps] = classes[:, :1]
     return Episode(images, classes, profile.inner_steps)
 
 
-def higher_gradient(model: nn.Module, episode: Episode, rate: float) -> None:
-    """ANML's meta-gradient through `higher`: the prediction network moves, NM does not."""
-    import higher
+def with_adam(
+    parameters: Mapping[str, Tensor], gradients: Callable[[], Mapping[str, Tensor]]
+) -> Callable[[], None]:
+    """A meta-iteration: the meta-gradient, then Adam's step, as `anml.meta_train` takes it."""
+    optimizer = torch.optim.Adam(parameters.values(), lr=1e-3, fused=True)
 
-    images, classes = episode.images, episode.classes[0]
-    fast = [p for name, p in model.named_parameters() if name.startswith(adapt.ANML_FAST)]
-    optimizer = torch.optim.SGD(fast, lr=rate)
-    with higher.innerloop_ctx(model, optimizer, copy_initial_weights=False) as (moving, sgd):
-        for k in range(episode.inner_steps):
-            sgd.step(F.cross_entropy(moving(images[k : k + 1]), classes[k : k + 1]))
-        loss = F.cross_entropy(moving(images), classes)
-        torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+    def step() -> None:
+        now = gradients()
+        for name, parameter in parameters.items():
+            parameter.grad = now[name].contiguous()
+        optimizer.step()
 
-
-def iteration(profile: Profile, training: str, way: str) -> Callable[[], object]:
-    """One meta-gradient, ready to be called."""
-    model = build_model(TRAININGS[training].network, profile)
-    rate, _ = rates(TRAININGS[training], profile)
-    episode = episode_of(profile)
-    if way == "higher":
-        return lambda: higher_gradient(model, episode, rate)
-    if way == "autograd":
-        return lambda: adapt.plain_meta_gradient(model, adapt.ANML_FAST, episode, rate)
-    parameters = add_replica_axis(model.named_parameters())
-    if training == "pretrain":
-        return lambda: supervised_gradient(parameters, episode.images, episode.classes)
-    gradient = {"anml": adapt.anml_meta_gradient, "oml": oml_meta_gradient}[training]
-    return lambda: gradient(parameters, episode, rate)
+    return step
 
 
-def measure(name: str, training: str, way: str) -> dict[str, object]:
-    """Time one case in this process."""
-    keep_freed_memory()
-    step = iteration(PROFILES[name], training, way)
+def case_step(case: Case, profile: Profile) -> Callable[[], None]:
+    """One meta-iteration of the case, ready to be called."""
+    torch.manual_seed(0)
+    training, episode = TRAININGS[case.training], random_episode(profile)
+    model, (rate, _) = build_model(training.network, profile), rates(training, profile)
+    way = WAYS["supervised" if training.procedure == "supervised" else case.way]
+    return with_adam(dict(model.named_parameters()), lambda: way.gradient(model, episode, rate))
+
+
+def replica_step(profile: Profile, replicas: int) -> Callable[[], None]:
+    """One meta-iteration of several ANML networks in one program."""
+    torch.manual_seed(0)
+    training, episode = TRAININGS["anml"], random_episode(profile, replicas)
+    models = [dict(build_model("anml", profile).named_parameters()) for _ in range(replicas)]
+    state = {
+        name: torch.stack([m[name].detach() for m in models]).requires_grad_() for name in models[0]
+    }
+    rate, _ = rates(training, profile)
+    return with_adam(state, lambda: anml_meta_gradient(state, episode, rate).gradients)
+
+
+def timed(step: Callable[[], object], quick: bool) -> dict[str, str]:
+    """Median, fastest and slowest seconds of `step`, after one call to warm up."""
     step()
-    seconds = []
-    for _ in range(ITERATIONS):
+    seconds: list[float] = []
+    enough = 1 if quick else ITERATIONS
+    while len(seconds) < enough and (len(seconds) < 3 or sum(seconds) < SECONDS):
         start = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
-    timing = (f"{median(seconds):.4g}", f"{min(seconds):.4g}", f"{max(seconds):.4g}", round(peak))
-    device = f"CPU, {torch.get_num_threads()} threads"
-    return dict(zip(COLUMNS, (name, training, way, *timing, device), strict=True))
+    values = (median(seconds), min(seconds), max(seconds))
+    return {name: f"{value:.4g}" for name, value in zip(TIMES, values, strict=True)}
 
 
-def main() -> None:
-    """Measure one case, or all of them in a process each."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--one", nargs=3, metavar=("PROFILE", "TRAINING", "WAY"))
-    one = parser.parse_args().one
-    if one:
-        print(json.dumps(measure(*one)))
-        return
-    rows = []
-    for case in CASES:
-        command = [sys.executable, __file__, "--one", *case]
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=dict(os.environ))
-        rows.append(json.loads(done.stdout))
-        print(rows[-1], flush=True)
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(OUT) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+def counted(case: Case, profile: Profile) -> int:
+    """Multiply-adds of the case's meta-gradient, first order where the way is."""
+    return multiply_adds(case.training, profile, second_order=WAYS[case.way].second_order)
+
+
+def device() -> str:
+    """What computes, as the tables say it."""
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def measure(case: Case, quick: bool) -> Row:
+    """Time one case in this process: a row of cost.csv, empty where a library is missing."""
+    row: Row = dict.fromkeys(COLUMNS, "") | dict(
+        zip(COLUMNS, astuple(case), strict=False), device=device()
+    )
+    if not WAYS[case.way].installed:
+        return row | {"note": "not installed"}
+    profile = replace(PROFILES[case.profile], **(QUICK if quick else {}))
+    times = timed(case_step(case, profile), quick)
+    unit = 1024 if platform.system() == "Linux" else 1024**2  # KiB there, bytes on macOS
+    peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
+    return row | times | {"peak_mb": peak, "multiply_adds": counted(case, profile)}
+
+
+def measure_sweep(name: str, quick: bool) -> list[Row]:
+    """Time one sweep in this process: rows of speed_sweeps.csv."""
+    sweep, rows = SWEEPS[name], []
+    for x in sweep.values[:2] if quick else sweep.values:
+        profile, replicas = sweep.sized(x, quick)
+        count = multiply_adds("anml", profile, replicas)
+        times = timed(replica_step(profile, replicas), quick)
+        own = {"sweep": name, "x": x, "profile": sweep.profile, "training": "anml"}
+        rows.append(own | times | {"multiply_adds": count})
+    return rows
+
+
+def measure_machine(quick: bool) -> list[Row]:
+    """What the numbers were measured on and with, and its speed in a large matrix product."""
+    side = 128 if quick else MATRIX
+    a, b = torch.rand(side, side), torch.rand(side, side)
+    times = timed(lambda: a @ b, quick)
+    speed = {name: f"{2 * side**3 / float(times[name]) / 1e9:.4g}" for name in TIMES}
+    facts = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "device": device(),
+        "processor": processor(),
+        "load at the start": f"{os.getloadavg()[0]:.2f}",
+        "GFLOP/s": speed["seconds"],
+        "GFLOP/s, best": speed["fastest"],
+        "GFLOP/s, worst": speed["slowest"],
+        "matrix side": side,
+        "python": platform.python_version(),
+    }
+    libraries = ("torch", *(way.library for way in WAYS.values() if way.library))
+    facts |= {name: version_of(name) for name in libraries}
+    return [{"what": what, "value": value} for what, value in facts.items()]
+
+
+def processor() -> str:
+    """The processor's name where the system tells it, else its architecture."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def version_of(library: str) -> str:
+    """The installed version, or that there is none."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def parts(quick: bool) -> list[tuple[str, ...]]:
+    """What runs in a process of its own each, as command-line words; first the file it is for.
+
+    `quick`: the cases of one profile, since all would be equally tiny.
+    """
+    return [
+        ("speed_machine",),
+        *(("cost", *astuple(case)) for case in CASES if case.profile == "quick" or not quick),
+        *(("speed_sweeps", name) for name in SWEEPS),
+    ]
+
+
+def measure_part(part: Sequence[str], quick: bool) -> list[Row]:
+    """The rows of one part."""
+    keep_freed_memory()
+    match part:
+        case ["cost", *words]:
+            return [measure(Case(*words), quick)]
+        case ["speed_sweeps", name]:
+            return measure_sweep(name, quick)
+        case _:
+            return measure_machine(quick)
+
+
+def write(path: Path, rows: Sequence[Row]) -> None:
+    """Rows as a CSV file, in place of the old one only when complete."""
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
 
+def run(out: Path, quick: bool) -> None:
+    """Measure every part in a process of its own and write the tables.
+
+    AnmlError: the folder cannot be written, or a part failed (nothing is written then).
+    """
+    require_writable(out)
+    start, tables = time.monotonic(), {}
+    for part in parts(quick):
+        command = [sys.executable, __file__, *(["--quick"] if quick else []), "--part", *part]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise AnmlError(f"measuring {' '.join(part)!r} failed, see above: nothing was written")
+        rows = json.loads(done.stdout.splitlines()[-1])  # libraries may print before it
+        tables.setdefault(part[0], []).extend(rows)
+        for row in rows:
+            print(*(value for value in row.values() if value != ""), sep=", ", flush=True)
+    for name, rows in tables.items():
+        write(out / f"{name}.csv", rows)
+    print(f"{time.monotonic() - start:.0f} s; wrote {', '.join(tables)} to {out}")
+
+
+def main() -> None:
+    """Measure everything, or one part for the process that asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, one iteration each")
+    parser.add_argument("--out", type=Path, help="folder of the tables; default results/reference")
+    parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.part:
+        print(json.dumps(measure_part(options.part, options.quick)))
+        return
+    if options.quick and options.out is None:
+        raise AnmlError("--quick measures nothing worth keeping: give it a folder with --out")
+    run(options.out or OUT, options.quick)
+
+
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except AnmlError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,116 @@
+"""The benchmark: every way computes the same gradient, and its tables hold what was measured."""
+
+import subprocess
+import sys
+
+import cost
+import pandas as pd
+import pytest
+import torch
+from reference_networks import networks, random_episode
+from ways import WAYS, Way
+
+from anml.adapt import plain_meta_gradient
+
+EXACT = [name for name, way in WAYS.items() if way.second_order and name != "supervised"]
+
+
+def same(result: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert result.keys() == expected.keys()
+    scale = max(tensor.abs().max() for tensor in expected.values())
+    for name, tensor in expected.items():
+        assert result[name].shape == tensor.shape, name
+        assert (result[name] - tensor).abs().max() < 1e-10 * scale, name
+
+
+def reference(model: torch.nn.Module, fast: tuple[str, ...], order: bool) -> dict:
+    gradients = plain_meta_gradient(model, fast, random_episode(), 0.1, order).gradients
+    return {name: tensor[0] for name, tensor in gradients.items()}
+
+
+@pytest.mark.parametrize("kind", ["anml", "oml"])
+@pytest.mark.parametrize("name", EXACT)
+def test_exact_ways_agree(name: str, kind: str) -> None:
+    if not WAYS[name].installed:
+        pytest.skip(f"{WAYS[name].library} is not installed")
+    model, _ = networks(kind)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    fast = ("pln.", "head.") if kind == "anml" else ("hidden.", "head.")
+    result = WAYS[name].gradient(model, random_episode(), 0.1)
+    same(result, reference(model, fast, True))
+    # A way must leave the network as it found it, or the next iteration measures another one.
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+    assert all(parameter.is_leaf for parameter in model.parameters())
+
+
+def test_the_released_algorithm_is_the_first_order_gradient() -> None:
+    model, _ = networks("anml")
+    result = WAYS["released algorithm"].gradient(model, random_episode(), 0.1)
+    same(result, reference(model, ("pln.", "head."), False))
+    exact = reference(model, ("pln.", "head."), True)
+    assert (result["pln.blocks.1.conv.weight"] - exact["pln.blocks.1.conv.weight"]).abs().max() > 0
+
+
+def test_a_library_that_is_missing_leaves_its_row_empty(monkeypatch) -> None:
+    monkeypatch.setitem(cost.WAYS, "higher", Way(lambda *_: {}, "no_such_library"))
+    row = cost.measure(cost.Case("smoke", "anml", "higher"), quick=True)
+    assert row["note"] == "not installed"
+    assert row["seconds"] == ""
+
+
+def test_a_case_is_timed_and_counted() -> None:
+    row = cost.measure(cost.Case("smoke", "anml", "adjoint"), quick=True)
+    assert list(row) == list(cost.COLUMNS)
+    assert 0 < float(row["fastest"]) <= float(row["seconds"]) <= float(row["slowest"])
+    assert row["multiply_adds"] > 0
+    assert row["peak_mb"] > 50
+
+
+def test_the_exact_and_the_first_order_way_have_counts_of_their_own() -> None:
+    exact = cost.counted(cost.Case("paper", "anml", "higher"), cost.PROFILES["paper"])
+    first = cost.counted(cost.Case("paper", "anml", "released algorithm"), cost.PROFILES["paper"])
+    assert exact > 1.2 * first
+
+
+def test_a_sweep_changes_one_thing() -> None:
+    sizes = [cost.SWEEPS["inner steps"].sized(x, quick=False) for x in (1, 20)]
+    assert [(profile.inner_steps, replicas) for profile, replicas in sizes] == [(1, 1), (20, 1)]
+    profile, replicas = cost.SWEEPS["replicas"].sized(4, quick=False)
+    assert (profile, replicas) == (cost.PROFILES["laptop"], 4)
+    profile, _ = cost.SWEEPS["width"].sized(128, quick=False)
+    assert (profile.pln_channels, profile.nm_channels) == (128, 56)
+
+
+def test_every_recorded_case_can_be_expressed() -> None:
+    for case in cost.CASES:
+        assert case.profile in cost.PROFILES
+        assert case.training in cost.TRAININGS
+        assert case.way in WAYS
+    # What workflow/profile_table.py reads.
+    adjoint = {(case.profile, case.training) for case in cost.CASES if case.way == "adjoint"}
+    assert adjoint == {(p, t) for p in cost.PROFILES for t in ("anml", "oml", "pretrain")}
+
+
+@pytest.mark.slow
+def test_the_whole_command_at_tiny_sizes(tmp_path) -> None:
+    command = [sys.executable, cost.__file__, "--quick", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    costs = pd.read_csv(tmp_path / "cost.csv")
+    assert set(costs["way"]) >= {"adjoint", "higher", "released algorithm"}
+    assert set(costs["note"].dropna()) <= {"not installed"}
+    sweeps = pd.read_csv(tmp_path / "speed_sweeps.csv")
+    assert set(sweeps["sweep"]) == set(cost.SWEEPS)
+    assert sweeps.groupby("sweep")["multiply_adds"].is_monotonic_increasing.all()
+    machine = pd.read_csv(tmp_path / "speed_machine.csv").set_index("what")["value"]
+    assert float(machine["GFLOP/s"]) > 0
+
+
+def test_a_quick_run_never_replaces_recorded_numbers() -> None:
+    done = subprocess.run(
+        [sys.executable, cost.__file__, "--quick"], capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert done.stderr.splitlines() == [
+        "error: --quick measures nothing worth keeping: give it a folder with --out"
+    ]
