@@ -76,16 +76,12 @@ def anml_iteration(profile: Profile, second_order: bool = True) -> int:
 def oml_iteration(profile: Profile, second_order: bool = True) -> int:
     """Multiply-adds of OML's meta-gradient: `anml.adapt_oml.oml_meta_gradient`, one replica.
 
-    Every drawing goes through the convolutions once. An inner step applies the hidden layer once
-    and the head twice (forward, transposed); second order, these are differentiated too.
+    Every drawing goes through the convolutions and the hidden layer once: an inner step finds that
+    layer's answer there. It applies the head twice (forward, transposed), differentiated in turn.
     """
-    steps, drawings = profile.inner_steps, profile.inner_steps + profile.remember
-    hidden = profile.oml_channels * CELLS * profile.oml_hidden
-    head = profile.oml_hidden * profile.outputs
     differentiated = 3 if second_order else 1
-    return drawings * (
-        _passes(oml_tower(profile.oml_channels), TRAINED) + 3 * (hidden + head)
-    ) + steps * differentiated * (hidden + 2 * head)
+    head = profile.oml_hidden * profile.outputs
+    return supervised_iteration(profile) + 2 * profile.inner_steps * differentiated * head
 
 
 def supervised_iteration(profile: Profile) -> int:

@@ -38,8 +38,8 @@ from anml.arithmetic import multiply_adds
 from anml.errors import AnmlError
 from anml.files import replacing, require_writable
 from anml.memory import keep_freed_memory
-from anml.meta_train import build_model, rates
 from anml.profiles import META_TRAIN_CLASSES, PROFILES, Profile
+from anml.training_job import build_model, rates
 from anml.treatments import TRAININGS
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "reference"

@@ -8,10 +8,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from anml import arithmetic
 from anml.adapt import Episode, anml_meta_gradient
 from anml.adapt_oml import oml_meta_gradient
-from anml.meta_train import build_model
 from anml.models import ANML, OML
 from anml.profiles import PROFILES, find_profile
 from anml.supervised import supervised_gradient
+from anml.training_job import build_model
 
 PAPER = PROFILES["paper"]
 SMALL = find_profile(
