@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from anml.data import Drawings
 from anml.episodes import Stream, generator, to_unit
 from anml.errors import AnmlError
+from anml.linear_learning import Linears, learn_linears
 from anml.models import ANML, kaiming_
 from anml.trajectories import Trajectory
 from anml.treatments import Treatment
@@ -24,8 +25,6 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 """Fresh state per trajectory. The paper writes SGD; the published numbers were made with Adam."""
 FEATURE_BATCH = 500
 """Drawings whose features are computed at once: bounds the memory."""
-
-Linears = list[tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -103,66 +102,45 @@ def _train_linears(
     optimizer: str,
     on_step: Callable[[int], None],
 ) -> list[Score]:
-    """All runs side by side: layers [K, O, D], one drawing of each run a step."""
+    """All runs, on features computed once for every class that any of them meets."""
+    classes = np.unique(np.concatenate([run.trajectory.classes for run in runs]))
+    places = [np.searchsorted(classes, run.trajectory.classes) for run in runs]
     dtype = layers[0].weight.dtype
-    features = torch.stack([_features(features_of, images, run.trajectory, dtype) for run in runs])
+    features = _features(features_of, images[torch.from_numpy(classes)], dtype)
     orders = [learning_order(run.trajectory) for run in runs]
-    labels = torch.from_numpy(np.stack([o[0] for o in orders])).to(images.device)
-    chosen = torch.from_numpy(np.stack([o[1] for o in orders])).to(images.device)
-    # One tensor a run and layer, so that each run has its own learning rate and optimiser state.
-    copies = [
-        [(layer.weight.detach().clone(), layer.bias.detach().clone()) for layer in layers]
-        for _ in runs
-    ]
-    for run, own in zip(runs, copies, strict=True):
-        redraw_head(*own[-1], run.trajectory.seed)
-    optimizers = [
-        OPTIMIZERS[optimizer]([t for pair in own for t in pair], lr=run.learning_rate, fused=True)
-        for run, own in zip(runs, copies, strict=True)
-    ]
-    for step in range(labels.shape[1]):
-        for k, own in enumerate(copies):
-            label = labels[k, step]
-            x = features[k, label, chosen[k, step]]
-            _set_gradients(own, x, label)
-            optimizers[k].step()
-        on_step(len(runs))
+    labels = np.stack([labels for labels, _ in orders])
+    pairs = zip(places, orders, strict=True)
+    drawings = np.stack([at[own] * features.shape[1] + chosen for at, (own, chosen) in pairs])
+    learned = learn_linears(
+        features.flatten(0, 1),
+        torch.from_numpy(drawings).to(features.device),
+        torch.from_numpy(labels).to(features.device),
+        (_start(layers, run.trajectory.seed) for run in runs),
+        [run.learning_rate for run in runs],
+        optimizer,
+        on_step,
+    )
     return [
-        _score(run, lambda x, own=own: _apply(own, x), features[k])
-        for k, (run, own) in enumerate(zip(runs, copies, strict=True))
+        _score(run, lambda x, own=own: _apply(own, x), features[torch.from_numpy(at)])
+        for run, own, at in zip(runs, learned, places, strict=True)
     ]
 
 
 def _features(
-    features_of: Callable[[Tensor], Tensor],
-    images: Tensor,
-    trajectory: Trajectory,
-    dtype: torch.dtype,
+    features_of: Callable[[Tensor], Tensor], images: Tensor, dtype: torch.dtype
 ) -> Tensor:
-    """Features [N, 20, D] of all drawings of the trajectory's classes."""
-    drawings = to_unit(images[torch.from_numpy(trajectory.classes)], dtype)
-    flat = drawings.flatten(0, 1).unsqueeze(1)
+    """Features [C, 20, D] of all drawings of the classes `images` uint8 [C, 20, 28, 28]."""
+    flat = images.flatten(0, 1).unsqueeze(1)
     with torch.no_grad():
-        parts = [features_of(part) for part in flat.split(FEATURE_BATCH)]
-    return torch.cat(parts).unflatten(0, drawings.shape[:2])
+        parts = [features_of(to_unit(part, dtype)) for part in flat.split(FEATURE_BATCH)]
+    return torch.cat(parts).unflatten(0, images.shape[:2])
 
 
-def _set_gradients(layers: Linears, x: Tensor, label: Tensor) -> None:
-    """Write the gradient of one drawing's cross-entropy into the layers' `.grad`, by hand.
-
-    `x` [D]: the features; with two layers ReLU stands between them.
-    """
-    inputs = [x]
-    for weight, bias in layers[:-1]:
-        inputs.append(F.relu(torch.addmv(bias, weight, inputs[-1])))
-    weight, bias = layers[-1]
-    error = torch.softmax(torch.addmv(bias, weight, inputs[-1]), 0)
-    error[label] -= 1.0
-    for depth in reversed(range(len(layers))):
-        weight, bias = layers[depth]
-        weight.grad, bias.grad = torch.outer(error, inputs[depth]), error
-        if depth:
-            error = (weight.mT @ error) * (inputs[depth] > 0)
+def _start(layers: list[nn.Linear], seed: int) -> Linears:
+    """The layers before the first step: copies of the meta-trained ones, the head drawn anew."""
+    own = [(layer.weight.detach().clone(), layer.bias.detach().clone()) for layer in layers]
+    redraw_head(*own[-1], seed)
+    return own
 
 
 def _apply(layers: Linears, x: Tensor) -> Tensor:
