@@ -1,26 +1,20 @@
 """Learning one drawing a step where only the last linear layers are plastic (paper, Algorithm 2).
 
 The frozen part's features are computed once; what is left is one linear layer, or two with a ReLU
-between them, trained for thousands of steps of batch size one. The reference for all that follows
-is the plain loop
+between them, trained for thousands of steps of batch size one. `plain_learn` is the reference for
+`learn_linears`, which does the same several times faster: the gradient of such a loss for a layer's
+weights is an outer product of two vectors, known without autograd. What follows for each optimiser
+stands in `linear_learning_sgd` and `linear_learning_adam`; this file lays the runs out for them.
 
-    for drawing, label in zip(drawings, labels):
-        loss = cross_entropy(layers(features[drawing]), label)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-The gradient of such a loss for a layer's weights is an outer product of two vectors, known without
-autograd. What follows for each optimiser stands in `linear_learning_sgd` and
-`linear_learning_adam`; this file lays the runs out for them. A bias is a weight whose input is
-always one: it is kept as the last column of its layer, here called an *augmented* layer, and every
-input ends with a 1.
+A bias is a weight whose input is always one: it is kept as the last column of its layer, here
+called an *augmented* layer, and every input ends with a 1.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from anml.linear_learning_adam import learn_adam
@@ -29,9 +23,35 @@ from anml.linear_learning_sgd import learn_sgd
 Linears = list[tuple[Tensor, Tensor]]
 """Weight [O, D] and bias [O] of each layer, from the features on."""
 
+OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 LEARNERS = {"adam": learn_adam, "sgd": learn_sgd}
 BLOCK = 64
 """Steps whose features are gathered at once; with SGD also those between two weight updates."""
+
+
+def plain_learn(
+    features: Tensor,
+    drawings: Tensor,
+    labels: Tensor,
+    start: Linears,
+    rate: float,
+    optimizer: str = "adam",
+    **options: bool,
+) -> Linears:
+    """The reference: one run of `learn_linears`, by autograd and torch.optim with `options`.
+
+    `drawings` and `labels` [S]; the rest as there. For tests and benchmarks.
+    """
+    layers = [[t.clone().requires_grad_() for t in pair] for pair in start]
+    steps = OPTIMIZERS[optimizer]([t for pair in layers for t in pair], lr=rate, **options)
+    for drawing, label in zip(drawings, labels, strict=True):
+        y = F.linear(features[drawing], *layers[0])
+        for weight, bias in layers[1:]:
+            y = F.linear(F.relu(y), weight, bias)
+        steps.zero_grad()
+        F.cross_entropy(y, label).backward()
+        steps.step()
+    return [(weight.detach(), bias.detach()) for weight, bias in layers]
 
 
 def learn_linears(

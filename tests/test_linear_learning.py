@@ -4,35 +4,20 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
 
+import meta_test_speed
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from anml import linear_learning
-from anml.linear_learning import LEARNERS, Linears, learn_linears
+from anml.linear_learning import LEARNERS, Linears, learn_linears, plain_learn
+from anml.profiles import Profile
 
-OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 RATES = {"adam": (3e-3, 1e-3, 3e-3), "sgd": (0.3, 0.05, 0.3)}
 DRAWINGS, FEATURES, HIDDEN, OUTPUTS, RUNS, STEPS = 12, 9, 7, 11, 3, 80
 BOTH = pytest.mark.parametrize("optimizer", LEARNERS)
 DEPTHS = pytest.mark.parametrize("sizes", [(FEATURES, OUTPUTS), (FEATURES, HIDDEN, OUTPUTS)])
-
-
-def plain(
-    features: Tensor, drawings: Tensor, labels: Tensor, start: Linears, rate: float, optimizer: str
-) -> Linears:
-    """The reference: one run, one drawing a step."""
-    layers = [[t.clone().requires_grad_() for t in pair] for pair in start]
-    steps = OPTIMIZERS[optimizer]([t for pair in layers for t in pair], lr=rate)
-    for drawing, label in zip(drawings, labels, strict=True):
-        y = F.linear(features[drawing], *layers[0])
-        for weight, bias in layers[1:]:
-            y = F.linear(F.relu(y), weight, bias)
-        steps.zero_grad()
-        F.cross_entropy(y, label).backward()
-        steps.step()
-    return [(weight.detach(), bias.detach()) for weight, bias in layers]
 
 
 def draw_layers(sizes: tuple[int, ...], runs: int, dtype: torch.dtype) -> list[Linears]:
@@ -61,7 +46,7 @@ def draw_problem(
 def plain_runs(sizes: tuple[int, ...], optimizer: str) -> list[Linears]:
     features, drawings, labels, starts = draw_problem(sizes, STEPS)
     runs = zip(drawings, labels, starts, RATES[optimizer], strict=True)
-    return [plain(features, *run, optimizer) for run in runs]
+    return [plain_learn(features, *run, optimizer) for run in runs]
 
 
 def assert_equal_layers(own: Linears, other: Linears, **tolerance: float) -> None:
@@ -101,7 +86,7 @@ def test_single_precision_stays_close(optimizer: str, sizes: tuple[int, ...]) ->
     rates = RATES[optimizer]
     for k, own in enumerate(learn_linears(*problem, starts, rates, optimizer)):
         assert own[0][0].dtype == torch.float32
-        expected = plain(features, drawings[k], labels[k], starts[k], rates[k], optimizer)
+        expected = plain_learn(features, drawings[k], labels[k], starts[k], rates[k], optimizer)
         # Adam divides by the root of a square, so a gradient near zero keeps its rounding error.
         assert_equal_layers(own, expected, rtol=1e-3, atol=1e-4)
 
@@ -155,3 +140,22 @@ def test_the_loop_never_asks_the_device(optimizer: str, monkeypatch: pytest.Monk
     for name in ("item", "tolist", "cpu", "numpy", "__bool__", "__int__", "__float__", "nonzero"):
         monkeypatch.setattr(Tensor, name, refused(name))
     list(learn_linears(*problem, starts, RATES[optimizer], optimizer, side_by_side=RUNS))
+
+
+@BOTH
+def test_the_benchmark_times_the_same_work(optimizer: str, tiny: Profile) -> None:
+    """Each way learns the same layers; a row each, with times in order."""
+    problem = meta_test_speed.draw_problem("OML", tiny, 20)
+    features, drawings, labels, start = problem
+    rate = meta_test_speed.RATE
+    expected = plain_learn(*problem, rate, optimizer)
+    fused = plain_learn(*problem, rate, optimizer, fused=True)
+    (own,) = learn_linears(features, drawings[None], labels[None], [start], [rate], optimizer)
+    for learned in (fused, own):
+        assert_equal_layers(learned, expected, rtol=1e-3, atol=1e-5)
+    rows = list(meta_test_speed.measure("OML", tiny, optimizer, 1, steps=20, stretches=2))
+    assert [row["way"] for row in rows] == list(meta_test_speed.WAYS)
+    for row in rows:
+        fastest, middle, slowest = (float(row[f"{x}_ms"]) for x in ("fastest", "step", "slowest"))
+        assert 0 < fastest <= middle <= slowest
+        assert float(row["trajectory_seconds"]) == pytest.approx(9 * middle, rel=0.01)
