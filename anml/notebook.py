@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 import anml
 from anml.errors import AnmlError
+from anml.files import replacing, require_writable
 from anml.injected import check_names
 from anml.plot_style import SVG_OPTIONS, save_figure, style
 from anml.profiles import PROFILES
@@ -209,20 +210,43 @@ def save(
 ) -> None:
     """Write a notebook's figure into the folder `figures`, relative to the companion's folder.
 
-    Nothing is written when `figures` is empty. Only recorded results on Omniglot make the plain
-    name; any other table adds its own (`<name>_<profile>_<data>`), so that the reader's runs and
-    the embedded drawings never stand where Omniglot is expected.
+    Nothing is written when `figures` is empty. The files' name is that of `file_name`.
 
     Raises:
         AnmlError: as `anml.plot_style.save_figure`.
     """
+    if figures:
+        folder = repository_root() / figures
+        save_figure(figure, folder, file_name(name, found), values)
+
+
+def save_values(values: pd.DataFrame, figures: str, name: str, found: Found) -> None:
+    """Write the values of a page that has no figure as CSV, where `save` writes the others'.
+
+    Raises:
+        AnmlError: the folder cannot be made or written.
+    """
     if not figures:
         return
-    if found is not None:
-        source = found.table.provenance
-        if not (found.recorded and source.data_source == "omniglot"):
-            name = f"{name}_{source.profile}_{source.data_source}"
-    save_figure(figure, repository_root() / figures, name, values)
+    folder = repository_root() / figures
+    require_writable(folder)
+    with replacing(folder / f"{file_name(name, found)}.csv") as temporary:
+        values.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def file_name(name: str, found: Found | None) -> str:
+    """Return the name of what is drawn from a table.
+
+    Only recorded results on Omniglot make the plain name; any other table adds its own
+    (`<name>_<profile>_<data>`), so that the reader's runs and the embedded drawings never stand
+    where Omniglot is expected.
+    """
+    if found is None:
+        return name
+    source = found.table.provenance
+    if found.recorded and source.data_source == "omniglot":
+        return name
+    return f"{name}_{source.profile}_{source.data_source}"
 
 
 def _shown(path: Path, root: Path) -> str:

@@ -1,0 +1,110 @@
+"""The ledger as a page shows it: a table that becomes a list of cards on a narrow screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+
+import pandas as pd
+
+from anml.ledger import DIRECTION, NOT, NOT_RUN, REPRODUCED, Entry, counts
+
+NAME = "claims_ledger"
+# White on these is legible by day and by night; the words say the same without the colour.
+BADGES = {REPRODUCED: "#0b6b3a", DIRECTION: "#7a5a00", NOT: "#a3172b", NOT_RUN: "#56606c"}
+KINDS = {"number": "numbers of the paper", "claim": "claims", "replication": "replications"}
+_STYLE = """
+table.scoreboard, .bd-article table.scoreboard {
+  display: table; width: 100%; border-collapse: collapse; font-size: 0.88em; }
+table.scoreboard :is(th, td) {
+  text-align: left; vertical-align: top; padding: 0.4rem 0.6rem; white-space: normal;
+  overflow-wrap: anywhere; border-bottom: 1px solid rgba(128, 128, 128, 0.35);
+  background: transparent; color: inherit; }
+table.scoreboard small { display: block; opacity: 0.8; }
+table.scoreboard .nowrap { white-space: nowrap; }
+table.scoreboard .verdict {
+  display: inline-block; padding: 0.1em 0.5em; border-radius: 0.3em; color: #fff; }
+@media (max-width: 48rem) {
+  table.scoreboard thead { display: none; }
+  table.scoreboard, .bd-article table.scoreboard,
+  table.scoreboard :is(tbody, tr, td) { display: block; width: auto; }
+  table.scoreboard tr { border-bottom: 2px solid rgba(128, 128, 128, 0.6); padding: 0.4rem 0; }
+  table.scoreboard td { border: 0; padding: 0.15rem 0; }
+  table.scoreboard td:empty { display: none; }
+  table.scoreboard td:not(:first-child)::before { content: attr(data-label) ": "; opacity: 0.8; }
+}
+"""
+_COLUMNS = ("The paper says", "Published", "Measured", "Verdict", "What is known of why")
+
+
+@dataclass(frozen=True)
+class Scoreboard:
+    """Entries of the ledger as a notebook shows them."""
+
+    entries: Sequence[Entry]
+
+    def _repr_html_(self) -> str:
+        head = "".join(f'<th scope="col">{name}</th>' for name in _COLUMNS)
+        body = "\n".join(_row(entry) for entry in self.entries)
+        return (
+            f"<style>{_STYLE}</style>\n"
+            f'<table class="scoreboard"><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>'
+            "</table>"
+        )
+
+    def __repr__(self) -> str:
+        """Return one line an entry."""
+        return "\n".join(
+            " | ".join((entry.id, entry.published, entry.measured or "-", entry.verdict))
+            for entry in self.entries
+        )
+
+
+def _row(entry: Entry) -> str:
+    """One entry as a row of HTML."""
+    beside = [entry.place if entry.kind != "replication" else f"{entry.source}, {entry.place}"]
+    beside += [f"published direction: {entry.direction}"] if entry.direction else []
+    n = f"N = {entry.n_classes}" if entry.n_classes else ""
+    found = [part for part in (entry.interval, n, entry.replicates) if part]
+    cells = (
+        f"{escape(entry.statement)}<small>{escape('; '.join(beside))}</small>",
+        f'<span class="nowrap">{escape(entry.published)}</span>',
+        escape(entry.measured) + (f"<small>{escape(', '.join(found))}</small>" if found else ""),
+        f'<span class="verdict" style="background:{BADGES[entry.verdict]}">{entry.verdict}</span>',
+        escape(entry.why),
+    )
+    parts = zip(_COLUMNS, cells, strict=True)
+    return (
+        f'<tr id="claim-{entry.id}">'
+        + "".join(f'<td data-label="{name}">{cell}</td>' for name, cell in parts)
+        + "</tr>"
+    )
+
+
+def of_kind(entries: Sequence[Entry], kind: str) -> Scoreboard:
+    """Return the entries of one kind: 'number', 'claim' or 'replication'."""
+    return Scoreboard([entry for entry in entries if entry.kind == kind])
+
+
+def count_table(entries: Sequence[Entry]) -> pd.DataFrame:
+    """Return how many entries of each kind have each verdict: a row a verdict, and the sums."""
+    columns = {words: counts(of_kind(entries, kind).entries) for kind, words in KINDS.items()}
+    frame = pd.DataFrame(columns)
+    frame.loc["all"] = frame.sum()
+    return frame.rename_axis("verdict").reset_index()
+
+
+def ledger_frame(entries: Sequence[Entry]) -> pd.DataFrame:
+    """Return the ledger as a table of text, a row an entry, a column a field."""
+    return pd.DataFrame([asdict(entry) for entry in entries])
+
+
+def ledger_glue(entries: Sequence[Entry]) -> dict[str, int]:
+    """Return the counts that prose cites: `ledger_reproduced` and the like, and `ledger_rows`.
+
+    Of the paper's own numbers and claims; the replications are further evidence, not counted.
+    """
+    own = [entry for entry in entries if entry.kind != "replication"]
+    named = {f"ledger_{v.replace(' ', '_')}": count for v, count in counts(own).items()}
+    return named | {"ledger_rows": len(own)}
