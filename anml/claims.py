@@ -8,7 +8,7 @@ from importlib.resources import files
 import pandas as pd
 
 from anml.errors import AnmlError
-from anml.tables import TESTING, TRAINING
+from anml.tables import TRAINING
 
 COLUMNS = (
     *("id", "source", "place", "treatment", "regime", "n_classes", "metric", "value", "unit"),
@@ -42,20 +42,28 @@ def published() -> pd.DataFrame:
     return _published().copy()
 
 
+def published_with_noted() -> pd.DataFrame:
+    """Return `published` and, as rows of their own, the training accuracies that its notes give.
+
+    Such a row follows those of the file, with `_training` behind the `id` of the row that it was
+    noted in ("training accuracy 94") and an empty note.
+    """
+    frame = published()
+    noted = frame["note"].str.extract(r"training accuracy (\d+(?:\.\d+)?)")[0]
+    rows = frame.assign(metric=TRAINING, value=noted, note="", id=frame["id"] + "_training")
+    return pd.concat([frame, rows.dropna(subset="value")], ignore_index=True)
+
+
 def published_points(metric: str, regime: str = "sequential") -> pd.DataFrame:
     """Return the published numbers that are points of Figure 3: one value at one N.
 
     Columns: `id`, `source`, `treatment`, `n_classes` (int64), `value` (float64, fraction). Bounds
-    and ranges are left out. The replications give their training accuracy in the note of the
-    testing row ("training accuracy 94").
+    and ranges are left out; noted training accuracies (`published_with_noted`) are points too.
 
     `metric` is 'meta-test training accuracy' or 'meta-test testing accuracy'.
     """
-    frame = published()
-    frame = frame[(frame["regime"] == regime) & frame["metric"].isin([TRAINING, TESTING])]
-    noted = frame["note"].str.extract(r"training accuracy (\d+(?:\.\d+)?)")[0]
-    in_note = frame.assign(metric=TRAINING, value=noted).dropna(subset="value")
-    frame = pd.concat([frame, in_note], ignore_index=True)
+    frame = published_with_noted()
+    frame = frame[frame["regime"] == regime]
     number = r"\d+(?:\.\d+)?"
     plain = frame["value"].str.fullmatch(number) & frame["n_classes"].str.fullmatch(r"\d+")
     frame = frame[plain & (frame["metric"] == metric) & (frame["unit"] == "percent")]

@@ -16,22 +16,35 @@ from anml.files import replacing
 
 @dataclass(frozen=True)
 class Mark:
-    """Colour, marker and line style of a curve."""
+    """Colour, marker and line style of a curve; `size` of the marker in points."""
 
     colour: str
-    marker: str
-    line: str = "-"
+    marker: str | tuple[int, int, int]
+    line: str | tuple[float, tuple[float, ...]] = "-"
+    size: float = 6
 
 
-# Colours of Okabe and Ito's palette, which people with any common colour blindness tell apart;
-# marker and line style say the same a second time. The order is that of every legend and table.
+# Colours of Okabe and Ito's palette for Figure 3's treatments, then ANML's relatives in blues and
+# OML's in browns: people with any common colour blindness tell all of them apart. Marker and line
+# style say the same a second time. The order is that of every legend and table.
 TREATMENTS: dict[str, Mark] = {
     "ANML": Mark("#0072B2", "o"),
     "OML": Mark("#D55E00", "s"),
     "OML-OLFT": Mark("#E69F00", "D", (0, (5, 1.5))),
     "Pretrain & Transfer": Mark("#009E73", "^", (0, (4, 1.2, 1, 1.2))),
     "Scratch": Mark("#CC79A7", "v", (0, (1.5, 1.2))),
+    "ANML-FT:PLN": Mark("#56B4E9", "<", (0, (5, 1.5))),
+    "ANML-FT:PLN+NM out": Mark("#12205E", ">", (0, (4, 1.2, 1, 1.2))),
+    "ANML-Unlimited": Mark("#3A2FD6", "p", (0, (1.5, 1.2))),
+    "OML-FT:PLN+RLN final": Mark("#8A2A50", "h", (0, (4, 1.2, 1, 1.2))),
+    "OML-Unlimited": Mark("#4A3800", (4, 1, 0), (0, (1.5, 1.2)), 9),
+    "ANML (first order)": Mark("#148AFF", (5, 1, 0), (0, (5, 1.5)), 9),
+    "ANML (batch norm)": Mark("#0D0D9C", (6, 1, 0), (0, (1.5, 1.2)), 9),
+    "OML (first order)": Mark("#C7B06A", (3, 1, 0), (0, (5, 1.5)), 9),
+    "OML (linear PLN)": Mark("#A0522D", (8, 1, 0), (0, (1.5, 1.2)), 9),
 }
+FIVE = tuple(TREATMENTS)[:5]
+"""The treatments of Figure 3, each of which has an Oracle (Figures 4 and S7)."""
 
 
 @dataclass(frozen=True)

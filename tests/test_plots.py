@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 
-import matplotlib.colors as mcolors
-import numpy as np
 import pandas as pd
 import pytest
 import synthetic_table
@@ -16,13 +13,11 @@ from matplotlib.text import Text
 from torch import nn
 
 from anml import notebook, plot_fig1, plot_fig3, plot_style
-from anml.claims import published, published_points
 from anml.errors import AnmlError
 from anml.models import ANML
 from anml.notebook import Found, check_counts, check_parameters, picture
-from anml.plot_style import SOURCES, TREATMENTS, save_figure
+from anml.plot_style import save_figure
 from anml.results import Table
-from anml.tables import TESTING, TRAINING
 from anml.trace import anml_layers, layer_table
 
 
@@ -37,120 +32,6 @@ def drawn(source: Table) -> Figure:
 
 def words(figure: Figure) -> str:
     return "\n".join(text.get_text() for text in figure.findobj(Text))
-
-
-def hollow(figure: Figure) -> Iterator[np.ndarray]:
-    for axis in figure.axes:
-        for line in axis.lines:
-            if line.get_linestyle() == "None":
-                yield line.get_ydata()
-
-
-def test_the_values_are_the_tables_means():
-    source = table()
-    values = plot_fig3.fig3_values(source)
-    frame = source.frame
-    for row in values.itertuples():
-        same = (frame["treatment"] == row.treatment) & (frame["metric"] == row.metric)
-        expected = frame.loc[same & (frame["n_classes"] == row.n_classes), "value"].mean()
-        assert row.mean == pytest.approx(expected)
-        assert row.low <= row.mean <= row.high
-    assert list(dict.fromkeys(values["treatment"])) == list(TREATMENTS)
-
-
-def test_the_curves_are_the_values():
-    source = table()
-    values = plot_fig3.fig3_values(source)
-    figure = drawn(source)
-    for axis, (metric, _) in zip(figure.axes, plot_fig3.PANELS, strict=True):
-        for treatment, mark in TREATMENTS.items():
-            rows = values[(values["metric"] == metric) & (values["treatment"] == treatment)]
-            curves = [
-                line
-                for line in axis.lines
-                if line.get_color() == mark.colour and line.get_linestyle() != "None"
-            ]
-            assert len(curves) == 1
-            np.testing.assert_allclose(curves[0].get_ydata(), 100 * rows["mean"])
-            np.testing.assert_array_equal(curves[0].get_xdata(), rows["n_classes"])
-
-
-def test_every_published_point_of_the_five_treatments_is_overlaid_with_its_source():
-    figure = drawn(table())
-    shown = np.sort(np.concatenate(list(hollow(figure))))
-    expected = [
-        100 * points.loc[points["treatment"].isin(list(TREATMENTS)), "value"]
-        for points in map(published_points, (TRAINING, TESTING))
-    ]
-    np.testing.assert_allclose(shown, np.sort(np.concatenate(expected)))
-    for mark in SOURCES.values():
-        assert mark.label in words(figure)
-
-
-def test_the_embedded_drawings_are_labelled_and_no_published_point_is_beside_them():
-    figure = drawn(table("glyphs"))
-    assert "EMBEDDED DRAWINGS, NOT OMNIGLOT" in words(figure)
-    assert list(hollow(figure)) == []
-    assert "EMBEDDED" not in words(drawn(table()))
-
-
-def test_the_figure_says_width_profile_replicates_and_interval():
-    text = words(drawn(table()))
-    for part in (
-        "NARROW",
-        "PLN 64 (paper 256), NM 28 (paper 112)",
-        "OML's 64",
-        "Profile quick",
-        "2 models × 3 traj",
-        "95%",
-    ):
-        assert part in text
-    assert "NARROW" not in words(drawn(table(channels=256)))
-    assert "trajectories only: one model" in words(drawn(table(models=1)))
-
-
-def test_a_single_value_has_no_band_and_no_made_up_interval():
-    source = table(models=1, trajectories=1)
-    shown = plot_fig3.fig3_table(plot_fig3.fig3_values(source), TESTING)
-    assert not shown.drop(columns="N").apply(lambda column: column.str.contains(r"\[")).any().any()
-    assert "fig3_anml_test_low" not in plot_fig3.fig3_glue(
-        plot_fig3.fig3_values(source), source.provenance
-    )
-
-
-def test_glued_values_are_plain_and_rounded():
-    source = table()
-    glued = plot_fig3.fig3_glue(plot_fig3.fig3_values(source), source.provenance)
-    frame = source.frame
-    rows = frame[(frame["n_classes"] == 50) & (frame["metric"] == TESTING)]
-    for name, treatment in (("anml", "ANML"), ("pretrain_transfer", "Pretrain & Transfer")):
-        mean = 100 * rows.loc[rows["treatment"] == treatment, "value"].mean()
-        assert glued[f"fig3_{name}_test"] == pytest.approx(mean, abs=0.051)
-    assert glued["fig3_longest_n"] == 50
-    assert {type(value) for value in glued.values()} <= {int, float, str}
-
-
-def test_few_models_get_no_p_value_and_four_do():
-    assert not plot_fig3.fig3_tests(table())["test"].str.contains("p [=<]").any()
-    assert plot_fig3.fig3_tests(table(models=4))["test"].str.contains("p [=<]").all()
-
-
-def test_an_optimiser_that_the_table_does_not_hold_is_refused():
-    with pytest.raises(AnmlError, match="'sgd'; it holds 'adam'"):
-        plot_fig3.fig3_values(table(), "sgd")
-
-
-def test_colours_are_distinct_to_the_eye_and_to_dichromats():
-    # Viénot, Brettel and Mollon's projections (1999), linear RGB, for red- and green-blindness.
-    protan = np.array([[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]])
-    deutan = np.array([[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]])
-    colours = np.array([mcolors.to_rgb(mark.colour) for mark in TREATMENTS.values()])
-    for seen in (np.eye(3), protan, deutan):
-        rgb = np.clip(colours**2.2 @ seen.T, 0, 1) ** (1 / 2.2)
-        gaps = np.linalg.norm(rgb[:, None] - rgb[None], axis=-1)
-        assert gaps[np.triu_indices(len(rgb), 1)].min() > 0.1
-    marks = {(mark.marker, mark.line) for mark in TREATMENTS.values()}
-    assert len(marks) == len({mark.marker for mark in TREATMENTS.values()}) == len(TREATMENTS)
 
 
 def test_the_same_figure_gives_the_same_bytes(tmp_path):
@@ -227,16 +108,6 @@ def test_a_bad_width_is_refused(value):
     check_counts(pln_channels=1)
     with pytest.raises(AnmlError, match="pln_channels"):
         check_counts(pln_channels=value)
-
-
-def test_published_points_leave_bounds_out_and_read_training_accuracy_from_the_notes():
-    testing, training = published_points(TESTING), published_points(TRAINING)
-    by_id = testing.set_index("id")["value"]
-    assert by_id["anml_600"] == pytest.approx(0.638)
-    assert "oml_unlimited" not in by_id  # a bound, "<1"
-    assert "anml_oracle_600" not in by_id  # another regime
-    assert training.set_index("id").loc["numenta_600", "value"] == pytest.approx(0.93)
-    assert set(testing["source"]) <= set(published()["source"])
 
 
 class Modules(nn.Module):

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
-from anml.stats import mann_whitney, model_means, smallest_p, two_level_interval
+from anml.stats import (
+    above_chance,
+    mann_whitney,
+    model_means,
+    relative_drop,
+    smallest_p,
+    two_level_interval,
+)
 
 
 def test_the_mean_weighs_models_alike_however_many_trajectories_they_have():
@@ -95,3 +103,87 @@ def test_tests_compare_models_and_not_trajectories():
     means = model_means(rows)
     assert means.shape == (3,)
     assert means[1] == pytest.approx(rows.loc[rows["model_seed"] == 1, "value"].mean())
+
+
+def sides(oracle, sequential, trajectories=3):
+    """Two frames of one treatment: models times trajectories, values by model."""
+    frames = []
+    for values in (oracle, sequential):
+        rows = [(m, t, v) for m, v in enumerate(values) for t in range(trajectories)]
+        frames.append(pd.DataFrame(rows, columns=["model_seed", "trajectory_seed", "value"]))
+    return frames
+
+
+def test_the_papers_own_drop_comes_out():
+    drop = relative_drop(*sides([0.71] * 3, [0.638] * 3))
+    assert drop.mean == pytest.approx(0.1014, abs=1e-4)
+    assert drop.low == pytest.approx(drop.high)
+    assert drop.replicates == "3 models × 3 trajectories"
+
+
+def test_models_that_are_good_in_both_regimes_are_compared_with_themselves():
+    # Each model loses a tenth, however good it is: in pairs the drop is the same in each resample.
+    oracle = np.linspace(0.2, 0.8, 6)
+    paired = relative_drop(*sides(oracle, 0.9 * oracle))
+    assert paired.high - paired.low < 1e-9
+    whole, kept = sides(oracle, 0.9 * oracle)
+    apart = relative_drop(whole, kept.assign(model_seed=kept["model_seed"] + 100))
+    assert apart.mean == pytest.approx(paired.mean)
+    assert apart.high - apart.low > 0.1
+
+
+def test_a_gain_is_a_negative_drop_and_nothing_can_be_lost_of_nothing():
+    assert relative_drop(*sides([0.5], [0.6])).mean == pytest.approx(-0.2)
+    with pytest.raises(ValueError, match="above 0"):
+        relative_drop(*sides([0.0], [0.1]))
+    with pytest.raises(ValueError, match="rows"):
+        relative_drop(sides([0.5], [0.5])[0], pd.DataFrame())
+
+
+def test_one_value_a_side_has_no_interval():
+    assert np.isnan(relative_drop(*sides([0.5], [0.4], trajectories=1)).low)
+
+
+def by_class(rights, held_out=5, trajectories=2):
+    """A `class_accuracy` frame of one model: how many drawings of each class are right."""
+    rows = [
+        (0, t, len(rights), place, right / held_out)
+        for t in range(trajectories)
+        for place, right in enumerate(rights)
+    ]
+    columns = ["model_seed", "trajectory_seed", "n_classes", "position", "value"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_classes_are_tested_against_chance_by_the_binomial_law():
+    rights = [0, 1, 2, 5] + [0] * 46
+    test = above_chance(by_class(rights), 5)
+    assert test.drawings == 10
+    for place in range(4):
+        # The chance of at least that many right of 10, each with 1/50.
+        chances = binom.pmf(np.arange(2 * rights[place], 11), 10, 1 / 50)
+        assert test.p[place] == pytest.approx(chances.sum())
+    # 4 of 10 right has p = 3.0e-5 and is not enough; 10 of 10 is.
+    assert test.share == pytest.approx(1 / 50)
+    assert test.low < 0.02 < test.high
+    assert above_chance(by_class(rights), 5, threshold=1e-4).share == pytest.approx(2 / 50)
+
+
+def test_the_share_of_a_whole_number_of_classes_has_an_exact_interval():
+    test = above_chance(by_class([5] * 100), 5)
+    assert (test.share, test.high) == (1.0, 1.0)
+    assert test.low == pytest.approx(0.025 ** (1 / 100))
+
+
+def test_too_few_drawings_give_no_share():
+    test = above_chance(by_class([5] * 5, trajectories=1), 5)
+    assert test.share is None
+    assert test.p == pytest.approx([0.2**5] * 5)
+
+
+def test_a_class_that_is_missing_is_refused():
+    frame = by_class([1, 2, 3])
+    with pytest.raises(ValueError, match="equally often"):
+        above_chance(frame.iloc[:-1], 5)
+    with pytest.raises(ValueError, match="one number of classes"):
+        above_chance(frame.iloc[:0], 5)

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from anml.curves import replicate_words
 from anml.files import replacing
-from anml.plot_fig3 import fig3_replicates, fig3_values
+from anml.plot_fig3 import fig3_values
 from anml.profiles import PROFILES, Profile
 from anml.results import SOURCE_LABELS, Table, duration, read_table
 from anml.tables import TESTING, TRAINING
@@ -84,9 +85,10 @@ def expected_row(profile: Profile, table: Table | None) -> dict[str, str]:
     row = {"profile": f"**{profile.name}**"}
     if table is None:
         return row | {"recorded on": "not recorded yet"}
-    frame = table.frame[table.frame["metric"] == TESTING]
-    longest = frame["n_classes"].max()
-    means = frame[frame["n_classes"] == longest].groupby("treatment")["value"].mean()
+    values = fig3_values(table)
+    longest = values["n_classes"].max()
+    last = values[(values["n_classes"] == longest) & (values["metric"] == TESTING)]
+    means = last.set_index("treatment")["mean"]
     row["recorded on"] = SOURCE_LABELS[table.provenance.data_source]
     row["compute"] = duration(table.provenance.seconds)
     row["N"] = str(longest)
@@ -147,7 +149,7 @@ def accuracies() -> str:
     ]
     longest = values["n_classes"].max()
     return (
-        f"After {longest} classes in a row ({fig3_replicates(values)}; mean, and 95% bootstrap "
+        f"After {longest} classes in a row ({replicate_words(values)}; mean, and 95% bootstrap "
         f"interval):\n\n{markdown(rows)}\n\n{table.provenance.line()}"
     )
 

@@ -1,0 +1,91 @@
+"""The headline table: every published number beside the one that was measured here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from anml.claims import published_with_noted
+from anml.curves import shown
+from anml.measure import measured
+from anml.results import Table
+from anml.stats import replicates
+
+NAME = "headline_table"
+TABLES = ("meta_test", "class_accuracy", "activity", "knn")
+"""The tables that published numbers are measured from; any may be missing."""
+
+
+def headline(tables: Mapping[str, Table], optimizer: str = "adam", seed: int = 0) -> pd.DataFrame:
+    """Return every published number with what `tables` hold beside it, one row a number.
+
+    Columns: `id`, `source`, `place`, `treatment`, `regime`, `n_classes`, `metric`, `published` (all
+    text, as in published.csv; percent), `measured`, `low`, `high` (percent; NaN where not run, or
+    where one value has no interval), `measured_at` (the N; '' where there is none), `models`,
+    `trajectories` (0 where not run), `note`.
+    """
+    rows = []
+    for row in published_with_noted().to_dict("records"):
+        own = measured(row, tables, optimizer=optimizer, seed=seed)
+        value, low, high = (own.value, own.low, own.high) if own else (np.nan,) * 3
+        rows.append(
+            {name: row[name] for name in ("id", "source", "place", "treatment", "regime")}
+            | {"n_classes": row["n_classes"], "metric": row["metric"], "published": row["value"]}
+            | {"measured": 100 * value, "low": 100 * low, "high": 100 * high}
+            | {"measured_at": str(own.n_classes) if own and own.n_classes else ""}
+            | {"models": own.models if own else 0, "note": row["note"]}
+            | {"trajectories": own.trajectories if own else 0}
+        )
+    return pd.DataFrame(rows)
+
+
+def headline_sheet(frame: pd.DataFrame, source: str, *, omniglot: bool = True) -> pd.DataFrame:
+    """Return the rows of one published source for reading; percent.
+
+    The published numbers are Omniglot's: with `omniglot` false their column is left off, since
+    beside results on other drawings they would look like a comparison.
+    """
+    rows = frame[frame["source"] == source]
+    sheet = pd.DataFrame(
+        {
+            "treatment": rows["treatment"],
+            "regime": rows["regime"],
+            "number": rows["metric"],
+            "N": rows["n_classes"],
+            "published": rows["published"],
+            "measured here": [_measured(row) for row in rows.itertuples()],
+            "replicates": [_replicates(row) for row in rows.itertuples()],
+        }
+    )
+    return sheet if omniglot else sheet.drop(columns="published")
+
+
+def _measured(row: object) -> str:
+    """Return a measured number in words; N is said where it is not the published one."""
+    if not row.models:
+        return "not run at this scale"
+    where = f" at N = {row.measured_at}" if row.measured_at not in ("", row.n_classes) else ""
+    return shown(row.measured / 100, row.low / 100, row.high / 100) + where
+
+
+def _replicates(row: object) -> str:
+    """Return the replicates in words; numbers without an N have models alone."""
+    if not row.models:
+        return "-"
+    words = replicates(row.models, row.trajectories)
+    return words if row.measured_at else words.partition(" ×")[0]
+
+
+def coverage(frame: pd.DataFrame) -> str:
+    """Return one line that says how many of the published numbers were measured, and at what N."""
+    run = frame["models"] > 0
+    # A number without an N, or a bound that holds from an N on, is measured where it was published.
+    same = (frame["measured_at"] == frame["n_classes"]) | frame["n_classes"].str.startswith(">=")
+    elsewhere = run & ~same & (frame["measured_at"] != "")
+    return (
+        f"{len(frame)} published numbers: {int((run & ~elsewhere).sum())} measured, at the published "
+        f"N where there is one, {int(elsewhere.sum())} at a smaller N, {int((~run).sum())} not run at this "
+        "scale."
+    )
