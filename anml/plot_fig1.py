@@ -70,7 +70,7 @@ def fig1(model: nn.Module) -> Figure:
     return figure
 
 
-def _tint(colour: str, share: float) -> tuple[float, ...]:
+def tint(colour: str, share: float) -> tuple[float, ...]:
     """Return `colour` mixed with white; `share` 0 is white, 1 the colour itself."""
     return tuple(1 - share * (1 - value) for value in to_rgb(colour))
 
@@ -112,8 +112,8 @@ def _tower(axes: Axes, layers: list[Layer], y: float) -> None:
         FancyBboxPatch(
             *frame,
             boxstyle="round,pad=0,rounding_size=0.12",
-            facecolor=_tint(colour, 0.06),
-            edgecolor=_tint(colour, 0.45),
+            facecolor=tint(colour, 0.06),
+            edgecolor=tint(colour, 0.45),
             linewidth=1,
         )
     )
@@ -151,8 +151,8 @@ def _block(axes: Axes, layer: Layer, x: float, y: float, colour: str) -> tuple[f
     side = [(left + thick, low + tall), (left + thick, low)]
     for (a, b), share in ((top, 0.16), (side, 0.5)):
         moved = [(p[0] + shift[0], p[1] + shift[1]) for p in (b, a)]
-        axes.add_patch(Polygon([a, b, *moved], facecolor=_tint(colour, share), **edge))
-    axes.add_patch(Rectangle((left, low), thick, tall, facecolor=_tint(colour, 0.3), **edge))
+        axes.add_patch(Polygon([a, b, *moved], facecolor=tint(colour, share), **edge))
+    axes.add_patch(Rectangle((left, low), thick, tall, facecolor=tint(colour, 0.3), **edge))
     _words(axes, layer, x, y, shape=True)
     return left, left + thick + deep
 
@@ -196,7 +196,7 @@ def _vector(axes: Axes, x: float, y: float, colour: str, name: str, size: int) -
         axes.add_patch(
             Rectangle(
                 *(corner, width, height / cells),
-                facecolor=_tint(colour, share),
+                facecolor=tint(colour, share),
                 edgecolor=colour,
                 linewidth=0.8,
             )
