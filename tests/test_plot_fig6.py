@@ -1,0 +1,115 @@
+"""Figure 6 shows the tables' places and accuracies, and the paper's beside Omniglot's only."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import synthetic_probes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from anml import plot_fig6
+from anml.claims import published
+from anml.errors import AnmlError
+from anml.notebook import picture
+from anml.plot_style import TREATMENTS
+from anml.tables import TABLES
+
+
+def drawn(data: str = "omniglot", models: int = 2, seed: int = 0) -> Figure:
+    made = synthetic_probes.tables(data, models)
+    values = plot_fig6.fig6_values(made["knn"])
+    return plot_fig6.fig6(made["tsne"], made["knn"], values, seed)
+
+
+def words(figure: Figure) -> str:
+    return "\n".join(text.get_text() for text in figure.findobj(Text))
+
+
+def test_each_map_holds_the_places_of_one_representation_class_by_class():
+    frame = synthetic_probes.tables()["tsne"].frame
+    for axis, name in zip(drawn(seed=1).axes[:3], plot_fig6.MAPS, strict=True):
+        rows = frame[(frame["representation"] == name) & (frame["model_seed"] == 1)]
+        assert len(axis.lines) == 10
+        for line, (_, own) in zip(axis.lines, rows.groupby("class"), strict=True):
+            np.testing.assert_allclose(line.get_xydata(), own[["x", "y"]])
+        assert len({(line.get_marker(), line.get_markerfacecolor()) for line in axis.lines}) == 10
+        assert len({line.get_marker() for line in axis.lines}) == 10
+        assert axis.get_title(loc="left") == plot_fig6.MAPS[name]
+
+
+def test_each_map_says_its_own_models_accuracy_at_five():
+    frame = synthetic_probes.tables()["knn"].frame
+    for axis, name in zip(drawn(seed=1).axes[:3], plot_fig6.MAPS, strict=True):
+        rows = frame[(frame["representation"] == name) & (frame["k"] == 5)]
+        value = rows[rows["model_seed"] == 1]["value"].item()
+        assert f"{100 * value:.1f}%" in axis.get_xlabel()
+
+
+def test_curves_are_the_means_over_models_for_every_k():
+    frame, axis = synthetic_probes.tables()["knn"].frame, drawn().axes[3]
+    curves = [line for line in axis.lines if line.get_linestyle() != "None"]
+    assert len(curves) == len(plot_fig6.CURVES) == len(TABLES["knn"]["representation"].allowed)
+    for line, (name, (_, mark)) in zip(curves, plot_fig6.CURVES.items(), strict=True):
+        means = frame[frame["representation"] == name].groupby("k")["value"].mean()
+        np.testing.assert_array_equal(line.get_xdata(), range(1, 21))
+        np.testing.assert_allclose(line.get_ydata(), 100 * means)
+        assert to_hex(line.get_color()) == mark.colour.lower()
+    looks = {(mark.marker, mark.line) for _, mark in plot_fig6.CURVES.values()}
+    assert len(looks) == len(plot_fig6.CURVES)
+
+
+def test_treatments_keep_their_colours():
+    for name, (_, mark) in plot_fig6.CURVES.items():
+        expected = {"oml": TREATMENTS["OML"].colour, "nm random": plot_fig6.MUTED}
+        assert mark.colour == expected.get(name, TREATMENTS["ANML"].colour)
+
+
+def test_the_papers_values_stand_at_five_and_only_beside_omniglot():
+    paper = published().set_index("id")["value"].astype("str")
+    hollow = [line for line in drawn().axes[3].lines if line.get_linestyle() == "None"]
+    shown = {float(y) for line in hollow for y in line.get_ydata()}
+    expected = [float(value) for name, value in paper.items() if name.startswith("knn_")]
+    assert sorted(shown) == pytest.approx(sorted(expected))
+    assert {float(x) for line in hollow for x in line.get_xdata()} == {5.0}
+    assert "hollow: the paper" in words(drawn())
+    glyphs = drawn("glyphs")
+    assert not [line for line in glyphs.axes[3].lines if line.get_linestyle() == "None"]
+    assert "left off" in words(glyphs)
+    assert "EMBEDDED DRAWINGS, NOT OMNIGLOT" in words(glyphs)
+
+
+def test_the_heading_says_how_many_models_stand_behind_the_curves():
+    assert "interval over 2 models" in words(drawn())
+    assert "one model, so no interval" in words(drawn(models=1))
+
+
+def test_the_sheet_and_the_comparison_hold_the_figures_values():
+    knn = synthetic_probes.tables()["knn"]
+    values = plot_fig6.fig6_values(knn)
+    sheet = plot_fig6.fig6_sheet(values).set_index("kNN accuracy, %")
+    assert list(sheet.columns) == ["K = 1", "K = 5", "K = 10", "K = 15", "K = 20"]
+    at = values.set_index(["representation", "k"])["mean"]
+    label = plot_fig6.CURVES["nm random"][0]
+    assert sheet.loc[label, "K = 10"] == f"{100 * at['nm random', 10]:.1f}"
+    compared = plot_fig6.fig6_comparison(knn).set_index("id")
+    assert compared.loc["knn_after", "mean"] == pytest.approx(100 * at["gated", 5])
+    assert set(compared.index) == {"knn_nm", "knn_nm_random", "knn_before", "knn_after"}
+
+
+def test_the_papers_two_tests_are_between_models():
+    few = plot_fig6.fig6_tests(synthetic_probes.tables()["knn"])
+    assert list(few["against"]) == [plot_fig6.CURVES[n][0] for n in ("latent", "nm random")]
+    assert few["test"].str.contains("too few").all()
+    many = plot_fig6.fig6_tests(synthetic_probes.tables(models=4)["knn"])
+    assert many["test"].str.contains("p [=<]").all()
+
+
+def test_an_unknown_model_is_refused():
+    with pytest.raises(AnmlError, match="model_seed=7"):
+        drawn(seed=7)
+
+
+def test_the_same_tables_give_the_same_svg():
+    assert picture(drawn(), "x").svg == picture(drawn(), "x").svg
