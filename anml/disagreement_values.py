@@ -1,0 +1,148 @@
+"""What the table `disagreements` says of each question: values, differences, and a sentence."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from anml.curves import shown
+from anml.disagreements import QUESTIONS, Question
+from anml.errors import AnmlError
+from anml.results import Table
+from anml.stats import LEVEL, replicates, summary, two_level_interval
+from anml.tables import TESTING, TRAINING
+
+REPLICATE = ["n_classes", "model_seed", "trajectory_seed"]
+
+
+def find_question(name: str) -> Question:
+    """Return the question with the id `name`; AnmlError lists the known ones."""
+    for question in QUESTIONS:
+        if question.id == name:
+            return question
+    known = ", ".join(question.id for question in QUESTIONS)
+    raise AnmlError(f"unknown question {name!r}: choose one of {known}")
+
+
+def answer_values(table: Table, question: Question, seed: int = 0) -> pd.DataFrame:
+    """Return the values of a question's answers, one row a point, answers in their order.
+
+    Columns: `answer`, `metric`, `n_classes`, `mean`, `low`, `high` (fractions in [0, 1]; two-level
+    bootstrap interval, seeded with `seed`), `models`, `trajectories`. No rows where not run.
+    """
+    rows = _rows(table, question)
+    if rows.empty:
+        columns = ["answer", "metric", "n_classes", "mean", "low", "high", "models", "trajectories"]
+        return pd.DataFrame(columns=columns)
+    values = summary(rows, ["answer", "metric", "n_classes"], seed=seed)
+    places = {answer: place for place, answer in enumerate(question.answers)}
+    order = values.assign(place=values["answer"].map(places))
+    return order.sort_values(["place", "metric", "n_classes"], ignore_index=True).drop(
+        columns="place"
+    )
+
+
+def differences(table: Table, question: Question, seed: int = 0) -> pd.DataFrame:
+    """Return each further answer's testing accuracy minus the first answer's, one row a point.
+
+    Differences are taken trajectory by trajectory, since all answers meet the same ones. Columns:
+    `answer`, `n_classes`, `mean`, `low`, `high` (fractions), `models`, `trajectories`.
+    """
+    rows = _rows(table, question)
+    rows = rows[rows["metric"] == TESTING]
+    first, *others = question.answers
+    base = rows[rows["answer"] == first]
+    pairs = [
+        rows[rows["answer"] == other].merge(base, on=REPLICATE, suffixes=("", "_first"))
+        for other in others
+    ]
+    result = []
+    for other, pair in zip(others, pairs, strict=True):
+        for n, group in pair.groupby("n_classes"):
+            gap = two_level_interval(
+                group["value"] - group["value_first"], group["model_seed"], seed=seed
+            )
+            result.append(
+                {
+                    "answer": other,
+                    "n_classes": int(n),
+                    "mean": gap.mean,
+                    "low": gap.low,
+                    "high": gap.high,
+                    "models": gap.models,
+                    "trajectories": gap.trajectories,
+                }
+            )
+    return pd.DataFrame(result)
+
+
+def answer_table(table: Table, question: Question, seed: int = 0) -> pd.DataFrame:
+    """Return the numbers for reading, in per cent: a row an answer and N."""
+    values = answer_values(table, question, seed)
+    metrics = {"training": TRAINING, "testing": TESTING}
+    rows = []
+    for (answer, n), group in values.groupby(["answer", "n_classes"], sort=False):
+        by_metric = group.set_index("metric")
+        text = {
+            f"{word}, %": shown(*by_metric.loc[metric, ["mean", "low", "high"]])
+            for word, metric in metrics.items()
+        }
+        counts = replicates(*(int(group[name].iloc[0]) for name in ("models", "trajectories")))
+        rows.append({"N": n, "answer": answer} | text | {"replicates": counts})
+    frame = pd.DataFrame(rows, columns=["N", "answer", "training, %", "testing, %", "replicates"])
+    return frame.sort_values("N", kind="stable", ignore_index=True)
+
+
+def sense(table: Table, question: Question, seed: int = 0) -> list[str]:
+    """Return what to make of a question: a sentence an answer, at the longest N that it was run at.
+
+    A difference is called one only where its whole interval lies on one side of zero.
+    """
+    gaps = differences(table, question, seed)
+    first, *others = question.answers
+    lines = []
+    for answer in others:
+        own = gaps[gaps["answer"] == answer] if len(gaps) else gaps
+        if own.empty:
+            lines.append(f"{answer}: not run at this scale.")
+            continue
+        gap = own.loc[own["n_classes"].idxmax()]
+        counts = replicates(int(gap["models"]), int(gap["trajectories"]))
+        lines.append(
+            f"{answer} against {first}, after {gap['n_classes']} classes: {_points(gap)} of "
+            f"testing accuracy ({LEVEL:.0%} interval, {counts}): {_verdict(gap)}."
+        )
+    if len(gaps) and gaps["models"].max() == 1:
+        lines.append("One model each: how models differ is not in these intervals.")
+    return lines
+
+
+def _points(gap: pd.Series) -> str:
+    """A difference and its interval in percentage points."""
+    text = f"{100 * gap['mean']:+.1f} points"
+    if math.isnan(gap["low"]):
+        return text
+    return f"{text} [{100 * gap['low']:+.1f}, {100 * gap['high']:+.1f}]"
+
+
+def _verdict(gap: pd.Series) -> str:
+    if math.isnan(gap["low"]):
+        return "a single replicate, which cannot tell a difference from chance"
+    if gap["low"] > 0:
+        return "better"
+    if gap["high"] < 0:
+        return "worse"
+    return "no difference that these replicates could tell from chance"
+
+
+def was_run(table: Table, question: Question) -> bool:
+    """Return whether the table holds at least two answers of a question."""
+    return _rows(table, question)["answer"].nunique() > 1
+
+
+def _rows(table: Table, question: Question) -> pd.DataFrame:
+    """The observations of a question, of the answers that it has."""
+    frame = table.frame
+    known = frame["answer"].isin(list(question.answers))
+    return frame[(frame["question"] == question.id) & known]

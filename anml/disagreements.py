@@ -1,0 +1,263 @@
+"""What the paper and its released code disagree on: the questions as data, and their experiments.
+
+Every answer is one setting of the same meta-test: which models, which optimiser, which drawings and
+classes. Answers that share a setting share its job.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from anml.data import Drawings
+from anml.episodes import Stream, generator
+from anml.evaluations import EvaluateJob, accuracies, search_learning_rate
+from anml.jobs import (
+    SEEDS_A_MODEL,
+    OnStep,
+    Place,
+    Plan,
+    Row,
+    make_runs,
+    part_path,
+    train_jobs,
+    write_part,
+)
+from anml.profiles import MAX_META_TEST_CLASSES, META_TRAIN_CLASSES, Profile
+from anml.trajectories import TRAINING_DRAWINGS, Trajectory
+from anml.treatments import VARIANTS, find_treatment
+
+SGD_RATES = (1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4)
+"""Searched for SGD at meta-test: the profiles' rates are Adam's, a hundred times too small here."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way to meta-test."""
+
+    treatment: str
+    optimizer: str = "adam"
+    drawings_split: str = "shuffled"
+    extra_class: bool = False  # 660 classes: the 964th background class is one of them
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the paper and its code do differently; the first answer is what others are compared to.
+
+    `paper` and `code`: what each of them does; `here`: what the experiment does, where that needs
+    saying. `answers`: label to setting.
+    """
+
+    id: str
+    title: str
+    paper: str
+    code: str
+    answers: dict[str, Setting]
+    here: str = ""
+
+    def settings(self) -> list[Setting]:
+        """The settings of the answers, in their order."""
+        return list(self.answers.values())
+
+
+QUESTIONS = (
+    Question(
+        "order-anml",
+        "ANML: second or first order?",
+        "Differentiates the meta-loss through the 20 SGD steps: a second-order meta-gradient.",
+        "Drops the graph of the inner loop, so that its meta-gradient is first order.",
+        {
+            "second order (paper)": Setting("ANML"),
+            "first order (code)": Setting("ANML (first order)"),
+        },
+    ),
+    Question(
+        "order-oml",
+        "OML: second or first order?",
+        "Compares with OML as published, which is described as second order.",
+        "OML's code dropped the graph too; its author reports much better results with it.",
+        {
+            "second order (paper)": Setting("OML"),
+            "first order (code)": Setting("OML (first order)"),
+        },
+    ),
+    Question(
+        "optimizer",
+        "Adam or SGD at meta-test?",
+        "Writes SGD (Algorithm 2).",
+        "Uses Adam, as both replications do; the published numbers were made with it.",
+        {"Adam (code)": Setting("ANML"), "SGD (paper)": Setting("ANML", optimizer="sgd")},
+    ),
+    Question(
+        "norm",
+        "Normalise each image, or the batch?",
+        "Says batch norm.",
+        "Passes one drawing at a time with that batch's own statistics, and so normalises each "
+        "image by itself.",
+        {"per image (code)": Setting("ANML"), "batch (paper)": Setting("ANML (batch norm)")},
+        "In meta-training, passes over many drawings normalise over all of them together.",
+    ),
+    Question(
+        "classes",
+        "659 or 660 classes to meta-test on?",
+        "Counts 963 classes for meta-training and 660 for meta-testing.",
+        "Meta-trains on the first 963 background classes and meta-tests on evaluation classes, of "
+        "which there are 659.",
+        {"659 (code)": Setting("ANML"), "660 (paper)": Setting("ANML", extra_class=True)},
+        "The 660th is the 964th background class, which is in neither split of the code.",
+    ),
+    Question(
+        "drawings",
+        "Which 15 drawings of a class are learned?",
+        "Says 15 for training and 5 held out, and not which.",
+        "Always learns from writers 1 to 15 and tests on writers 16 to 20; one replication "
+        "shuffles them for every class.",
+        {
+            "shuffled (here)": Setting("ANML"),
+            "writers 1 to 15 (code)": Setting("ANML", drawings_split="first"),
+        },
+    ),
+    Question(
+        "linear",
+        "Does OML need two layers behind its representation?",
+        "Gives OML a prediction network of two linear layers, all of it plastic.",
+        "Does the same. OML's author found later that with a single linear layer OML, trained "
+        "to second order, closes most of the gap to ANML without neuromodulation.",
+        {
+            "OML, linear PLN": Setting("OML (linear PLN)"),
+            "OML": Setting("OML"),
+            "OML-OLFT": Setting("OML-OLFT"),
+            "ANML": Setting("ANML"),
+        },
+    ),
+)
+
+
+def numbers(profile: Profile) -> tuple[int, ...]:
+    """The numbers of classes at which the questions are asked: smallest, middle and largest."""
+    ns = sorted(profile.n_classes)
+    return tuple(sorted({ns[0], ns[len(ns) // 2], ns[-1]}))
+
+
+def model_seeds(profile: Profile, settings: Sequence[Setting]) -> range:
+    """The models that all of `settings` have: of a variant only one, but in the paper's profile."""
+    variant = any(setting.treatment in VARIANTS for setting in settings)
+    return range(1 if variant and profile.name != "paper" else profile.model_seeds)
+
+
+@dataclass(frozen=True)
+class DisagreementJob:
+    """Search a setting's learning rate at one N, then meta-test its models there."""
+
+    setting: Setting
+    n_classes: int
+
+    @property
+    def name(self) -> str:
+        """Unique in a run."""
+        setting = self.setting
+        classes = MAX_META_TEST_CLASSES + setting.extra_class
+        return (
+            f"disagreement {setting.treatment}, {setting.optimizer}, {setting.drawings_split} "
+            f"drawings, {self.n_classes} of {classes} classes"
+        )
+
+    def result(self, place: Place) -> Path:
+        """The file that says that the job is done."""
+        return part_path(self, place)
+
+    def steps(self, profile: Profile) -> int:
+        """Drawings learned, over all searches and trajectories."""
+        own = self._profile(profile)
+        searches = own.search_trajectories * len(own.learning_rates)
+        runs = searches + own.model_seeds * own.trajectories
+        return runs * self.n_classes * TRAINING_DRAWINGS
+
+    def weight(self) -> float:
+        """Roughly how long a step takes: only linear layers learn."""
+        return 1.0
+
+    def run(self, place: Place, drawings: Drawings, on_step: OnStep) -> None:
+        """Search, test, and write the rows of every question that has this setting."""
+        began = time.monotonic()
+        own = replace(place, profile=self._profile(place.profile))
+        job = EvaluateJob(self.setting.treatment, self.n_classes, self.setting.optimizer)
+        # The 660th class changes at most one of the classes met: not what the best rate is.
+        rate, _ = search_learning_rate(job, own, drawings, on_step)
+        if self.setting.extra_class:
+            drawings = with_extra_class(drawings)
+        rows: list[Row] = []
+        for seed in range(own.profile.model_seeds):
+            seeds = [SEEDS_A_MODEL * seed + t for t in range(own.profile.trajectories)]
+            runs = make_runs(own.profile, self.n_classes, seeds, [rate], Stream.TRAJECTORY)
+            if self.setting.extra_class:
+                runs = [replace(run, trajectory=insert_extra(run.trajectory)) for run in runs]
+            for score in job.scores(own, drawings, seed, runs, on_step):
+                for part in accuracies(score):
+                    rows += self._rows(place.profile, job.row(score, seed, *part))
+        write_part(self, place, {"disagreements": rows}, time.monotonic() - began)
+
+    def _profile(self, profile: Profile) -> Profile:
+        """The profile with what the setting changes."""
+        rates = profile.learning_rates if self.setting.optimizer == "adam" else SGD_RATES
+        return replace(
+            profile,
+            drawings_split=self.setting.drawings_split,
+            learning_rates=rates,
+            model_seeds=len(model_seeds(profile, [self.setting])),
+        )
+
+    def _rows(self, profile: Profile, row: Row) -> list[Row]:
+        """One observation as a row of each question that it answers with a model it may use."""
+        return [
+            row | {"question": question.id, "answer": label}
+            for question in QUESTIONS
+            for label, setting in question.answers.items()
+            if setting == self.setting
+            and row["model_seed"] in model_seeds(profile, question.settings())
+        ]
+
+
+def plan_disagreements(profile: Profile) -> Plan:
+    """One job a setting and N, each after the meta-trainings of its models."""
+    settings = dict.fromkeys(s for question in QUESTIONS for s in question.settings())
+    return {
+        DisagreementJob(setting, n): train_jobs(
+            find_treatment(setting.treatment).training, model_seeds(profile, [setting])
+        )
+        for setting in settings
+        for n in numbers(profile)
+    }
+
+
+def with_extra_class(drawings: Drawings) -> Drawings:
+    """The drawings with the 964th background class as the last of 660 meta-test classes."""
+    extra = META_TRAIN_CLASSES
+    order = np.append(np.delete(np.arange(len(drawings.images)), extra), extra)
+    split = drawings.split[order]
+    split[-1] = drawings.split[-1]
+    names = ("images", "character_id", "alphabet", "character")
+    return replace(
+        drawings, split=split, **{name: getattr(drawings, name)[order] for name in names}
+    )
+
+
+def insert_extra(trajectory: Trajectory) -> Trajectory:
+    """The trajectory as it would be if 660 classes were drawn from.
+
+    The 660th class takes a random place among them all; if that is one of the N, the classes behind
+    it move up and the last one falls out. Everything else stays, so that the two differ in nothing
+    but the class in question.
+    """
+    n = len(trajectory.classes)
+    rng = generator(trajectory.seed, Stream.TRAJECTORY, n, MAX_META_TEST_CLASSES)
+    place = int(rng.integers(MAX_META_TEST_CLASSES + 1))
+    if place >= n:
+        return trajectory
+    classes = np.insert(trajectory.classes, place, MAX_META_TEST_CLASSES)[:n]
+    parts = (trajectory.train, trajectory.test)
+    train, test = (np.insert(part, place, part[-1], axis=0)[:n] for part in parts)
+    return replace(trajectory, classes=classes, train=train, test=test)

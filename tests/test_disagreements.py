@@ -1,0 +1,253 @@
+"""What paper and code disagree on: the experiments differ in what they ask and in nothing else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic_table
+from matplotlib.text import Text
+from refusal import refusal
+
+from anml.data import Drawings
+from anml.disagreement_values import (
+    answer_table,
+    answer_values,
+    differences,
+    find_question,
+    sense,
+    was_run,
+)
+from anml.disagreements import (
+    QUESTIONS,
+    SGD_RATES,
+    DisagreementJob,
+    Question,
+    Setting,
+    insert_extra,
+    model_seeds,
+    numbers,
+    plan_disagreements,
+    with_extra_class,
+)
+from anml.jobs import Place, TrainJob
+from anml.packed import DRAWINGS_PER_CLASS
+from anml.plot_disagreements import disagreements_figure, shown_values
+from anml.profiles import Profile, find_profile
+from anml.results import Table, write_table
+from anml.tables import TESTING, TRAINING
+from anml.trajectories import draw_trajectory
+from anml.treatments import find_treatment
+
+MODELS, TRAJECTORIES = 2, 3
+
+
+def made_up(gaps: dict[str, float], questions: tuple[Question, ...] = QUESTIONS) -> Table:
+    """A table in which each answer is off the first one by `gaps` (default: by nothing)."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for question in questions:
+        for answer, setting in question.answers.items():
+            for model in range(MODELS):
+                for trajectory in range(TRAJECTORIES):
+                    for n in (10, 50):
+                        for metric, shift in ((TRAINING, 0.1), (TESTING, 0.0)):
+                            value = 0.6 + shift + gaps.get(answer, 0.0) + rng.normal(0, 1e-3)
+                            rows.append(
+                                {
+                                    "question": question.id,
+                                    "answer": answer,
+                                    "treatment": setting.treatment,
+                                    "regime": "sequential",
+                                    "optimizer": setting.optimizer,
+                                    "learning_rate": 1e-3,
+                                    "model_seed": model,
+                                    "trajectory_seed": 1000 * model + trajectory,
+                                    "n_classes": n,
+                                    "metric": metric,
+                                    "value": value,
+                                }
+                            )
+    frame = pd.DataFrame(rows).assign(profile="quick", data="omniglot")
+    return Table(frame, synthetic_table.provenance())
+
+
+def test_each_question_has_answers_that_differ_and_a_treatment_for_each():
+    assert len({question.id for question in QUESTIONS}) == len(QUESTIONS)
+    for question in QUESTIONS:
+        assert len(set(question.settings())) == len(question.settings()) > 1
+        for setting in question.settings():
+            find_treatment(setting.treatment)
+    assert refusal(lambda: find_question("colour")).startswith("unknown question 'colour'")
+
+
+def test_every_setting_is_one_job_at_three_numbers_of_classes():
+    profile = find_profile("laptop")
+    jobs = plan_disagreements(profile)
+    assert numbers(profile) == (10, 200, 600)
+    settings = {setting for question in QUESTIONS for setting in question.settings()}
+    assert len(jobs) == 3 * len(settings)
+    assert len({job.name for job in jobs}) == len(jobs)
+    assert len({str(job.result(Place(profile, Path()))) for job in jobs}) == len(jobs)
+
+
+def test_variants_are_trained_once_but_in_the_papers_profile():
+    for name, models in (("laptop", 1), ("paper", 10)):
+        waits = plan_disagreements(find_profile(name))
+        variant = DisagreementJob(Setting("ANML (first order)"), 10)
+        assert waits[variant] == [TrainJob("anml-first-order", seed) for seed in range(models)]
+    base = DisagreementJob(Setting("ANML"), 10)
+    assert len(plan_disagreements(find_profile("laptop"))[base]) == 3
+    assert len(model_seeds(find_profile("laptop"), [Setting("ANML"), Setting("OML")])) == 3
+
+
+@pytest.mark.parametrize("n", [5, 600])
+def test_the_660th_class_changes_nothing_but_itself(n):
+    changed = 0
+    for seed in range(60):
+        before = draw_trajectory(seed, n)
+        after = insert_extra(before)
+        assert len(set(after.classes.tolist())) == n
+        if 659 not in after.classes:
+            assert after is before
+            continue
+        changed += 1
+        place = after.classes.tolist().index(659)
+        for old, new in ((before.classes, after.classes), (before.train, after.train)):
+            np.testing.assert_array_equal(new[:place], old[:place])
+            np.testing.assert_array_equal(new[place + 1 :], old[place:-1])
+        for train, test in zip(after.train, after.test, strict=True):
+            assert sorted([*train, *test]) == list(range(DRAWINGS_PER_CLASS))
+    # A class is among N of 660 with probability N / 660.
+    assert changed == pytest.approx(60 * n / 660, abs=6)
+
+
+def test_the_660th_class_is_the_background_class_that_neither_split_uses(
+    noise_drawings: Drawings,
+):
+    more = with_extra_class(noise_drawings)
+    np.testing.assert_array_equal(more.meta_train, noise_drawings.meta_train)
+    np.testing.assert_array_equal(more.meta_test[:-1], noise_drawings.meta_test)
+    np.testing.assert_array_equal(more.meta_test[-1], noise_drawings.images[963])
+    assert len(more.meta_test) == 660
+    assert len(noise_drawings.meta_test) == 659
+
+
+@pytest.fixture(scope="module")
+def parts(noise_drawings: Drawings, tiny: Profile, tmp_path_factory) -> dict[Setting, list[dict]]:
+    """The rows that each of ANML's jobs leaves, from one tiny model of two seeds."""
+    profile = replace(tiny, model_seeds=2)
+    place = Place(profile, tmp_path_factory.mktemp("run"))
+    wanted = {s for q in QUESTIONS for s in q.settings() if s.treatment.startswith("ANML")}
+    wanted -= {Setting("ANML (batch norm)")}
+    jobs = {
+        job: waits
+        for job, waits in plan_disagreements(profile).items()
+        if job.setting in wanted and job.n_classes == 3
+    }
+    for training in dict.fromkeys(one for waits in jobs.values() for one in waits):
+        training.run(place, noise_drawings, lambda n: None)
+    rows = {}
+    for job in jobs:
+        steps = []
+        job.run(place, noise_drawings, steps.append)
+        assert sum(steps) == job.steps(profile)
+        rows[job.setting] = json.loads(job.result(place).read_text())["tables"]["disagreements"]
+    return rows
+
+
+def test_jobs_leave_rows_of_every_question_that_has_their_setting(parts, tmp_path):
+    rows = [row for found in parts.values() for row in found]
+    frame = pd.DataFrame(rows).assign(profile="smoke", data="glyphs")
+    source = synthetic_table.provenance("glyphs", "smoke")
+    write_table(tmp_path / "disagreements.parquet", frame, source)  # refuses what does not fit
+    expected = {
+        (question.id, answer)
+        for question in QUESTIONS
+        for answer, setting in question.answers.items()
+        if setting in parts
+    }
+    assert set(zip(frame["question"], frame["answer"], strict=True)) == expected
+    # A question with a variant compares the models that the variant has: one.
+    seeds = frame.groupby("question")["model_seed"].nunique()
+    assert seeds["order-anml"] == seeds["linear"] == 1
+    assert seeds["optimizer"] == seeds["drawings"] == 2
+
+
+def test_sgd_searches_rates_of_its_own(parts):
+    sgd = {row["learning_rate"] for row in parts[Setting("ANML", optimizer="sgd")]}
+    assert sgd <= set(SGD_RATES)
+
+
+def test_settings_differ_and_answers_share_their_trajectories(parts):
+    def seen(setting: Setting) -> list:
+        return [(row["model_seed"], row["trajectory_seed"]) for row in parts[setting]]
+
+    base = set(seen(Setting("ANML")))
+    for setting in parts:
+        assert set(seen(setting)) <= base
+
+
+def test_values_and_differences_are_the_tables():
+    table = made_up({"first order (code)": -0.1})
+    question = find_question("order-anml")
+    values = answer_values(table, question)
+    frame = table.frame[table.frame["question"] == question.id]
+    for row in values.itertuples():
+        same = (frame["answer"] == row.answer) & (frame["metric"] == row.metric)
+        chosen = frame[same & (frame["n_classes"] == row.n_classes)]
+        assert row.mean == pytest.approx(chosen["value"].mean())
+    gaps = differences(table, question)
+    assert gaps["mean"].tolist() == pytest.approx([-0.1, -0.1], abs=5e-3)
+    assert list(answer_table(table, question)["answer"]) == 2 * list(question.answers)
+
+
+def test_a_difference_is_called_one_only_where_the_interval_says_so():
+    gaps = {"first order (code)": -0.1, "SGD (paper)": 0.1}
+    table = made_up(gaps)
+    for name, verdict in (("order-anml", "worse"), ("optimizer", "better")):
+        assert sense(table, find_question(name))[0].endswith(f": {verdict}.")
+    assert "tell from chance" in sense(table, find_question("drawings"))[0]
+    one = table.frame[(table.frame["model_seed"] == 0) & (table.frame["trajectory_seed"] == 0)]
+    lines = sense(Table(one, table.provenance), find_question("order-anml"))
+    assert "a single replicate" in lines[0]
+    assert lines[-1].startswith("One model each")
+
+
+def test_what_was_not_run_is_shown_so():
+    some = tuple(question for question in QUESTIONS if question.id != "linear")
+    table = made_up({}, some)
+    linear = find_question("linear")
+    assert not was_run(table, linear)
+    assert sense(table, linear) == [
+        f"{answer}: not run at this scale." for answer in list(linear.answers)[1:]
+    ]
+    figure = disagreements_figure(shown_values(table), table.provenance)
+    texts = [text.get_text() for text in figure.findobj(Text)]
+    assert texts.count("not run at this scale") == 1
+    nothing = Table(table.frame.iloc[:0], table.provenance)
+    figure = disagreements_figure(shown_values(nothing), table.provenance)
+    texts = [text.get_text() for text in figure.findobj(Text)]
+    assert texts.count("not run at this scale") == len(QUESTIONS)
+
+
+def test_a_panel_shows_every_answer_at_its_values():
+    table = made_up({"first order (code)": -0.1})
+    values = shown_values(table)
+    figure = disagreements_figure(values, table.provenance)
+    for axis, question in zip(figure.axes, QUESTIONS, strict=False):
+        assert axis.get_title(loc="left") == question.title
+        lines = {line.get_label(): line for line in axis.lines}
+        for answer in question.answers:
+            chosen = (values["question"] == question.id) & (values["answer"] == answer)
+            means = values[chosen & (values["metric"] == TESTING)]["mean"]
+            np.testing.assert_allclose(lines[answer].get_ydata(), 100 * means)
+        legend = [text.get_text() for text in axis.get_legend().get_texts()]
+        assert legend == list(question.answers)
+    embedded = synthetic_table.provenance("glyphs")
+    words = [t.get_text() for t in disagreements_figure(values, embedded).findobj(Text)]
+    assert "EMBEDDED DRAWINGS, NOT OMNIGLOT" in words
