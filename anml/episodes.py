@@ -1,18 +1,18 @@
 """What each meta-iteration sees, drawn from (seed, iteration) alone.
 
 No random state is carried from one iteration to the next: resuming is exact by construction, and a
-replica draws the same whether it is trained alone or beside others.
+replica draws the same whether it is trained alone or beside others. All is drawn on the host, as
+indices, and possibly ahead of time; the images themselves stay on the device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-
-from anml.adapt import Episode
 
 
 class Stream(IntEnum):
@@ -23,6 +23,7 @@ class Stream(IntEnum):
     TRAJECTORY = 2
     SEARCH = 3
     HEAD = 4
+    ORDER = 5
 
 
 def generator(seed: int, stream: Stream, *position: int) -> np.random.Generator:
@@ -30,55 +31,74 @@ def generator(seed: int, stream: Stream, *position: int) -> np.random.Generator:
     return np.random.default_rng((seed, int(stream), *position))
 
 
+class Drawn(NamedTuple):
+    """What meta-iterations draw at random: indices and numbers, no image yet.
+
+    Leading axes: none for one seed at one iteration (NumPy), [R] for the seeds of one iteration and
+    [N, R] for several iterations (tensors).
+    """
+
+    classes: np.ndarray | Tensor  # int64 [..., B]
+    drawings: np.ndarray | Tensor  # int64 [..., B]: which of the class's drawings
+    row: np.ndarray | Tensor  # [..., D]: the learned class's new head row; D = 0 without one
+
+
 def draw_episode(
-    images: Tensor,
-    seeds: Sequence[int],
+    counts: tuple[int, int],
+    seed: int,
     iteration: int,
     *,
     inner_steps: int,
     remember: int,
     row_inputs: int,
-    dtype: torch.dtype = torch.float32,
-) -> tuple[Episode, Tensor]:
-    """Class, drawings and new head row of one meta-iteration (paper, Algorithm 1) for each seed.
+) -> Drawn:
+    """Draw one meta-iteration of `seed` (paper, Algorithm 1).
 
-    `images` uint8 [C, 20, 28, 28] on the device to use. Returns the episode (one random class, its
-    drawings in random order, `remember` drawings of random classes) and the class's new head row,
-    Kaiming normal [R, row_inputs].
+    `counts`: how many classes there are, and drawings of each. One random class, `inner_steps` of
+    its drawings in random order, then `remember` drawings of random classes; the class's new head
+    row is Kaiming normal [row_inputs].
     """
-    classes, drawings, rows = [], [], []
-    for seed in seeds:
-        rng = generator(seed, Stream.EPISODE, iteration)
-        learned = rng.integers(images.shape[0])
-        order = rng.permutation(images.shape[1])[:inner_steps]
-        others = rng.integers(images.shape[0], size=remember)
-        classes.append(np.concatenate((np.full(inner_steps, learned), others)))
-        drawings.append(np.concatenate((order, rng.integers(images.shape[1], size=remember))))
-        rows.append(rng.standard_normal(row_inputs) * sqrt(2.0 / row_inputs))
-    class_index = torch.from_numpy(np.stack(classes)).to(images.device)
-    drawing_index = torch.from_numpy(np.stack(drawings)).to(images.device)
-    episode = Episode(
-        to_unit(images[class_index.T, drawing_index.T], dtype), class_index, inner_steps
+    n_classes, n_drawings = counts
+    rng = generator(seed, Stream.EPISODE, iteration)
+    learned = rng.integers(n_classes)
+    order = rng.permutation(n_drawings)[:inner_steps]
+    others = rng.integers(n_classes, size=remember)
+    return Drawn(
+        np.concatenate((np.full(inner_steps, learned), others)),
+        np.concatenate((order, rng.integers(n_drawings, size=remember))),
+        rng.standard_normal(row_inputs) * sqrt(2.0 / row_inputs),
     )
-    return episode, torch.from_numpy(np.stack(rows)).to(images.device, dtype)
 
 
-def draw_batch(
-    images: Tensor,
+def draw_batch(counts: tuple[int, int], seed: int, iteration: int, *, size: int) -> Drawn:
+    """Draw the i.i.d. batch of `size` drawings for an iteration of supervised training."""
+    n_classes, n_drawings = counts
+    rng = generator(seed, Stream.BATCH, iteration)
+    classes, drawings = np.divmod(rng.integers(n_classes * n_drawings, size=size), n_drawings)
+    return Drawn(classes, drawings, np.empty(0))
+
+
+def draw_ahead(
+    draw: Callable[[int, int], Drawn],
     seeds: Sequence[int],
-    iteration: int,
-    size: int,
-    dtype: torch.dtype = torch.float32,
-) -> tuple[Tensor, Tensor]:
-    """An i.i.d. batch for supervised training: images [size, R, 28, 28] and classes [R, size]."""
-    chosen = np.stack(
-        [
-            generator(seed, Stream.BATCH, iteration).integers(images[:, :, 0, 0].numel(), size=size)
-            for seed in seeds
-        ]
+    iterations: Sequence[int],
+    dtype: torch.dtype,
+) -> Drawn:
+    """`draw(seed, iteration)` of all seeds and iterations as tensors [N, R, ...] on the host."""
+    parts = zip(*(draw(seed, i) for i in iterations for seed in seeds), strict=True)
+    classes, drawings, rows = (
+        torch.from_numpy(np.stack(part)).unflatten(0, (len(iterations), len(seeds)))
+        for part in parts
     )
-    index = torch.from_numpy(chosen).to(images.device)
-    return to_unit(images.flatten(0, 1)[index.T], dtype), index // images.shape[1]
+    return Drawn(classes, drawings, rows.to(dtype))
+
+
+def gather(images: Tensor, drawn: Drawn, dtype: torch.dtype) -> Tensor:
+    """The drawings [B, R, 28, 28] in [0, 1] that `drawn` [R, ...] names.
+
+    `images` uint8 [C, 20, 28, 28], on the device to use.
+    """
+    return to_unit(images[drawn.classes.mT, drawn.drawings.mT], dtype)
 
 
 def to_unit(images: Tensor, dtype: torch.dtype) -> Tensor:

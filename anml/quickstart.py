@@ -22,10 +22,12 @@ from tqdm import tqdm
 from anml.data import Drawings
 from anml.episodes import Stream, to_unit
 from anml.jobs import SEEDS_A_MODEL, make_runs
+from anml.linear_learning import OPTIMIZERS
 from anml.memory import keep_freed_memory
-from anml.meta_test import OPTIMIZERS, frozen_features, learning_order, redraw_head
+from anml.meta_test import frozen_features, redraw_head
 from anml.meta_train import Job, initial_model, load_model, meta_train
 from anml.profiles import PROFILES, Profile, find_profile
+from anml.regimes import learning_order
 from anml.trajectories import Trajectory
 from anml.treatments import Treatment, find_training, find_treatment
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,8 +16,10 @@ from anml.errors import AnmlError
 from anml.meta_test import OPTIMIZERS, Run, Score, frozen_features, meta_test
 from anml.meta_train import build_model
 from anml.models import ANML
+from anml.network_learning import Learners, frozen_inputs, split_network
 from anml.packed import Drawings
 from anml.profiles import Profile
+from anml.regimes import ORACLE, ORACLE_EPOCHS, SEQUENTIAL, learning_order
 from anml.trajectories import Trajectory, draw_trajectory
 from anml.treatments import TRAININGS, TREATMENTS, Treatment
 
@@ -47,27 +50,34 @@ def naive(
     if isinstance(model, ANML):
         channels = model.nm.gate.in_features // 9
         learner = ReferenceANML(model.head.in_features // 9, channels, model.head.out_features)
-        parts = {"head.": learner.head}
     else:
         sizes = model.hidden.in_features // 9, model.hidden.out_features, model.head.out_features
         learner = ReferenceOML(*sizes)
-        parts = {"head.": learner.head, "hidden.": learner.hidden, "": learner}
     learner.double()
     copy_weights(model, learner)
     with torch.no_grad():
         learner.head.weight.copy_(head)
         learner.head.bias.zero_()
-    plastic = [p for prefix in treatment.plastic for p in parts[prefix].parameters()]
+    names = [name for name, _ in model.named_parameters()]  # in the order of the learner's
+    plastic = [
+        parameter
+        for name, parameter in zip(names, learner.parameters(), strict=True)
+        if name.startswith(treatment.plastic)
+    ]
     kind = torch.optim.Adam if optimizer == "adam" else torch.optim.SGD
     steps = kind(plastic, lr=run.learning_rate)
-    for label, character in enumerate(run.trajectory.classes):
-        for drawing in run.trajectory.train[label]:
-            image = torch.from_numpy(drawings.meta_test[character, drawing] / 255.0)
-            loss = F.cross_entropy(learner(image[None, None]), torch.tensor([label]))
-            learner.zero_grad()
-            loss.backward()
-            steps.step()
+    for label, drawing in zip(*learning_order(run.trajectory, run.regime), strict=True):
+        character = run.trajectory.classes[label]
+        image = torch.from_numpy(drawings.meta_test[character, drawing] / 255.0)
+        loss = F.cross_entropy(learner(image[None, None]), torch.tensor([label]))
+        learner.zero_grad()
+        loss.backward()
+        steps.step()
     return learner
+
+
+def linear_only(treatment: Treatment) -> bool:
+    return set(treatment.plastic) <= {"hidden.", "head."}
 
 
 @pytest.fixture
@@ -101,7 +111,11 @@ def test_equals_the_naive_one(
 ) -> None:
     """Several trajectories and rates side by side, logits of every drawing, both accuracies."""
     model = network(treatment, tiny)
-    runs = [Run(t, rate) for t in trajectories() for rate in (RATES[optimizer], 1e-3)]
+    runs = [
+        Run(trajectory, rate, regime)
+        for trajectory, regime in zip(trajectories(), (SEQUENTIAL, ORACLE), strict=True)
+        for rate in (RATES[optimizer], 1e-3)
+    ]
     scores = meta_test(treatment, model, noise_drawings, runs, optimizer)
     assert [score.run for score in scores] == runs
     for score, (run, logits_of, inputs) in zip(scores, seen, strict=True):
@@ -120,6 +134,8 @@ def test_equals_the_naive_one(
         )
         assert score.training == pytest.approx(training.item(), abs=1e-12)
         assert score.testing == pytest.approx(testing.item(), abs=1e-12)
+        each = [row[part].double().mean() for row, part in zip(right, parts[1], strict=True)]
+        assert score.per_class == pytest.approx([value.item() for value in each], abs=1e-12)
 
 
 @ALL
@@ -158,21 +174,43 @@ def test_a_class_is_learned_at_a_rate_that_learns(
     assert not_learned.training < 0.5
 
 
-@ALL
-def test_only_the_plastic_layers_learn(treatment: Treatment, tiny: Profile) -> None:
+@pytest.mark.parametrize("treatment", [t for t in TREATMENTS.values() if linear_only(t)])
+def test_only_the_plastic_linear_layers_learn(treatment: Treatment, tiny: Profile) -> None:
     """The frozen part as a function of images, and the layers behind it, are the treatment's."""
     model = network(treatment, tiny)
-    split = frozen_features(treatment, model)
-    if treatment.plastic == ("",):
-        assert split is None
-        return
-    features_of, layers = split
+    features_of, layers = frozen_features(treatment, model)
     names = {f"{name}." for name, part in model.named_modules() if any(part is x for x in layers)}
     assert names == set(treatment.plastic)
     x = torch.rand(4, 1, 28, 28, dtype=torch.float64)
     with torch.no_grad():
         pairs = [(layer.weight, layer.bias) for layer in layers]
         torch.testing.assert_close(module._apply(pairs, features_of(x)), model(x))
+
+
+FROZEN = {
+    "Scratch": [(28 * 28,)],
+    "ANML-FT:PLN": [(28 * 28,), (27,)],
+    "ANML-FT:PLN+NM out": [(28 * 28,), (18,)],
+    "ANML-Unlimited": [(28 * 28,)],
+    "OML-FT:PLN+RLN final": [(3 * 8 * 8,)],
+    "OML-Unlimited": [(28 * 28,)],
+}
+"""What is computed once for each drawing: pixels, gates, NM's features, the last convolution's."""
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_what_is_frozen_is_computed_once(name: str, tiny: Profile) -> None:
+    treatment = TREATMENTS[name]
+    assert not linear_only(treatment)
+    model = network(treatment, tiny)
+    assert frozen_features(treatment, model) is None
+    split = split_network(model, treatment.plastic)
+    images = torch.rand(4, 1, 28, 28, dtype=torch.float64)
+    inputs = frozen_inputs(split, images.split(3))
+    assert [(x[0].numel(),) for x in inputs] == FROZEN[name]
+    learners = Learners(model, split, treatment.plastic, [1e-3] * 2, torch.optim.SGD)
+    with torch.no_grad():
+        torch.testing.assert_close(learners.logits(1, inputs), model(images))
 
 
 def test_the_head_is_drawn_anew_by_the_trajectory(tiny: Profile) -> None:
@@ -208,3 +246,6 @@ def test_what_is_refused(tiny: Profile, noise_drawings: Drawings) -> None:
     other = Run(draw_trajectory(0, 3, stream=Stream.SEARCH), 1e-3)
     with pytest.raises(AnmlError, match="one number of classes"):
         meta_test(treatment, model, noise_drawings, [one, other])
+    longer = replace(one, regime=ORACLE_EPOCHS)
+    with pytest.raises(AnmlError, match="epochs"):
+        meta_test(treatment, model, noise_drawings, [one, longer])

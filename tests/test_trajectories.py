@@ -5,7 +5,6 @@ import pytest
 
 from anml.episodes import Stream
 from anml.errors import AnmlError
-from anml.meta_test import learning_order
 from anml.trajectories import draw_trajectory
 
 
@@ -56,11 +55,3 @@ def test_all_classes_can_be_drawn_and_no_more() -> None:
     for n in (0, -1, 660):
         with pytest.raises(AnmlError, match="1 to 659"):
             draw_trajectory(0, n)
-
-
-def test_labels_and_drawings_class_after_class() -> None:
-    """One pass, one drawing a step, N x 15 steps; the i-th class learned has label i."""
-    one = draw_trajectory(0, 4)
-    labels, drawings = learning_order(one)
-    assert labels.tolist() == [0] * 15 + [1] * 15 + [2] * 15 + [3] * 15
-    assert drawings.tolist() == [d for row in one.train.tolist() for d in row]

@@ -1,0 +1,192 @@
+"""Meta-test training where convolutions learn too: a plain loop of autograd and the optimiser.
+
+What the treatment freezes is computed once for all drawings; only the rest is run at each step.
+Runs (trajectories, learning rates) are trained side by side as replicas, since one drawing at a
+time is too little work for a processor's convolutions.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from anml.models import (
+    ANML,
+    OML_STRIDES,
+    add_replica_axis,
+    anml_tower,
+    linear,
+    oml_layers,
+    oml_tower,
+    tower_blocks,
+)
+
+Named = Mapping[str, Tensor]
+Inputs = tuple[Tensor, ...]
+FEATURE_BATCH = 500
+"""Drawings that are passed through a network at once: bounds the memory."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """A network cut in front of its first layer that learns, and in front of its linear layers.
+
+    `frozen`: images [B, 1, 28, 28] to what never changes about them, tensors [B, ...]. `features`:
+    from weights [R, ...] and those tensors, [R, B, ...], to what the linear layers get, [R, B, D].
+    `linears`: names of the linear layers, ReLU between them; they and a convolution learn.
+    """
+
+    frozen: Callable[[Tensor], Inputs]
+    features: Callable[[Named, Inputs], Tensor]
+    linears: tuple[str, ...]
+
+
+def split_network(model: nn.Module, plastic: tuple[str, ...]) -> Split:
+    """The network cut as late as `plastic`, prefixes of the parameters that learn, allows."""
+    return (split_anml if isinstance(model, ANML) else split_oml)(model, plastic)
+
+
+def split_anml(model: ANML, plastic: tuple[str, ...]) -> Split:
+    """ANML cut at its gate, in front of NM's linear layer, or not at all."""
+
+    def gated(weights: Named, images: Tensor, gate: Tensor) -> Tensor:
+        return gate * anml_tower(_as_channels(images), tower_blocks(weights, "pln."))
+
+    def gate(weights: Named, features: Tensor) -> Tensor:
+        return torch.sigmoid(linear(weights, "nm.gate", features))
+
+    def tower(weights: Named, images: Tensor) -> Tensor:
+        return anml_tower(_as_channels(images), tower_blocks(weights, "nm.tower."))
+
+    head = ("head",)
+    if _learns(model, "nm.tower.", plastic):
+        return Split(lambda x: (x,), lambda w, i: gated(w, i[0], gate(w, tower(w, i[0]))), head)
+    if _learns(model, "nm.gate.", plastic):
+        return Split(
+            lambda x: (x, model.nm.tower(x)), lambda w, i: gated(w, i[0], gate(w, i[1])), head
+        )
+    return Split(lambda x: (x, model.nm(x)), lambda w, i: gated(w, *i), head)
+
+
+def split_oml(model: nn.Module, plastic: tuple[str, ...]) -> Split:
+    """OML cut in front of the first convolution that learns."""
+    depth = next(i for i in range(len(OML_STRIDES)) if _learns(model, f"rln.{i}.", plastic))
+    channels = model.rln[0].out_channels
+
+    def frozen(images: Tensor) -> Inputs:
+        if not depth:
+            return (images,)
+        layers = oml_layers(add_replica_axis(model.named_parameters()))[:depth]
+        maps = oml_tower(images, layers, OML_STRIDES[:depth])[0].unflatten(1, (channels, -1))
+        return (maps.unflatten(2, (round(maps.shape[2] ** 0.5), -1)),)
+
+    def features(weights: Named, inputs: Inputs) -> Tensor:
+        maps = _as_channels(inputs[0])
+        return oml_tower(maps, oml_layers(weights)[depth:], OML_STRIDES[depth:])
+
+    return Split(frozen, features, ("hidden", "head"))
+
+
+def _learns(model: nn.Module, part: str, plastic: tuple[str, ...]) -> bool:
+    """Whether any parameter of `part` learns."""
+    names = (name for name, _ in model.named_parameters() if name.startswith(part))
+    return any(name.startswith(plastic) for name in names)
+
+
+def _as_channels(maps: Tensor) -> Tensor:
+    """Replicas [R, B, C, side, side] beside one another as channels [B, R * C, side, side]."""
+    return maps.transpose(0, 1).flatten(1, 2)
+
+
+def frozen_inputs(split: Split, parts: Iterable[Tensor]) -> Inputs:
+    """What is frozen about images that come in parts [B, 1, 28, 28], in one piece each."""
+    with torch.no_grad():
+        parts = [split.frozen(part) for part in parts]
+    return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
+
+
+class Learners:
+    """`R` copies of a network that learn side by side, each at its own rate.
+
+    The plastic weights of each copy are one row of a matrix, so that its optimiser is one call.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        split: Split,
+        plastic: tuple[str, ...],
+        rates: Sequence[float],
+        optimizer: type[torch.optim.Optimizer],
+    ) -> None:
+        """Copies of `model`, with the parameters that `plastic` names free to learn."""
+        self.split, copies = split, len(rates)
+        named = {name: parameter.detach() for name, parameter in model.named_parameters()}
+        learning = {name: p for name, p in named.items() if name.startswith(plastic)}
+        rows = torch.cat([p.flatten() for p in learning.values()]).repeat(copies, 1)
+        gradients = torch.zeros_like(rows)
+        ends = torch.tensor([p.numel() for p in learning.values()]).cumsum(0).tolist()
+        parts = dict(zip(learning, map(slice, [0, *ends], ends), strict=False))
+        own, self.slots = (
+            {name: flat[:, parts[name]].unflatten(1, p.shape) for name, p in learning.items()}
+            for flat in (rows, gradients)
+        )
+        fixed = {name: p.expand(copies, *p.shape) for name, p in named.items()}
+        self.weights = fixed | own
+        # The linear layers' gradients are written by hand: autograd's would be made and then moved.
+        behind = tuple(f"{name}." for name in split.linears)
+        self.leaves = [name for name in learning if not name.startswith(behind)]
+        for name in self.leaves:
+            own[name].requires_grad_()
+        groups = []
+        for row, gradient, rate in zip(rows, gradients, rates, strict=True):
+            row.grad = gradient
+            groups.append({"params": [row], "lr": rate})
+        self.optimizer = optimizer(groups, fused=True)
+
+    def step(self, inputs: Inputs, labels: Sequence[int]) -> None:
+        """Learn one drawing each: `inputs` [R, 1, ...], `labels` [R]."""
+        features = self.split.features(self.weights, inputs)
+        upstream = torch.stack(
+            [self._learn_linears(r, x[0].detach(), labels[r]) for r, x in enumerate(features)]
+        )
+        leaves = [self.weights[name] for name in self.leaves]
+        # A convolution's bias in front of a norm has no part in the loss: its gradient stays zero.
+        flat = torch.autograd.grad(features, leaves, upstream.unsqueeze(1), allow_unused=True)
+        for name, gradient in zip(self.leaves, flat, strict=True):
+            if gradient is not None:
+                self.slots[name].copy_(gradient)
+        self.optimizer.step()
+
+    def _learn_linears(self, which: int, x: Tensor, label: int) -> Tensor:
+        """Gradient of the cross-entropy in `x` [D]; that of the linear layers into their slots."""
+        layers = [self.layer(which, name) for name in self.split.linears]
+        inputs = [x]
+        for weight, bias in layers[:-1]:
+            inputs.append(F.relu(torch.addmv(bias, weight, inputs[-1])))
+        weight, bias = layers[-1]
+        error = torch.softmax(torch.addmv(bias, weight, inputs[-1]), 0)
+        error[label] -= 1.0
+        for depth in reversed(range(len(layers))):
+            name = self.split.linears[depth]
+            torch.outer(error, inputs[depth], out=self.slots[f"{name}.weight"][which])
+            self.slots[f"{name}.bias"][which] = error
+            error = layers[depth][0].mT @ error
+            if depth:
+                error *= inputs[depth] > 0
+        return error
+
+    def layer(self, which: int, name: str) -> tuple[Tensor, Tensor]:
+        """Weight [O, D] and bias [O] of linear layer `name` of copy `which`, in place."""
+        return self.weights[f"{name}.weight"][which], self.weights[f"{name}.bias"][which]
+
+    def logits(self, which: int, inputs: Inputs) -> Tensor:
+        """Logits [B, outputs] of copy `which` for `inputs` [B, ...]."""
+        weights = {name: tensor[which : which + 1] for name, tensor in self.weights.items()}
+        with torch.no_grad():
+            x = self.split.features(weights, tuple(x.unsqueeze(0) for x in inputs))
+            for depth, name in enumerate(self.split.linears):
+                x = linear(weights, name, F.relu(x) if depth else x)
+        return x[0]
