@@ -25,6 +25,12 @@ def find_question(name: str) -> Question:
     raise AnmlError(f"unknown question {name!r}: choose one of {known}")
 
 
+def background(question: Question) -> list[str]:
+    """Return in words what the paper says, what the code does, and what is done here."""
+    lines = [f"The paper: {question.paper}", f"The code: {question.code}"]
+    return [*lines, f"Here: {question.here}"] if question.here else lines
+
+
 def answer_values(table: Table, question: Question, seed: int = 0) -> pd.DataFrame:
     """Return the values of a question's answers, one row a point, answers in their order.
 

@@ -78,7 +78,7 @@ QUESTIONS = (
         "order-oml",
         "OML: second or first order?",
         "Compares with OML as published, which is described as second order.",
-        "OML's code dropped the graph too; its author reports much better results with it.",
+        "OML's code dropped the graph too; its author reports much better results with it kept.",
         {
             "second order (paper)": Setting("OML"),
             "first order (code)": Setting("OML (first order)"),

@@ -173,7 +173,7 @@ def _claim(claim: Claim, tables: Mapping[str, Table], options: dict) -> Entry:
         "source": "paper",
         "place": claim.place,
         "statement": claim.statement,
-        "published": "claimed",
+        "published": "",
     }
     found = finding(claim, tables, **options)
     if found is None:

@@ -16,13 +16,12 @@ BADGES = {REPRODUCED: "#0b6b3a", DIRECTION: "#7a5a00", NOT: "#a3172b", NOT_RUN: 
 KINDS = {"number": "numbers of the paper", "claim": "claims", "replication": "replications"}
 _STYLE = """
 table.scoreboard, .bd-article table.scoreboard {
-  display: table; width: 100%; border-collapse: collapse; font-size: 0.88em; }
+  display: table; table-layout: fixed; width: 100%; border-collapse: collapse; font-size: 0.88em; }
 table.scoreboard :is(th, td) {
-  text-align: left; vertical-align: top; padding: 0.4rem 0.6rem; white-space: normal;
-  overflow-wrap: anywhere; border-bottom: 1px solid rgba(128, 128, 128, 0.35);
-  background: transparent; color: inherit; }
+  box-sizing: border-box; text-align: left; vertical-align: top; padding: 0.4rem 0.6rem;
+  white-space: normal; overflow-wrap: break-word;
+  border-bottom: 1px solid rgba(128, 128, 128, 0.35); background: transparent; color: inherit; }
 table.scoreboard small { display: block; opacity: 0.8; }
-table.scoreboard .nowrap { white-space: nowrap; }
 table.scoreboard .verdict {
   display: inline-block; padding: 0.1em 0.5em; border-radius: 0.3em; color: #fff; }
 @media (max-width: 48rem) {
@@ -35,7 +34,14 @@ table.scoreboard .verdict {
   table.scoreboard td:not(:first-child)::before { content: attr(data-label) ": "; opacity: 0.8; }
 }
 """
-_COLUMNS = ("The paper says", "Published", "Measured", "Verdict", "What is known of why")
+_WIDTHS = {
+    "The paper says": "",
+    "Published": "9%",
+    "Measured": "25%",
+    "Verdict": "14%",
+    "What is known of why": "25%",
+}
+"""The columns, and how wide they are on a wide screen."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +51,12 @@ class Scoreboard:
     entries: Sequence[Entry]
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col">{name}</th>' for name in _COLUMNS)
-        body = "\n".join(_row(entry) for entry in self.entries)
+        # Claims in words have no published number: a column for it would only take room.
+        columns = [c for c in _WIDTHS if c != "Published" or any(e.published for e in self.entries)]
+        head = "".join(
+            f'<th scope="col" style="width:{_WIDTHS[c] or "auto"}">{c}</th>' for c in columns
+        )
+        body = "\n".join(_row(entry, columns) for entry in self.entries)
         return (
             f"<style>{_STYLE}</style>\n"
             f'<table class="scoreboard"><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>'
@@ -61,25 +71,23 @@ class Scoreboard:
         )
 
 
-def _row(entry: Entry) -> str:
+def _row(entry: Entry, columns: Sequence[str]) -> str:
     """One entry as a row of HTML."""
     beside = [entry.place if entry.kind != "replication" else f"{entry.source}, {entry.place}"]
     beside += [f"published direction: {entry.direction}"] if entry.direction else []
     n = f"N = {entry.n_classes}" if entry.n_classes else ""
     found = [part for part in (entry.interval, n, entry.replicates) if part]
-    cells = (
-        f"{escape(entry.statement)}<small>{escape('; '.join(beside))}</small>",
-        f'<span class="nowrap">{escape(entry.published)}</span>',
-        escape(entry.measured) + (f"<small>{escape(', '.join(found))}</small>" if found else ""),
-        f'<span class="verdict" style="background:{BADGES[entry.verdict]}">{entry.verdict}</span>',
-        escape(entry.why),
-    )
-    parts = zip(_COLUMNS, cells, strict=True)
-    return (
-        f'<tr id="claim-{entry.id}">'
-        + "".join(f'<td data-label="{name}">{cell}</td>' for name, cell in parts)
-        + "</tr>"
-    )
+    cells = {
+        "The paper says": f"{escape(entry.statement)}<small>{escape('; '.join(beside))}</small>",
+        "Published": escape(entry.published),
+        "Measured": escape(entry.measured)
+        + (f"<small>{escape(', '.join(found))}</small>" if found else ""),
+        "Verdict": f'<span class="verdict" style="background:{BADGES[entry.verdict]}">'
+        f"{entry.verdict}</span>",
+        "What is known of why": escape(entry.why),
+    }
+    shown = "".join(f'<td data-label="{name}">{cells[name]}</td>' for name in columns)
+    return f'<tr id="claim-{entry.id}">{shown}</tr>'
 
 
 def of_kind(entries: Sequence[Entry], kind: str) -> Scoreboard:
