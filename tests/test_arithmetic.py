@@ -1,5 +1,7 @@
 """The count of multiply-adds against the paper's networks, and against what torch really runs."""
 
+from math import prod
+
 import pytest
 import torch
 from reference_networks import replicas
@@ -15,7 +17,7 @@ from anml.training_job import build_model
 
 PAPER = PROFILES["paper"]
 SMALL = find_profile(
-    "smoke", {"inner_steps": 3, "remember": 4, "pln_channels": 64, "nm_channels": 28}
+    "smoke", {"inner_steps": 3, "remember": 4, "pln_channels": 256, "nm_channels": 112}
 )
 
 
@@ -47,13 +49,19 @@ def episode(profile) -> Episode:
     return Episode(images, classes, profile.inner_steps)
 
 
+def product_flops(_: object, a: list[int], b: list[int], **kwargs: object) -> int:
+    """Operations of `x.baddbmm_(a, b)`, which torch's counter knows only in its other form."""
+    return 2 * prod(a) * b[-1]
+
+
 @pytest.mark.parametrize("training", ["anml", "oml", "pretrain"])
 @pytest.mark.parametrize("second_order", [True, False], ids=["second order", "first order"])
 def test_meta_iterations_do_the_counted_products_and_little_else(training, second_order):
     torch.manual_seed(0)
     drawn = episode(SMALL)
     parameters = replicas([build_model("anml" if training == "anml" else "oml", SMALL)])
-    with FlopCounterMode(display=False) as counter:
+    in_place = {torch.ops.aten.baddbmm_: product_flops}
+    with FlopCounterMode(display=False, custom_mapping=in_place) as counter:
         if training == "pretrain":
             for tensor in parameters.values():
                 tensor.requires_grad_()
@@ -62,8 +70,9 @@ def test_meta_iterations_do_the_counted_products_and_little_else(training, secon
             gradient = anml_meta_gradient if training == "anml" else oml_meta_gradient
             gradient(parameters, drawn, 0.1, second_order)
     counted = 2 * arithmetic.multiply_adds(training, SMALL, second_order=second_order)
-    # Less would mean that the floor is none; the margin above is for the rank-one products.
-    assert 0.999 * counted <= counter.get_total_flops() <= 1.02 * counted
+    # Less would mean that the floor is none; above are rank-one products and the first layer,
+    # which may be computed another way (`anml.first_block`).
+    assert 0.995 * counted <= counter.get_total_flops() <= 1.03 * counted
 
 
 def test_second_order_costs_more_and_replicas_multiply():
