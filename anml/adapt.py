@@ -14,9 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from anml.inner_step import forward_backward, tangent, unfold
+from anml.first_block import Patches, patches
+from anml.inner_step import forward_backward, from_inner, sgd_step, tangent, to_inner
 from anml.low_rank import LowRankLinear
-from anml.models import anml_tower, tower_blocks
+from anml.models import tower_blocks
+from anml.outer_pass import outer_tower
 
 Named = Mapping[str, Tensor]
 
@@ -89,56 +91,42 @@ def anml_meta_gradient(
     (`inner_step.tangent`). Only the towers' passes over the whole outer batch use autograd.
     """
     parameters = {name: tensor.detach() for name, tensor in parameters.items()}
+    drawings = patches(episode.images)
     nm = {n: p.requires_grad_() for n, p in parameters.items() if n.startswith("nm.")}
     with torch.enable_grad():
-        gates = neuromodulate(nm, episode.images)
+        gates = gate_of(nm, drawings)
     gate = gates.detach()
 
-    weights = [
-        (kernel.flatten(2), scale.unsqueeze(2), shift.unsqueeze(2))
-        for kernel, scale, shift in tower_blocks(parameters, "pln.")
-    ]
+    weights = to_inner(tower_blocks(parameters, "pln."))
     head = LowRankLinear.dense(parameters["head.weight"], parameters["head.bias"])
     steps = []
     for k in range(episode.inner_steps):
-        columns = unfold(episode.images[k].unsqueeze(1))
-        trace = forward_backward(columns, weights, gate[:, k], head, episode.classes[:, k])
+        trace = forward_backward(
+            drawings.drawing(k), weights, gate[:, k], head, episode.classes[:, k]
+        )
         steps.append((trace, weights, head))
-        weights = [
-            tuple(torch.sub(w, g, alpha=rate) for w, g in zip(layer, gradient, strict=True))
-            for layer, gradient in zip(weights, trace.gradients, strict=True)
-        ]
+        weights = sgd_step(weights, trace, rate)
         head = head.sgd_step(trace.error, trace.gated, rate)
 
     # Meta-loss of the adapted network and its gradient there: the adjoint's starting direction.
-    adapted = [
-        (kernel.unflatten(2, (-1, 3, 3)), scale.squeeze(2), shift.squeeze(2))
-        for kernel, scale, shift in weights
-    ]
-    leaves = [t.detach().requires_grad_() for layer in adapted for t in layer]
+    leaves = [t.requires_grad_() for block in from_inner(weights) for t in block]
     with torch.enable_grad():
-        latent = anml_tower(episode.images, list(zip(*[iter(leaves)] * 3, strict=True)))
+        latent = outer_tower(drawings, list(zip(*[iter(leaves)] * 3, strict=True)))
     gated = gate * latent.detach()
     logits = head(gated)
     loss, error, correct = cross_entropy(logits, episode.classes)
     gated_gradient = head.transpose(error)
     gate_gradient = gated_gradient * latent.detach()
     flat = torch.autograd.grad(latent, leaves, gated_gradient * gate)
-    direction = [
-        (kernel.flatten(2), scale.unsqueeze(2), shift.unsqueeze(2))
-        for kernel, scale, shift in zip(*[iter(flat)] * 3, strict=True)
-    ]
+    direction = to_inner(list(zip(*[iter(flat)] * 3, strict=True)))
     head_direction = LowRankLinear(error.sum(1), error, gated)
 
     if second_order:
         for k in reversed(range(episode.inner_steps)):
             trace, weights, head = steps.pop()
-            along = tangent(trace, weights, head, direction, head_direction)
+            along = tangent(trace, weights, head, direction, head_direction, rate)
+            direction = along.weights
             gate_gradient[:, k].sub_(along.gate_gradient, alpha=rate)
-            direction = [
-                tuple(torch.sub(v, d, alpha=rate) for v, d in zip(layer, change, strict=True))
-                for layer, change in zip(direction, along.gradients, strict=True)
-            ]
             d_error = -rate * along.error
             head_direction = head_direction.plus(
                 torch.stack((d_error, -rate * trace.error), 1),
@@ -148,10 +136,10 @@ def anml_meta_gradient(
 
     nm_gradients = torch.autograd.grad(gates, list(nm.values()), gate_gradient, allow_unused=True)
     gradients = dict(zip(nm, nm_gradients, strict=True))
-    for i, (kernel, scale, shift) in enumerate(direction):
-        gradients[f"pln.blocks.{i}.conv.weight"] = kernel.unflatten(2, (-1, 3, 3))
-        gradients[f"pln.blocks.{i}.norm.weight"] = scale.squeeze(2)
-        gradients[f"pln.blocks.{i}.norm.bias"] = shift.squeeze(2)
+    for i, (kernel, scale, shift) in enumerate(from_inner(direction)):
+        gradients[f"pln.blocks.{i}.conv.weight"] = kernel
+        gradients[f"pln.blocks.{i}.norm.weight"] = scale
+        gradients[f"pln.blocks.{i}.norm.bias"] = shift
     gradients["head.weight"] = head_direction.dense_weight()
     gradients["head.bias"] = head_direction.bias
     # What is left are biases in front of a norm: their gradient is exactly zero.
@@ -164,7 +152,12 @@ def anml_meta_gradient(
 
 def neuromodulate(parameters: Named, images: Tensor) -> Tensor:
     """NM's gate [R, B, D] in [0, 1] for `images` [B, R, 28, 28]; `parameters` named 'nm.…'."""
-    features = anml_tower(images, tower_blocks(parameters, "nm.tower."))
+    return gate_of(parameters, patches(images))
+
+
+def gate_of(parameters: Named, drawings: Patches) -> Tensor:
+    """The same from unfolded drawings."""
+    features = outer_tower(drawings, tower_blocks(parameters, "nm.tower."))
     weight, bias = parameters["nm.gate.weight"], parameters["nm.gate.bias"]
     return torch.sigmoid(torch.baddbmm(bias.unsqueeze(1), features, weight.mT))
 

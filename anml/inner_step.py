@@ -8,8 +8,8 @@ derivatives commute: `v^T d(grad_w L)/du = d(grad_u L)/dw . v` for any `u` (weig
 (Pearlmutter's R-operator): a product with the Hessian for the price of about two gradients, with no
 graph of twenty steps in memory.
 
-Everything carries a leading replica axis `R`. Convolutions are products with unfolded drawings
-(`columns`, [R, C_in * 9, P]): for one small drawing that is faster than a convolution, and its
+Everything carries a leading replica axis `R`. Convolutions are products with unfolded maps
+(`columns` [R, P, 9 * C_in]): for one small drawing that is faster than a convolution, and its
 derivatives are products too. Convolution biases have no part: the norm subtracts them.
 """
 
@@ -17,36 +17,55 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from anml import first_block, later_block
+from anml.first_block import Patches
 from anml.low_rank import LowRankLinear
-from anml.models import ANML_POOLED, KERNEL, NORM_EPS
+from anml.models import KERNEL, POOLED_SIDES, SIDES
 
 Weights = Sequence[tuple[Tensor, Tensor, Tensor]]
-"""Of each block: kernel [R, C, C_in * 9], norm scale [R, C, 1], norm shift [R, C, 1]."""
+"""Of each block: kernel, norm scale [R, 1, C], norm shift [R, 1, C]. The kernel is [R, 9, C] in the
+first block, [R, C, 9 * C_in] behind it, with the nine taps outside the channels."""
 
 
-@dataclass(frozen=True)
-class BlockTrace:
-    """What the tangent pass of one block needs from its forward and backward pass."""
+def to_inner(blocks: Weights) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Blocks as `models.tower_blocks` has them, kernels [R, C, C_in, 3, 3], laid out for a step."""
+    return [
+        (
+            kernel.flatten(2).mT.contiguous()
+            if index == 0
+            else kernel.permute(0, 1, 3, 4, 2).flatten(2),
+            scale.unsqueeze(1),
+            shift.unsqueeze(1),
+        )
+        for index, (kernel, scale, shift) in enumerate(blocks)
+    ]
 
-    columns: Tensor  # [R, C_in * 9, P] unfolded input
-    side: int  # the convolution's output is side x side, P = side ** 2
-    scale: Tensor  # [R, C, 1] the norm's scale
-    inverse_std: Tensor  # [R, C, 1]
-    normed: Tensor  # [R, C, P] after the norm, before its affine
-    kept: Tensor | None  # [R, C, Q] index into P of each pooled maximum; None: no pooling
-    active: Tensor  # [R, C, Q] 1 where ReLU lets through
+
+def from_inner(weights: Weights) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """The reverse of `to_inner`."""
+    return [
+        (
+            kernel.mT.unflatten(2, (1, KERNEL, KERNEL))
+            if index == 0
+            else kernel.unflatten(2, (KERNEL, KERNEL, -1)).permute(0, 1, 4, 2, 3),
+            scale.squeeze(1),
+            shift.squeeze(1),
+        )
+        for index, (kernel, scale, shift) in enumerate(weights)
+    ]
 
 
 @dataclass(frozen=True)
 class StepTrace:
     """One drawing's forward and backward pass."""
 
-    blocks: tuple[BlockTrace, ...]
-    gradients: tuple[tuple[Tensor, Tensor, Tensor], ...]
-    upstream: tuple[tuple[Tensor, Tensor], ...]  # of each block: d/d normed-affine, d/d conv output
+    first: first_block.Trace
+    first_gradient: first_block.Gradient
+    columns: tuple[Tensor, ...]  # of the later blocks, [R, P, 9 * C_in]
+    later: tuple[later_block.Trace, ...]
+    later_gradients: tuple[later_block.Gradient, ...]
     gate: Tensor  # [R, D]
     latent: Tensor  # [R, D] before the gate
     gated: Tensor  # [R, D]
@@ -55,52 +74,29 @@ class StepTrace:
     latent_gradient: Tensor  # [R, D] d loss / d gated
 
 
-def unfold(maps: Tensor) -> Tensor:
-    """Columns [R, C * 9, P] of feature maps [R, C, side + 2, side + 2]."""
-    return F.unfold(maps, KERNEL)
+def unfold(maps: Tensor, side: int) -> Tensor:
+    """Columns [R, side ** 2, 9 * C] of feature maps [R, (side + 2) ** 2, C]."""
+    grid = maps.unflatten(1, (side + KERNEL - 1, -1))
+    taps = grid.unfold(1, KERNEL, 1).unfold(2, KERNEL, 1)  # [R, side, side, C, 3, 3]
+    return taps.permute(0, 1, 2, 4, 5, 3).reshape(maps.shape[0], side**2, -1)
 
 
 def fold(columns: Tensor, side: int) -> Tensor:
-    """The transpose of `unfold`: columns [R, C * 9, side ** 2] to maps, flattened [R, C, Q]."""
-    return F.fold(columns, (side + 2, side + 2), KERNEL).flatten(2)
-
-
-def whiten(u: Tensor, block: BlockTrace) -> Tensor:
-    """Derivative of the per-image norm applied to `u` [R, C, P]; symmetric, so also its adjoint."""
-    mean = u.mean(2, keepdim=True)
-    along = (u * block.normed).mean(2, keepdim=True)
-    return block.inverse_std * torch.addcmul(u - mean, block.normed, along, value=-1)
-
-
-def block_forward(
-    columns: Tensor, weights: tuple[Tensor, Tensor, Tensor], pooled: bool
-) -> tuple[Tensor, BlockTrace]:
-    """One block on one drawing a replica: output [R, C, Q] (at least 0) and its trace."""
-    kernel, scale, shift = weights
-    side = round(columns.shape[2] ** 0.5)
-    x = kernel @ columns
-    variance, mean = torch.var_mean(x, 2, correction=0, keepdim=True)
-    inverse_std = torch.rsqrt(variance + NORM_EPS)
-    normed = (x - mean) * inverse_std
-    y = torch.addcmul(shift, scale, normed)
-    kept = None
-    if pooled:
-        y, kept = F.max_pool2d(y.unflatten(2, (side, side)), 2, return_indices=True)
-        y, kept = y.flatten(2), kept.flatten(2)
-    active = (y > 0).to(y.dtype)
-    return y * active, BlockTrace(columns, side, scale, inverse_std, normed, kept, active)
-
-
-def unpool(u: Tensor, block: BlockTrace) -> Tensor:
-    """Gradient [R, C, P] before pooling and ReLU from the gradient `u` [R, C, Q] behind them."""
-    u = u * block.active
-    if block.kept is None:
-        return u
-    return torch.zeros_like(block.normed).scatter_(2, block.kept, u)
+    """The transpose of `unfold`: columns [R, side ** 2, 9 * C] to maps [R, (side + 2) ** 2, C]."""
+    taps = columns.unflatten(2, (KERNEL, KERNEL, -1)).unflatten(1, (side, side))
+    replicas, channels = taps.shape[0], taps.shape[-1]
+    full = side + KERNEL - 1
+    rows = taps.new_zeros(replicas, full, side, KERNEL, channels)
+    for tap in range(KERNEL):
+        rows[:, tap : tap + side] += taps[:, :, :, tap]
+    maps = taps.new_zeros(replicas, full, full, channels)
+    for tap in range(KERNEL):
+        maps[:, :, tap : tap + side] += rows[:, :, :, tap]
+    return maps.flatten(1, 2)
 
 
 def forward_backward(
-    first_columns: Tensor,
+    patches: Patches,
     weights: Weights,
     gate: Tensor,
     head: LowRankLinear,
@@ -108,43 +104,34 @@ def forward_backward(
 ) -> StepTrace:
     """Gradient of one drawing's cross-entropy by hand.
 
-    `first_columns` [R, 9, 676]: the unfolded drawing; `gate` [R, D]; `target` int64 [R].
+    `patches`: of the drawing, [R, ...]; `gate` [R, D]; `target` int64 [R].
     """
-    blocks = []
-    columns = first_columns
-    for layer, pooled in zip(weights, ANML_POOLED, strict=True):
-        maps, block = block_forward(columns, layer, pooled)
-        blocks.append(block)
-        if len(blocks) < len(weights):
-            side = round(maps.shape[2] ** 0.5)
-            columns = unfold(maps.unflatten(2, (side, side)))
-    latent = maps.flatten(1)
+    maps, first = first_block.forward(patches, weights[0])
+    columns, later = [], []
+    for (kernel, scale, shift), side, pooled_side in zip(
+        weights[1:], SIDES[1:], POOLED_SIDES[1:], strict=True
+    ):
+        columns.append(unfold(maps, side))
+        maps, trace = later_block.forward(columns[-1] @ kernel.mT, scale, shift, pooled_side)
+        later.append(trace)
+    latent = maps.mT.flatten(1)
     gated = gate * latent
     probabilities = torch.softmax(head(gated.unsqueeze(1)).squeeze(1), 1)
     error = probabilities.clone()
     error.scatter_add_(1, target[:, None], torch.full_like(error[:, :1], -1.0))
     latent_gradient = head.transpose(error.unsqueeze(1)).squeeze(1)
 
-    gradients, upstream = [], []
-    u = (latent_gradient * gate).unflatten(1, (maps.shape[1], -1))
-    for index in reversed(range(len(blocks))):
-        block = blocks[index]
-        y_gradient = unpool(u, block)
-        x_gradient = whiten(y_gradient * block.scale, block)
-        gradients.append(
-            (
-                x_gradient @ block.columns.mT,
-                (y_gradient * block.normed).sum(2, keepdim=True),
-                y_gradient.sum(2, keepdim=True),
-            )
-        )
-        upstream.append((y_gradient, x_gradient))
-        if index:
-            u = fold(weights[index][0].mT @ x_gradient, block.side)
+    gradients = []
+    u = to_maps(latent_gradient * gate, maps)
+    for index in reversed(range(len(later))):
+        gradients.append(later_block.backward(u, later[index]))
+        u = fold(gradients[-1].x @ weights[index + 1][0], SIDES[index + 1])
     return StepTrace(
-        tuple(blocks),
+        first,
+        first_block.backward(u, first),
+        tuple(columns),
+        tuple(later),
         tuple(reversed(gradients)),
-        tuple(reversed(upstream)),
         gate,
         latent,
         gated,
@@ -154,11 +141,34 @@ def forward_backward(
     )
 
 
+def to_maps(latent: Tensor, maps: Tensor) -> Tensor:
+    """A vector over the latent units [R, C * 9] as `maps` are laid out, [R, 9, C]."""
+    return latent.unflatten(1, (maps.shape[2], -1)).mT.contiguous()
+
+
+def sgd_step(weights: Weights, trace: StepTrace, rate: float) -> Weights:
+    """The weights after the step, as new tensors."""
+    first = zip(weights[0], trace.first_gradient.weights, strict=True)
+    moved = [tuple(torch.sub(w, g, alpha=rate) for w, g in first)]
+    for layer, columns, gradient in zip(
+        weights[1:], trace.columns, trace.later_gradients, strict=True
+    ):
+        kernel, scale, shift = layer
+        moved.append(
+            (
+                torch.baddbmm(kernel, gradient.x.mT, columns, alpha=-rate),
+                torch.sub(scale, gradient.scale, alpha=rate),
+                torch.sub(shift, gradient.shift, alpha=rate),
+            )
+        )
+    return moved
+
+
 @dataclass(frozen=True)
 class StepTangent:
     """Derivative of a step's gradient along a direction in weights and head."""
 
-    gradients: tuple[tuple[Tensor, Tensor, Tensor], ...]  # of the weights' gradients
+    weights: Weights  # the direction moved on, `direction - rate * d gradient`
     gate_gradient: Tensor  # [R, D] of d loss / d gate
     gated: Tensor  # [R, D] of the head's input
     error: Tensor  # [R, O]
@@ -170,34 +180,23 @@ def tangent(
     head: LowRankLinear,
     direction: Weights,
     head_direction: LowRankLinear,
+    rate: float,
 ) -> StepTangent:
     """Derivative of everything `forward_backward` computed, along a direction.
 
     `weights` and `head` are those of the step; `direction` and `head_direction` have their shapes.
     """
-    d_columns: list[Tensor | None] = [None]
-    d_normed, whiten_along = [], []
-    for index, (block, layer, along) in enumerate(
-        zip(trace.blocks, weights, direction, strict=True)
-    ):
-        d_x = along[0] @ block.columns
-        if d_columns[index] is not None:
-            d_x = torch.baddbmm(d_x, layer[0], d_columns[index])
-        # whiten() of d_x, keeping the mean that the norm's own derivative needs again.
-        on_normed = (d_x * block.normed).mean(2, keepdim=True)
-        d_n = block.inverse_std * torch.addcmul(
-            d_x - d_x.mean(2, keepdim=True), block.normed, on_normed, value=-1
-        )
-        d_normed.append(d_n)
-        whiten_along.append(on_normed)
-        d_y = torch.addcmul(along[2], along[1], block.normed).addcmul_(block.scale, d_n)
-        if block.kept is not None:
-            d_y = d_y.gather(2, block.kept)
-        d_maps = d_y * block.active
-        if index + 1 < len(trace.blocks):
-            side = round(d_maps.shape[2] ** 0.5)
-            d_columns.append(unfold(d_maps.unflatten(2, (side, side))))
-    d_latent = d_maps.flatten(1)
+    first = first_block.forward_tangent(trace.first, direction[0])
+    d_maps = first.out
+    d_columns, later = [], []
+    for index, block in enumerate(trace.later):
+        kernel = weights[index + 1][0]
+        d_kernel, d_scale, d_shift = direction[index + 1]
+        d_columns.append(unfold(d_maps, SIDES[index + 1]))
+        d_x = torch.baddbmm(trace.columns[index] @ d_kernel.mT, d_columns[-1], kernel.mT)
+        later.append(later_block.forward_tangent(d_x, d_scale, d_shift, block))
+        d_maps = later[-1].out
+    d_latent = d_maps.mT.flatten(1)
     d_gated = trace.gate * d_latent
     d_logits = head.linear(d_gated.unsqueeze(1)) + head_direction(trace.gated.unsqueeze(1))
     d_logits = d_logits.squeeze(1)
@@ -208,32 +207,26 @@ def tangent(
     d_latent_gradient = d_latent_gradient.squeeze(1)
     d_gate_gradient = d_latent_gradient * trace.latent + trace.latent_gradient * d_latent
 
-    d_gradients = []
-    d_u = (d_latent_gradient * trace.gate).unflatten(1, (d_maps.shape[1], -1))
-    for index in reversed(range(len(trace.blocks))):
-        block, layer, along = trace.blocks[index], weights[index], direction[index]
-        y_gradient, x_gradient = trace.upstream[index]
-        d_n = d_normed[index]
-        d_y_gradient = unpool(d_u, block)
-        d_scale = (d_y_gradient * block.normed).sum(2, keepdim=True) + (y_gradient * d_n).sum(
-            2, keepdim=True
+    moved = []
+    d_u = to_maps(d_latent_gradient * trace.gate, d_maps)
+    for index in reversed(range(len(later))):
+        gradient, columns = trace.later_gradients[index], trace.columns[index]
+        kernel, (d_kernel, d_scale, d_shift) = weights[index + 1][0], direction[index + 1]
+        d_x_gradient, d_scale_gradient, d_shift_gradient = later_block.backward_tangent(
+            d_u, trace.later[index], gradient, later[index]
         )
-        n_gradient = y_gradient * block.scale
-        # Derivative of whiten(n_gradient): through its argument, the deviation, the normed maps.
-        d_x_gradient = whiten(
-            torch.addcmul(d_y_gradient * block.scale, y_gradient, along[1]), block
-        )
-        on_normed = (n_gradient * block.normed).mean(2, keepdim=True)
-        on_d_normed = (n_gradient * d_n).mean(2, keepdim=True)
-        d_x_gradient -= block.inverse_std * (
-            whiten_along[index] * x_gradient + d_n * on_normed + block.normed * on_d_normed
-        )
-        d_kernel = d_x_gradient @ block.columns.mT
-        if d_columns[index] is not None:
-            d_kernel = torch.baddbmm(d_kernel, x_gradient, d_columns[index].mT)
-        d_gradients.append((d_kernel, d_scale, d_y_gradient.sum(2, keepdim=True)))
-        if index:
-            d_u = fold(
-                torch.baddbmm(along[0].mT @ x_gradient, layer[0].mT, d_x_gradient), block.side
+        d_u = fold(torch.baddbmm(gradient.x @ d_kernel, d_x_gradient, kernel), SIDES[index + 1])
+        d_kernel = torch.baddbmm(d_kernel, d_x_gradient.mT, columns, alpha=-rate)
+        d_kernel.baddbmm_(gradient.x.mT, d_columns[index], alpha=-rate)
+        moved.append(
+            (
+                d_kernel,
+                torch.sub(d_scale, d_scale_gradient, alpha=rate),
+                torch.sub(d_shift, d_shift_gradient, alpha=rate),
             )
-    return StepTangent(tuple(reversed(d_gradients)), d_gate_gradient, d_gated, d_error)
+        )
+    d_first = first_block.backward_tangent(d_u, trace.first, trace.first_gradient, first)
+    moved.append(
+        tuple(torch.sub(v, d, alpha=rate) for v, d in zip(direction[0], d_first, strict=True))
+    )
+    return StepTangent(moved[::-1], d_gate_gradient, d_gated, d_error)

@@ -19,6 +19,12 @@ KERNEL = 3
 NORM_EPS = 1e-5
 ANML_POOLED = (True, True, False)
 """Which of the three ANML blocks end in a 2x2 max-pool: 28 -> 26 -> 13 -> 11 -> 5 -> 3."""
+SIDES = (26, 11, 3)
+"""Side of each ANML block's maps, before pooling."""
+POOLED_SIDES = tuple(
+    side if pooled else None for side, pooled in zip(SIDES, ANML_POOLED, strict=True)
+)
+"""The same, None where nothing is pooled."""
 OML_STRIDES = (1, 1, 1, 2, 1, 2)
 """Strides of OML's six convolutions: 28 -> 26 -> 24 -> 22 -> 10 -> 8 -> 3."""
 CELLS = 9
