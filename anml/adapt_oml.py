@@ -32,7 +32,7 @@ def oml_meta_gradient(
 
     `parameters`: of `models.OML` with a leading replica axis; `rate`: of the inner SGD.
     """
-    convolutions, linears = _split(parameters)
+    convolutions, linears = split_parameters(parameters)
     passes = []  # the head's start matrix: its inputs and outputs, and those of its transpose
     with torch.enable_grad():
         inputs = oml_tower(episode.images, oml_layers(convolutions))
@@ -78,7 +78,7 @@ def oml_linear_meta_gradient(
     parameters: Named, episode: Episode, rate: float, second_order: bool = True
 ) -> MetaGradient:
     """The meta-gradient of OML with a PLN of one linear layer (`models.OMLLinear`), likewise."""
-    convolutions, linears = _split(parameters)
+    convolutions, linears = split_parameters(parameters)
     with torch.enable_grad():
         inputs = oml_tower(episode.images, oml_layers(convolutions))
         started = linear(linears, "head", inputs)
@@ -97,7 +97,7 @@ def oml_linear_meta_gradient(
     return MetaGradient({name: gradients[name] for name in parameters}, loss, correct)
 
 
-def _split(parameters: Named) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def split_parameters(parameters: Named) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The RLN's parameters, for autograd, and the linear layers', whose gradients are composed."""
     detached = {name: p.detach() for name, p in parameters.items()}
     convolutions = {n: p.requires_grad_() for n, p in detached.items() if n.startswith("rln.")}

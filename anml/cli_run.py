@@ -41,6 +41,9 @@ def add_meta_train_parser(subparsers: Subparsers) -> None:
         "--resume", action="store_true", help="go on from the working checkpoint if there is one"
     )
     parser.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
+    parser.add_argument(
+        "--tf32", action="store_true", help="on a GPU, compute products in TF32: faster, rounder"
+    )
     parser.set_defaults(func=_meta_train)
 
 
@@ -57,6 +60,11 @@ def add_meta_test_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--n-classes", type=int, default=50, help="classes to learn (default: 50)")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="default: 0.001")
     parser.add_argument("--optimizer", default="adam", help="adam (the default) or sgd")
+    parser.add_argument(
+        "--regime",
+        default="sequential",
+        help="sequential (the default), oracle (drawings shuffled) or 'oracle 20 epochs'",
+    )
     parser.add_argument("--model-seed", type=int, default=0, help="which model (default: 0)")
     parser.add_argument("--trajectories", type=int, default=3, help="how many (default: 3)")
     parser.set_defaults(func=_meta_test)
@@ -67,11 +75,23 @@ def add_run_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "run",
         help="do everything that a profile asks for",
-        description="Meta-train and meta-test every treatment of Figure 3 at a profile's size, and "
-        "write the tables that the notebooks read. Running it again does only what is missing.",
+        description="Meta-train and meta-test every treatment at a profile's size, probe what was "
+        "learned, and write the tables that the notebooks read. Running it again does only what is "
+        "missing.",
     )
     _add_common(parser)
     parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="do the jobs with this text in their name, and what they wait for, such as "
+        "'--only ANML,'; can be repeated",
+    )
+    parser.add_argument(
+        "--gather", action="store_true", help="do no job: write tables from what is finished"
+    )
     parser.set_defaults(func=_run)
 
 
@@ -171,10 +191,16 @@ def _meta_train(args: argparse.Namespace) -> None:
     if training.procedure == "none":
         raise AnmlError(f"{training.name} is never meta-trained: choose another network")
     _require(args.threads, "--threads", 1)
+    if args.tf32 and args.device == "cpu":
+        raise AnmlError("--tf32 is for a GPU: add --device cuda or leave it out")
     profile, drawings, folder = _prepare(args)
     if args.threads:
         torch.set_num_threads(args.threads)
-    job = Job(training, profile, drawings, seeds, folder / "checkpoints", args.device)
+    job = Job(
+        *(training, profile, drawings, seeds, folder / "checkpoints"),
+        device=args.device,
+        tf32=args.tf32,
+    )
     finished = all(job.model_path(seed).is_file() for seed in seeds)
     if job.resume_path.is_file() and not finished and not args.resume:
         raise AnmlError(
@@ -191,12 +217,14 @@ def _meta_test(args: argparse.Namespace) -> None:
 
     from anml.episodes import Stream
     from anml.jobs import SEEDS_A_MODEL, Place, make_runs, treatment_model
-    from anml.meta_test import OPTIMIZERS, meta_test
+    from anml.linear_learning import OPTIMIZERS
+    from anml.meta_test import meta_test
     from anml.profiles import MAX_META_TEST_CLASSES
+    from anml.regimes import find_regime
     from anml.trajectories import TRAINING_DRAWINGS
     from anml.treatments import find_treatment
 
-    treatment = find_treatment(args.treatment)
+    treatment, regime = find_treatment(args.treatment), find_regime(args.regime)
     _require(args.n_classes, "--n-classes", 1, MAX_META_TEST_CLASSES)
     _require(args.learning_rate, "--learning-rate", 1e-9, 10)
     _require(args.model_seed, "--model-seed", 0)
@@ -208,13 +236,14 @@ def _meta_test(args: argparse.Namespace) -> None:
         Place(profile, folder, args.device), treatment.training, args.model_seed
     )
     seeds = [SEEDS_A_MODEL * args.model_seed + t for t in range(args.trajectories)]
-    runs = make_runs(profile, args.n_classes, seeds, [args.learning_rate], Stream.TRAJECTORY)
-    total = len(runs) * args.n_classes * TRAINING_DRAWINGS
+    rates = [args.learning_rate]
+    runs = make_runs(profile, args.n_classes, seeds, rates, Stream.TRAJECTORY, regime)
+    total = len(runs) * args.n_classes * TRAINING_DRAWINGS * regime.epochs
     with tqdm(total=total, desc=f"meta-test {treatment.name}", unit="drawing") as bar:
         scores = meta_test(treatment, model, drawings, runs, args.optimizer, bar.update)
     for score in scores:
         print(
-            f"{treatment.name}, {args.n_classes} classes, trajectory {score.run.trajectory.seed}: "
+            f"{treatment.name}, {regime.name}, {args.n_classes} classes, trajectory {score.run.trajectory.seed}: "
             f"meta-test training accuracy {100 * score.training:.1f}%, "
             f"meta-test testing accuracy {100 * score.testing:.1f}%"
         )
@@ -222,18 +251,31 @@ def _meta_test(args: argparse.Namespace) -> None:
 
 def _run(args: argparse.Namespace) -> None:
     from anml.interrupt import Interrupted
-    from anml.pipeline import run
+    from anml.jobs import Place
+    from anml.pipeline import claim, gather, plan, run
 
     _require(args.workers, "--workers", 1)
     profile, drawings, folder = _prepare(args)
+    plan(profile, args.only)  # an unknown --only ends here, before anything is written
     print(
         f"{profile.name}: {profile.summary}; data: {drawings.source}; folder: {folder}",
         file=sys.stderr,
     )
     try:
-        tables = run(profile, drawings, args.data, folder, device=args.device, workers=args.workers)
+        if not args.gather:
+            run(
+                *(profile, drawings, args.data, folder),
+                only=args.only,
+                device=args.device,
+                workers=args.workers,
+            )
+        place = Place(profile, folder, args.device)
+        claim(place, drawings)
+        tables, missing = gather(place, drawings)
     except KeyboardInterrupt as stop:
         raise Interrupted(
             f"stopped; what is finished is in {folder}: run the same command to go on"
         ) from stop
+    if missing:
+        print(f"{missing} jobs are missing: run without --only and --gather", file=sys.stderr)
     print(tables)

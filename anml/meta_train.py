@@ -16,34 +16,19 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from anml import __version__
-from anml.adapt import MetaGradient, anml_meta_gradient
-from anml.adapt_oml import oml_linear_meta_gradient, oml_meta_gradient
 from anml.checkpoint import load_checkpoint, save_checkpoint
-from anml.episodes import draw_batch, draw_episode
 from anml.errors import AnmlError
 from anml.files import require_writable
+from anml.graphed import choose_float32
 from anml.interrupt import Interrupt, defer_interrupt
+from anml.outer_step import LOG_METRICS, OuterLoop, State, new_optimizer
 from anml.profiles import Profile
-from anml.supervised import supervised_gradient
-from anml.training_job import Job, build_model, initial_model, rates
+from anml.training_job import Job, build_model, initial_model
 
 CHECKPOINT_SECONDS = 180.0
-LOG_METRICS = (
-    "meta-train testing loss",
-    "meta-train testing accuracy, class just learned",
-    "meta-train testing accuracy, remember set",
-)
-"""What the log keeps of every meta-iteration; for pretraining the second is the whole batch."""
 WATCHED = 100
 """Iterations whose median loss must not stay above `FAR_ABOVE_GUESSING` times that of guessing."""
 FAR_ABOVE_GUESSING = 5
-
-
-GRADIENTS = {
-    "anml": anml_meta_gradient,
-    "oml": oml_meta_gradient,
-    "oml-linear": oml_linear_meta_gradient,
-}
 
 
 def meta_train(
@@ -66,7 +51,8 @@ def meta_train(
     if resume and all(path.is_file() and _finished(job, path) for path in paths):
         return paths
     state, optimizer, log, start, seconds = _start(job, resume)
-    images = torch.from_numpy(job.drawings.meta_train).to(job.device)
+    choose_float32(job.tf32)
+    outer = OuterLoop(job, state, optimizer, start)
     began, saved = time.monotonic(), time.monotonic()
 
     def save(done: int) -> None:
@@ -81,21 +67,23 @@ def meta_train(
         smoothing=0.05,
     )
     with bar, defer_interrupt() as interrupt:
-        for iteration in range(start, job.iterations):
-            log[iteration] = _outer_step(job, state, optimizer, images, iteration)
-            _refuse_divergence(job, log, iteration)
-            bar.update()
-            if iteration % 10 == 0:
-                loss, _, remembered = log[max(0, iteration - 49) : iteration + 1].mean((0, 1))
-                bar.set_postfix_str(f"loss {loss:.2f}, remember {100 * remembered:.0f}%")
-            if on_step:
-                on_step(iteration + 1, job.iterations)
+        while outer.done < job.iterations:
+            rows = outer.run()
+            for iteration, row in enumerate(rows, outer.done - len(rows)):
+                log[iteration] = row
+                _refuse_divergence(job, log, iteration)
+                if on_step:
+                    on_step(iteration + 1, job.iterations)
+            loss, _, remembered = log[max(0, outer.done - 50) : outer.done].mean((0, 1))
+            text = f"loss {loss:.2f}, remember {100 * remembered:.0f}%"
+            bar.set_postfix_str(text, refresh=False)
+            bar.update(len(rows))
             asked = interrupt.asked  # read once: Ctrl-C may come between the two questions
             if asked or time.monotonic() - saved > checkpoint_seconds:
-                save(iteration + 1)
+                save(outer.done)
                 saved = time.monotonic()
             if asked:
-                _say_how_to_go_on(job, iteration + 1, interrupt)
+                _say_how_to_go_on(job, outer.done, interrupt)
     save(job.iterations)
     seconds += time.monotonic() - began
     for r, seed in enumerate(job.seeds):
@@ -104,7 +92,7 @@ def meta_train(
             "seed": seed,
             "iteration": job.iterations,
             "seconds": seconds,
-            "device": job.device,
+            "device": f"{job.device}, TF32" if job.tf32 else job.device,
             "versions": {"anml": __version__, "torch": torch.__version__},
         }
         save_checkpoint(paths[r], weights | {"log": log[:, r]}, header)
@@ -126,9 +114,6 @@ def load_model(path: Path, network: str, profile: Profile, device: str = "cpu") 
     return model.eval()
 
 
-State = dict[str, Tensor]
-
-
 def _start(job: Job, resume: bool) -> tuple[State, torch.optim.Adam, Tensor, int, float]:
     """Fresh or resumed: parameters [R, ...], Adam, log [iterations, R, 3], position, seconds."""
     models = [initial_model(job.training.network, job.profile, seed) for seed in job.seeds]
@@ -138,8 +123,7 @@ def _start(job: Job, resume: bool) -> tuple[State, torch.optim.Adam, Tensor, int
         .requires_grad_()
         for name, _ in models[0].named_parameters()
     }
-    _, outer_rate = rates(job.training, job.profile)
-    optimizer = torch.optim.Adam(state.values(), lr=outer_rate, fused=True)
+    optimizer = new_optimizer(job, state)
     log = torch.zeros(job.iterations, len(job.seeds), len(LOG_METRICS), dtype=torch.float64)
     if not (resume and job.resume_path.is_file()):
         return state, optimizer, log, 0, 0.0
@@ -203,54 +187,6 @@ def _save_working(
             tensors[f"{key}/{name}"] = moments[key]
     header = job.header() | {"iteration": len(log), "seconds": seconds}
     save_checkpoint(job.resume_path, tensors, header)
-
-
-def _outer_step(
-    job: Job, state: State, optimizer: torch.optim.Adam, images: Tensor, iteration: int
-) -> Tensor:
-    """One meta-iteration in place; returns its log row [R, 3]."""
-    profile = job.profile
-    if job.training.procedure == "supervised":
-        size = profile.inner_steps + profile.remember
-        batch, classes = draw_batch(images, job.seeds, iteration, size, job.dtype)
-        result = supervised_gradient(state, batch, classes)
-        learned = result.correct
-    else:
-        result = _meta_gradient(job, state, images, iteration)
-        learned = result.correct[:, : profile.inner_steps]
-    for name, parameter in state.items():
-        # Fused Adam walks memory: a gradient laid out otherwise would reach the wrong weights.
-        parameter.grad = result.gradients[name].contiguous()
-    optimizer.step()
-    remembered = result.correct[:, -profile.remember :]
-    row = (result.loss, learned.double().mean(1), remembered.double().mean(1))
-    return torch.stack([value.double().cpu() for value in row], 1)
-
-
-def _meta_gradient(job: Job, state: State, images: Tensor, iteration: int) -> MetaGradient:
-    """The meta-gradient of one episode, with the learned class's head row drawn anew."""
-    profile = job.profile
-    head = state["head.weight"].detach()
-    episode, rows = draw_episode(
-        images,
-        job.seeds,
-        iteration,
-        inner_steps=profile.inner_steps,
-        remember=profile.remember,
-        row_inputs=head.shape[2],
-        dtype=job.dtype,
-    )
-    replica, learned = torch.arange(len(job.seeds)), episode.classes[:, 0]
-    before = head[replica, learned].clone()
-    head[replica, learned] = rows
-    gradient = GRADIENTS[job.training.network]
-    inner_rate, _ = rates(job.training, profile)
-    result = gradient(state, episode, inner_rate, job.training.second_order)
-    if profile.redraw == "copy":
-        # The row is drawn anew in the inner loop's copy only: the meta-parameter had no part in it.
-        head[replica, learned] = before
-        result.gradients["head.weight"][replica, learned] = 0.0
-    return result
 
 
 def _refuse_divergence(job: Job, log: Tensor, iteration: int) -> None:

@@ -1,12 +1,16 @@
 """Shared by all tests: one thread, small made-up drawings, a tiny profile."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from anml.meta_train import Job
 from anml.packed import SPLITS, Drawings, from_arrays
 from anml.profiles import Profile, find_profile
+from anml.treatments import find_training
 
 TINY = {
     "pln_channels": 3,
@@ -67,3 +71,16 @@ def packed_noise(noise_drawings: Drawings, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="session")
 def tiny() -> Profile:
     return find_profile("smoke", TINY)
+
+
+@pytest.fixture
+def job(tiny: Profile, noise_drawings: Drawings, tmp_path: Path) -> Callable[..., Job]:
+    """A tiny meta-training: `job(training, seeds, folder=..., dtype=..., profile values ...)`."""
+
+    def make(training: str = "anml", seeds: tuple[int, ...] = (0,), **changes: object) -> Job:
+        own = {k: changes.pop(k) for k in ("folder", "dtype") if k in changes}
+        folder = own.pop("folder", tmp_path / "run")
+        profile = replace(tiny, **changes)
+        return Job(find_training(training), profile, noise_drawings, seeds, folder, **own)
+
+    return make

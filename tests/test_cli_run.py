@@ -113,6 +113,7 @@ def test_without_out_the_folder_is_the_profiles(
 
 
 BAD = [
+    (["meta-train", "anml", "--tf32"], "--device cuda"),
     (["run", "--profile", "huge"], "smoke, quick, laptop, paper"),
     (["run", "--set", "meta_iterations"], "NAME=VALUE"),
     (["run", "--set", "meta_iterations=0"], "1 to"),

@@ -1,10 +1,21 @@
 """What a meta-iteration sees, from seed and iteration alone."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
 
-from anml.episodes import Stream, draw_batch, draw_episode, generator, to_unit
+from anml.episodes import (
+    Drawn,
+    Stream,
+    draw_ahead,
+    draw_batch,
+    draw_episode,
+    gather,
+    generator,
+    to_unit,
+)
 
 CLASSES = 50
 
@@ -19,9 +30,17 @@ def images() -> torch.Tensor:
     return out.unflatten(0, (CLASSES, 20))
 
 
-def draw(images: torch.Tensor, seeds: tuple[int, ...], iteration: int, **changes: int):
+def draw(seed: int, iteration: int, **changes: int) -> Drawn:
     sizes = {"inner_steps": 20, "remember": 64, "row_inputs": 27} | changes
-    return draw_episode(images, seeds, iteration, dtype=torch.float64, **sizes)
+    return draw_episode((CLASSES, 20), seed, iteration, **sizes)
+
+
+def ahead(seeds: tuple[int, ...], iterations: Sequence[int]) -> Drawn:
+    return draw_ahead(draw, seeds, iterations, torch.float64)
+
+
+def at(drawn: Drawn, n: int) -> Drawn:
+    return Drawn(*(part[n] for part in drawn))
 
 
 def identity(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -31,13 +50,12 @@ def identity(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_one_class_in_the_inner_loop_then_the_remember_set(images: torch.Tensor) -> None:
-    episode, rows = draw(images, (3, 4), 7)
-    assert episode.images.shape == (84, 2, 28, 28)
-    assert episode.classes.shape == (2, 84)
-    assert episode.inner_steps == 20
-    assert rows.shape == (2, 27)
-    classes, drawings = identity(episode.images)
-    assert torch.equal(classes, episode.classes)
+    drawn = ahead((3, 4), [7])
+    assert drawn.classes.shape == drawn.drawings.shape == (1, 2, 84)
+    assert drawn.row.shape == (1, 2, 27)
+    classes, drawings = identity(gather(images, at(drawn, 0), torch.float64))
+    assert torch.equal(classes, drawn.classes[0])
+    assert torch.equal(drawings, drawn.drawings[0])
     for r in range(2):
         assert len(classes[r, :20].unique()) == 1
         assert sorted(drawings[r, :20].tolist()) == list(range(20))
@@ -45,52 +63,64 @@ def test_one_class_in_the_inner_loop_then_the_remember_set(images: torch.Tensor)
     assert drawings[0, :20].tolist() != sorted(drawings[0, :20].tolist())
 
 
-def test_the_remember_set_reaches_every_class_and_drawing(images: torch.Tensor) -> None:
-    parts = [draw(images, (0,), i)[0] for i in range(60)]
-    remembered = torch.cat([identity(e.images[20:])[0].flatten() for e in parts])
-    drawings = torch.cat([identity(e.images[20:])[1].flatten() for e in parts])
-    assert set(remembered.tolist()) == set(range(CLASSES))
-    assert set(drawings.tolist()) == set(range(20))
-    learned = {e.classes[0, 0].item() for e in parts}
-    assert len(learned) > 25
+def test_the_remember_set_reaches_every_class_and_drawing() -> None:
+    parts = [draw(0, i) for i in range(60)]
+    assert {c for part in parts for c in part.classes[20:]} == set(range(CLASSES))
+    assert {d for part in parts for d in part.drawings[20:]} == set(range(20))
+    assert len({part.classes[0] for part in parts}) > 25
 
 
-def test_a_replica_draws_the_same_alone_and_beside_others(images: torch.Tensor) -> None:
-    together, rows = draw(images, (0, 5, 9), 3)
-    alone, row = draw(images, (5,), 3)
-    assert torch.equal(together.images[:, 1:2], alone.images)
-    assert torch.equal(together.classes[1:2], alone.classes)
-    assert torch.equal(rows[1:2], row)
+def test_a_replica_draws_the_same_alone_and_beside_others() -> None:
+    together, alone = ahead((0, 5, 9), [3]), ahead((5,), [3])
+    for beside, own in zip(together, alone, strict=True):
+        assert torch.equal(beside[:, 1:2], own)
 
 
-def test_seeds_iterations_and_streams_differ(images: torch.Tensor) -> None:
-    first, _ = draw(images, (0,), 0)
-    again, _ = draw(images, (0,), 0)
-    assert torch.equal(first.images, again.images)
+def test_an_iteration_draws_the_same_alone_and_ahead_of_time() -> None:
+    together = ahead((0, 5), [3, 4, 5])
+    for n, iteration in enumerate((3, 4, 5)):
+        for beside, own in zip(together, ahead((0, 5), [iteration]), strict=True):
+            assert torch.equal(beside[n], own[0])
+
+
+def test_seeds_iterations_and_streams_differ() -> None:
+    first, again = draw(0, 0), draw(0, 0)
+    for one, other in zip(first, again, strict=True):
+        assert np.array_equal(one, other)
     for seed, iteration in ((0, 1), (1, 0)):
-        other, _ = draw(images, (seed,), iteration)
-        assert not torch.equal(first.classes, other.classes)
+        assert not np.array_equal(first.classes, draw(seed, iteration).classes)
     starts = {generator(0, stream, 0).integers(2**62) for stream in Stream}
     assert len(starts) == len(Stream)
 
 
-def test_new_head_rows_are_kaiming_normal(images: torch.Tensor) -> None:
-    rows = torch.cat([draw(images, (0,), i, row_inputs=400)[1] for i in range(50)])
+def test_new_head_rows_are_kaiming_normal() -> None:
+    rows = np.concatenate([draw(0, i, row_inputs=400).row for i in range(50)])
     std = np.sqrt(2 / 400)
-    assert abs(rows.mean()) < 5 * std / np.sqrt(rows.numel())
-    assert rows.std() == pytest.approx(std, rel=5 / np.sqrt(2 * rows.numel()))
+    assert abs(rows.mean()) < 5 * std / np.sqrt(rows.size)
+    assert rows.std() == pytest.approx(std, rel=5 / np.sqrt(2 * rows.size))
+
+
+def test_rows_are_rounded_once() -> None:
+    rows = draw_ahead(draw, (1,), [0], torch.float32).row
+    assert rows.dtype == torch.float32
+    assert torch.equal(rows[0, 0], torch.from_numpy(draw(1, 0).row).float())
 
 
 def test_a_batch_is_drawn_from_all_classes_with_its_labels(images: torch.Tensor) -> None:
-    batch, classes = draw_batch(images, (1, 2), 0, 500, torch.float64)
-    assert batch.shape == (500, 2, 28, 28)
-    told, drawings = identity(batch)
-    assert torch.equal(told, classes)
-    assert len(classes.unique()) == CLASSES
+    def batch(seed: int, iteration: int) -> Drawn:
+        return draw_batch((CLASSES, 20), seed, iteration, size=500)
+
+    drawn = draw_ahead(batch, (1, 2), [0], torch.float64)
+    assert drawn.row.shape == (1, 2, 0)
+    gathered = gather(images, at(drawn, 0), torch.float64)
+    assert gathered.shape == (500, 2, 28, 28)
+    told, drawings = identity(gathered)
+    assert torch.equal(told, drawn.classes[0])
+    assert len(told.unique()) == CLASSES
     assert len(drawings.unique()) == 20
-    alone, _ = draw_batch(images, (2,), 0, 500, torch.float64)
-    assert torch.equal(batch[:, 1:], alone)
-    assert not torch.equal(batch[:, :1], batch[:, 1:])
+    alone = draw_ahead(batch, (2,), [0], torch.float64)
+    assert torch.equal(drawn.classes[:, 1:], alone.classes)
+    assert not torch.equal(drawn.classes[:, :1], drawn.classes[:, 1:])
 
 
 def test_images_become_0_to_1() -> None:

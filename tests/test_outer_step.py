@@ -1,0 +1,190 @@
+"""One outer step: Adam on meta-gradients of the right episodes, for one replica or several."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from reference_networks import ReferenceOML, copy_weights
+from training_runs import DOUBLE, TRAINED, assert_equal_bits, start, train
+
+from anml import outer_step as module
+from anml.adapt import ANML_FAST, Episode, MetaGradient, plain_meta_gradient
+from anml.adapt_oml import OML_FAST
+from anml.episodes import draw_batch, draw_episode
+from anml.outer_step import AHEAD_ON_GPU, OuterLoop
+from anml.profiles import Profile
+from anml.supervised import supervised_gradient
+from anml.training_job import Job, initial_model, rates
+from anml.treatments import TRAININGS
+
+COUNTS = (963, 20)
+INK = torch.tensor([255.0], dtype=DOUBLE)
+
+
+def test_adam_takes_its_first_step_of_the_outer_rate_everywhere(job: Callable[..., Job]) -> None:
+    """Adam's first step is the rate times the gradient's sign: NM, PLN and head all move."""
+    after, outer = start(job("anml", dtype=DOUBLE, anml_outer_rate=0.01))
+    before = {name: p.detach().clone() for name, p in after.items()}
+    outer.run()
+    for name in before:
+        moved = (after[name].detach() - before[name]).abs()
+        if ".conv.bias" in name:
+            assert moved.max() == 0, name
+        else:
+            assert moved.max() == pytest.approx(0.01, rel=0.01), name
+
+
+@pytest.mark.parametrize("training", [name for name in TRAINED if name != "pretrain"])
+def test_meta_training_is_adam_on_meta_gradients(training: str, job: Callable[..., Job]) -> None:
+    """Against plain autograd and torch's plain Adam, over all iterations.
+
+    Fused Adam walks memory: a gradient that is laid out otherwise than its weights (as autograd
+    gives it for a transposed matrix) reaches the wrong ones, silently.
+    """
+    one = job(training, seeds=(5,), dtype=DOUBLE)
+    kind = one.training.network
+    fast = ANML_FAST if kind == "anml" else OML_FAST
+    model = initial_model(kind, one.profile, 5).double()
+    inner, outer = rates(one.training, one.profile)
+    optimizer = torch.optim.Adam(model.parameters(), outer, fused=False, foreach=False)
+    images = torch.from_numpy(one.drawings.meta_train)
+    sizes = {"inner_steps": 3, "remember": 4, "row_inputs": model.head.in_features}
+    for iteration in range(8):
+        classes, drawings, row = map(torch.from_numpy, draw_episode(COUNTS, 5, iteration, **sizes))
+        episode = Episode(images[classes, drawings].unsqueeze(1) / INK, classes[None], 3)
+        learned = classes[0]
+        before = model.head.weight.detach()[learned].clone()
+        model.head.weight.data[learned] = row
+        result = plain_meta_gradient(model, fast, episode, inner, one.training.second_order)
+        model.head.weight.data[learned] = before
+        result.gradients["head.weight"][0, learned] = 0.0
+        for name, p in model.named_parameters():
+            p.grad = result.gradients[name][0].clone()
+        optimizer.step()
+    trained = train(one)[0]
+    for name, expected in model.named_parameters():
+        torch.testing.assert_close(trained[name], expected.detach(), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("redraw", ["copy", "meta"])
+@pytest.mark.parametrize("training", ["anml", "oml", "oml-linear"])
+def test_the_head_row_is_drawn_anew_in_the_copy_or_in_the_meta_parameters(
+    training: str, redraw: str, job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = job(training, redraw=redraw, seeds=(3, 4), dtype=DOUBLE)
+    state, _ = start(one)
+    before = {name: p.detach().clone() for name, p in state.items()}
+    seen, gradient = [], module.GRADIENTS[training]
+
+    def spy(parameters: dict[str, torch.Tensor], *args: object) -> MetaGradient:
+        seen.append(parameters["head.weight"].detach().clone())
+        return gradient(parameters, *args)
+
+    monkeypatch.setitem(module.GRADIENTS, training, spy)
+    images = torch.rand(7, 2, 28, 28, dtype=DOUBLE)
+    classes = torch.tensor([[5, 5, 5, 1, 2, 3, 4], [9, 9, 9, 9, 2, 3, 4]])
+    rows = torch.randn(2, before["head.weight"].shape[2], dtype=DOUBLE)
+    result = module.redrawn_gradient(one, state, Episode(images, classes, 3), rows)
+    replica, learned = torch.arange(2), classes[:, 0]
+    expected = before["head.weight"].clone()
+    expected[replica, learned] = rows
+    assert torch.equal(seen[0], expected)
+    left = before["head.weight"] if redraw == "copy" else expected
+    assert torch.equal(state["head.weight"].detach(), left)
+    assert torch.equal(state["head.bias"].detach(), before["head.bias"])
+    row_gradient = result.gradients["head.weight"][replica, learned]
+    assert (row_gradient == 0).all() == (redraw == "copy")
+    assert (result.gradients["head.bias"][replica, learned] != 0).all()
+
+
+def test_pretraining_is_adam_on_batches(job: Callable[..., Job]) -> None:
+    """Against torch's own layers, loss and optimiser, over all iterations."""
+    one = job("pretrain", seeds=(5,), dtype=DOUBLE, pretrain_rate=0.01)
+    model = initial_model("oml", one.profile, 5)
+    reference = ReferenceOML(3, 5, one.profile.outputs)
+    copy_weights(model, reference)
+    reference.double()
+    optimizer = torch.optim.Adam(reference.parameters(), 0.01)
+    images = torch.from_numpy(one.drawings.meta_train)
+    losses = []
+    for iteration in range(8):
+        classes, drawings, _ = map(torch.from_numpy, draw_batch(COUNTS, 5, iteration, size=7))
+        batch = images[classes, drawings].unsqueeze(1) / INK
+        loss = F.cross_entropy(reference(batch), classes)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    trained = train(one)[0]
+    assert trained["log"][:, 0].tolist() == pytest.approx(losses, rel=1e-10)
+    names = [name for name, _ in model.named_parameters()]
+    for name, expected in zip(names, reference.parameters(), strict=True):
+        torch.testing.assert_close(trained[name], expected.detach(), rtol=1e-8, atol=1e-10)
+
+
+def test_the_supervised_gradient_of_replicas(job: Callable[..., Job]) -> None:
+    one = job("pretrain", seeds=(0, 1), dtype=DOUBLE)
+    state, _ = start(one)
+    batch = torch.rand(6, 2, 28, 28, dtype=DOUBLE)
+    classes = torch.randint(963, (2, 6))
+    result = supervised_gradient(state, batch, classes)
+    assert result.gradients.keys() == state.keys()
+    for r in range(2):
+        model = initial_model("oml", one.profile, r).double()
+        loss = F.cross_entropy(model(batch[:, r : r + 1]), classes[r])
+        loss.backward()
+        assert result.loss[r].item() == pytest.approx(loss.item(), rel=1e-12)
+        for name, p in model.named_parameters():
+            torch.testing.assert_close(result.gradients[name][r], p.grad, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("training", TRAINED)
+def test_replicas_equal_separate_runs(training: str, job: Callable[..., Job], tmp_path) -> None:
+    """`--seeds 0-2` in one program and three programs of one seed each, in float64."""
+    together = train(job(training, (0, 1, 2), dtype=DOUBLE))
+    for seed, model in enumerate(together):
+        (alone,) = train(job(training, (seed,), dtype=DOUBLE, folder=tmp_path / f"{seed}"))
+        for name, expected in alone.items():
+            torch.testing.assert_close(model[name], expected, rtol=1e-9, atol=1e-11)
+
+
+def test_rates_are_the_profiles(tiny: Profile) -> None:
+    assert rates(TRAININGS["anml"], tiny) == (tiny.anml_inner_rate, tiny.anml_outer_rate)
+    for name in ("oml", "oml-first-order", "oml-linear"):
+        assert rates(TRAININGS[name], tiny) == (tiny.oml_inner_rate, tiny.oml_outer_rate)
+    assert rates(TRAININGS["pretrain"], tiny)[1] == tiny.pretrain_rate
+
+
+# --- several iterations between two looks at the log
+
+
+@pytest.mark.parametrize("training", TRAINED)
+@pytest.mark.parametrize("ahead", [3, AHEAD_ON_GPU])
+def test_iterations_drawn_ahead_give_the_same_bits(
+    training: str, ahead: int, job: Callable[..., Job]
+) -> None:
+    """As on a GPU: buffers filled for several iterations, read once; the last are fewer."""
+    one = job(training, seeds=(0, 4))
+    plain, loop = start(one, ahead=1)
+    expected = torch.cat([loop.run() for _ in range(8)])
+    state, loop = start(one, ahead=ahead)
+    rows = []
+    while loop.done < one.iterations:
+        rows.append(loop.run())
+    assert [len(part) for part in rows] == ([3, 3, 2] if ahead == 3 else [8])
+    assert torch.equal(torch.cat(rows), expected)
+    assert_equal_bits(state, plain)
+
+
+def test_a_loop_can_start_anywhere(job: Callable[..., Job]) -> None:
+    """It then draws what that iteration draws."""
+    one = job()
+    state, loop = start(one)
+    loop.run()
+    expected = loop.run()
+    again, first = start(one)
+    first.run()
+    optimizer = first._optimizer
+    assert torch.equal(OuterLoop(one, again, optimizer, start=1).run(), expected)
+    assert_equal_bits(again, state)

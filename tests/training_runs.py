@@ -1,0 +1,30 @@
+"""What several tests of meta-training do: train, start, take a step, compare to the bit."""
+
+import torch
+
+from anml import meta_train as module
+from anml.checkpoint import load_checkpoint
+from anml.meta_train import meta_train
+from anml.outer_step import OuterLoop, State
+from anml.training_job import Job
+from anml.treatments import TRAININGS
+
+TRAINED = [name for name, t in TRAININGS.items() if t.procedure != "none"]
+DOUBLE = torch.float64
+
+
+def train(job: Job, **options: object) -> list[dict[str, torch.Tensor]]:
+    """Weights and log of every seed's finished model."""
+    return [load_checkpoint(p)[0] for p in meta_train(job, progress=False, **options)]
+
+
+def start(job: Job, ahead: int | None = None) -> tuple[State, OuterLoop]:
+    """A fresh job's parameters, and the loop that trains them."""
+    state, optimizer, *_ = module._start(job, resume=False)
+    return state, OuterLoop(job, state, optimizer, ahead=ahead)
+
+
+def assert_equal_bits(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    for name, tensor in a.items():
+        assert torch.equal(tensor, b[name]), name
