@@ -88,8 +88,9 @@ pages: $(STAMP) ## for contributors: make the committed pages again, from record
 	"$(BIN)/python" workflow/build_notebooks.py --recorded --profile smoke --data glyphs
 	"$(BIN)/python" workflow/profile_table.py
 
-bench: $(STAMP) ## what a meta-iteration costs, beside other ways, on an idle machine: minutes
+bench: $(STAMP) ## measure the speed, on an idle machine: what the page on speed shows
 	"$(BIN)/python" benchmarks/cost.py
+	"$(BIN)/python" benchmarks/meta_test_speed.py
 	"$(BIN)/python" workflow/profile_table.py
 
 test: $(STAMP) ## the whole test suite: style, fast, slow, notebooks, site

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch.overrides import TorchFunctionMode
 
-from anml.adapt import ANML_FAST, plain_meta_gradient
+from anml.adapt import ANML_FAST, Episode, plain_meta_gradient
 from anml.episodes import draw_episode
 from anml.models import ANML, CELLS
 from anml.profiles import META_TRAIN_CLASSES, Profile
@@ -67,9 +67,16 @@ def trace_procedure(profile: Profile) -> Procedure:
     The network is a tiny one and the drawings are blank: what is counted does not depend on either.
     The meta-iteration is `anml.adapt.plain_meta_gradient`, which the tests hold meta-training to.
     """
-    blank = torch.zeros(META_TRAIN_CLASSES, DRAWINGS, *IMAGE_SHAPE[1:], dtype=torch.uint8)
-    steps, remember = profile.inner_steps, profile.remember
-    episode, _ = draw_episode(blank, [0], 0, inner_steps=steps, remember=remember, row_inputs=CELLS)
+    drawn = draw_episode(
+        (META_TRAIN_CLASSES, DRAWINGS),
+        *(0, 0),
+        inner_steps=profile.inner_steps,
+        remember=profile.remember,
+        row_inputs=CELLS,
+    )
+    classes = torch.from_numpy(drawn.classes).unsqueeze(0)
+    blank = torch.zeros(classes.shape[1], *IMAGE_SHAPE)
+    episode = Episode(blank, classes, profile.inner_steps)
     model = ANML(pln_channels=1, nm_channels=1, outputs=profile.outputs)
     with _Losses() as losses:
         result = plain_meta_gradient(model, ANML_FAST, episode, profile.anml_inner_rate)
