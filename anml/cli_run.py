@@ -252,26 +252,24 @@ def _meta_test(args: argparse.Namespace) -> None:
 def _run(args: argparse.Namespace) -> None:
     from anml.interrupt import Interrupted
     from anml.jobs import Place
-    from anml.pipeline import claim, gather, plan, run
+    from anml.pipeline import gather, run
 
     _require(args.workers, "--workers", 1)
     profile, drawings, folder = _prepare(args)
-    plan(profile, args.only)  # an unknown --only ends here, before anything is written
     print(
         f"{profile.name}: {profile.summary}; data: {drawings.source}; folder: {folder}",
         file=sys.stderr,
     )
     try:
-        if not args.gather:
-            run(
+        if args.gather:
+            tables, missing = gather(Place(profile, folder, args.device), drawings)
+        else:
+            tables, missing = run(
                 *(profile, drawings, args.data, folder),
                 only=args.only,
                 device=args.device,
                 workers=args.workers,
             )
-        place = Place(profile, folder, args.device)
-        claim(place, drawings)
-        tables, missing = gather(place, drawings)
     except KeyboardInterrupt as stop:
         raise Interrupted(
             f"stopped; what is finished is in {folder}: run the same command to go on"

@@ -13,7 +13,7 @@ import numpy as np
 
 from anml.data import Drawings
 from anml.episodes import Stream, generator
-from anml.evaluations import EvaluateJob, accuracies, search_learning_rate
+from anml.evaluations import accuracies, search_learning_rate
 from anml.jobs import (
     SEEDS_A_MODEL,
     OnStep,
@@ -25,6 +25,7 @@ from anml.jobs import (
     train_jobs,
     write_part,
 )
+from anml.points import Point
 from anml.profiles import MAX_META_TEST_CLASSES, META_TRAIN_CLASSES, Profile
 from anml.trajectories import TRAINING_DRAWINGS, Trajectory
 from anml.treatments import VARIANTS, find_treatment
@@ -184,7 +185,7 @@ class DisagreementJob:
         """Search, test, and write the rows of every question that has this setting."""
         began = time.monotonic()
         own = replace(place, profile=self._profile(place.profile))
-        job = EvaluateJob(self.setting.treatment, self.n_classes, self.setting.optimizer)
+        job = Point(self.setting.treatment, self.n_classes, self.setting.optimizer)
         # The 660th class changes at most one of the classes met: not what the best rate is.
         rate, _ = search_learning_rate(job, own, drawings, on_step)
         if self.setting.extra_class:

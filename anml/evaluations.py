@@ -1,12 +1,14 @@
-"""Meta-tests of a profile: search a treatment's learning rate, then measure all its models."""
+"""Meta-tests of a profile: search each treatment's learning rate, then measure its models.
+
+A search tries all rates on one trajectory, a measurement takes all trajectories of one model: jobs
+that are short enough for a killed run to lose little.
+"""
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from anml.data import Drawings
 from anml.episodes import Stream
@@ -16,90 +18,120 @@ from anml.jobs import (
     Place,
     Plan,
     Row,
-    make_runs,
     part_path,
+    read_part,
     train_jobs,
-    treatment_model,
     write_part,
 )
-from anml.meta_test import Run, Score, meta_test
+from anml.meta_test import Score
+from anml.points import Point, extent, rate_grid, searched_for
 from anml.profiles import Profile
+from anml.regimes import REGIMES, SEQUENTIAL
 from anml.tables import TESTING, TRAINING
-from anml.trajectories import TRAINING_DRAWINGS
 from anml.treatments import TREATMENTS, find_treatment
 
 
 @dataclass(frozen=True)
-class EvaluateJob:
-    """Search a treatment's learning rate at one N, then meta-test all its models there."""
+class SearchJob:
+    """Try the learning rates of a point on one search trajectory."""
 
-    treatment: str
-    n_classes: int
-    optimizer: str
+    point: Point
+    search: int
 
     @property
     def name(self) -> str:
         """Unique in a run."""
-        return f"meta-test {self.treatment}, {self.n_classes} classes, {self.optimizer}"
+        return f"search rate {self.point}, trajectory {self.search}"
 
     def result(self, place: Place) -> Path:
         """The file that says that the job is done."""
         return part_path(self, place)
 
     def steps(self, profile: Profile) -> int:
-        """Drawings learned, over all searches and trajectories."""
-        searches = profile.search_trajectories * len(profile.learning_rates)
-        runs = searches + profile.model_seeds * profile.trajectories
-        return runs * self.n_classes * TRAINING_DRAWINGS
+        """Drawings learned."""
+        return self.point.steps(len(rate_grid(profile, self.point.treatment)))
 
     def weight(self) -> float:
         """Roughly how long a step takes, for the progress bar and the order of work."""
-        return 8.0 if find_treatment(self.treatment).plastic == ("",) else 1.0
+        return self.point.weight()
 
     def run(self, place: Place, drawings: Drawings, on_step: OnStep) -> None:
-        """Search, test, and write the rows of both tables."""
+        """Write the rows of the search."""
         began = time.monotonic()
-        rate, searched = search_learning_rate(self, place, drawings, on_step)
-        tested = []
-        for seed in range(place.profile.model_seeds):
-            seeds = [SEEDS_A_MODEL * seed + t for t in range(place.profile.trajectories)]
-            runs = make_runs(place.profile, self.n_classes, seeds, [rate], Stream.TRAJECTORY)
-            for score in self.scores(place, drawings, seed, runs, on_step):
-                tested += [self.row(score, seed, *part) for part in accuracies(score)]
-        tables = {"meta_test": tested, "learning_rates": searched}
-        write_part(self, place, tables, time.monotonic() - began)
+        rows = search_rows(self.point, place, drawings, self.search, on_step)
+        write_part(self, place, {"learning_rates": rows}, time.monotonic() - began)
 
-    def scores(
-        self, place: Place, drawings: Drawings, seed: int, runs: Sequence[Run], on_step: OnStep
-    ) -> list[Score]:
-        """Meta-test `runs` from the treatment's model of `seed`."""
-        treatment = find_treatment(self.treatment)
-        model = treatment_model(place, treatment.training, seed)
-        return meta_test(treatment, model, drawings, runs, self.optimizer, on_step)
 
-    def row(self, score: Score, seed: int, metric: str, value: float) -> Row:
-        """One observation of the table `meta_test`."""
-        return {
-            "treatment": self.treatment,
-            "regime": "sequential",
-            "optimizer": self.optimizer,
-            "learning_rate": score.run.learning_rate,
-            "model_seed": seed,
-            "trajectory_seed": score.run.trajectory.seed,
-            "n_classes": self.n_classes,
-            "metric": metric,
-            "value": value,
+@dataclass(frozen=True)
+class EvaluateJob:
+    """Meta-test one model of a point, at the rate that its searches found."""
+
+    point: Point
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Unique in a run."""
+        return f"meta-test {self.point}, model {self.seed}"
+
+    def result(self, place: Place) -> Path:
+        """The file that says that the job is done."""
+        return part_path(self, place)
+
+    def steps(self, profile: Profile) -> int:
+        """Drawings learned."""
+        return self.point.steps(
+            extent(profile, self.point.treatment, self.point.regime).trajectories
+        )
+
+    def weight(self) -> float:
+        """Roughly how long a step takes, for the progress bar and the order of work."""
+        return self.point.weight()
+
+    def run(self, place: Place, drawings: Drawings, on_step: OnStep) -> None:
+        """Write the accuracies, and those of each class where the profile keeps them."""
+        began, profile, point = time.monotonic(), place.profile, self.point
+        searches = search_jobs(profile, point)
+        searched = [row for job in searches for row in read_part(job, place)[0]["learning_rates"]]
+        count = extent(profile, point.treatment, point.regime).trajectories
+        seeds = [SEEDS_A_MODEL * self.seed + t for t in range(count)]
+        runs = point.runs(profile, seeds, [best_rate(searched)], Stream.TRAJECTORY)
+        scores = point.scores(place, drawings, self.seed, runs, on_step)
+        tables = {
+            "meta_test": [
+                point.row(score, self.seed, *part) for score in scores for part in accuracies(score)
+            ]
         }
+        if keeps_classes(profile, point):
+            tables["class_accuracy"] = [
+                row for score in scores for row in class_rows(point, score, self.seed)
+            ]
+        write_part(self, place, tables, time.monotonic() - began)
 
 
 def plan_evaluations(profile: Profile) -> Plan:
-    """Every treatment at every N, each after the meta-trainings of its models."""
-    return {
-        EvaluateJob(row.name, n, optimizer): train_jobs(row.training, range(profile.model_seeds))
-        for row in TREATMENTS.values()
-        for optimizer in profile.optimizers
-        for n in profile.n_classes
-    }
+    """Every treatment under every regime, each model after the searches for its point."""
+    jobs: Plan = {}
+    for treatment in TREATMENTS.values():
+        for regime in REGIMES:
+            measured = extent(profile, treatment.name, regime)
+            for optimizer in profile.optimizers:
+                for n in measured.n_classes:
+                    point = Point(treatment.name, n, optimizer, regime)
+                    searches = search_jobs(profile, point)
+                    for search in searches:
+                        model = [search.search % profile.model_seeds]
+                        jobs[search] = train_jobs(treatment.training, model)
+                    for seed in range(measured.models):
+                        trained = train_jobs(treatment.training, [seed])
+                        jobs[EvaluateJob(point, seed)] = [*trained, *searches]
+    return jobs
+
+
+def search_jobs(profile: Profile, point: Point) -> list[SearchJob]:
+    """The searches that give `point` its learning rate."""
+    searched = searched_for(profile, point)
+    return [SearchJob(searched, search) for search in range(profile.search_trajectories)]
 
 
 def accuracies(score: Score) -> tuple[tuple[str, float], tuple[str, float]]:
@@ -107,23 +139,70 @@ def accuracies(score: Score) -> tuple[tuple[str, float], tuple[str, float]]:
     return (TRAINING, score.training), (TESTING, score.testing)
 
 
-def search_learning_rate(
-    job: EvaluateJob, place: Place, drawings: Drawings, on_step: OnStep
-) -> tuple[float, list[Row]]:
-    """The meta-test learning rate of a treatment at one N, and the rows of the search.
+def keeps_classes(profile: Profile, point: Point) -> bool:
+    """Whether the accuracy of each class is kept (Fig. S9): in one table, so with one optimiser."""
+    return (
+        point.regime == SEQUENTIAL.name
+        and point.n_classes == max(profile.n_classes)
+        and point.optimizer == profile.optimizers[0]
+        and not find_treatment(point.treatment).learns_convolutions
+    )
 
-    On trajectories of their own, each takes the rate with the best meta-test testing accuracy; the
-    rate most often best wins (spec, section 4), by mean accuracy where that is a draw.
+
+def class_rows(point: Point, score: Score, seed: int) -> list[Row]:
+    """Rows of the table `class_accuracy`, in the order in which the classes were learned."""
+    return [
+        {
+            "treatment": point.treatment,
+            "model_seed": seed,
+            "trajectory_seed": score.run.trajectory.seed,
+            "n_classes": point.n_classes,
+            "position": position,
+            "metric": TESTING,
+            "value": value,
+        }
+        for position, value in enumerate(score.per_class)
+    ]
+
+
+def search_rows(
+    point: Point, place: Place, drawings: Drawings, search: int, on_step: OnStep
+) -> list[Row]:
+    """Meta-test testing accuracy at every rate on search trajectory `search`, as table rows.
+
+    Search trajectories are no result's; they take turns with the models.
     """
-    rates, rows, best = place.profile.learning_rates, [], []
-    values = np.zeros((place.profile.search_trajectories, len(rates)))
-    for search in range(place.profile.search_trajectories):
-        seed = search % place.profile.model_seeds
-        runs = make_runs(place.profile, job.n_classes, [search], rates, Stream.SEARCH)
-        for i, score in enumerate(job.scores(place, drawings, seed, runs, on_step)):
-            values[search, i] = score.testing
-            rows.append(job.row(score, seed, TESTING, score.testing))
-        best.append(int(values[search].argmax()))
-    wins, means = Counter(best), values.mean(0)
-    chosen = max(range(len(rates)), key=lambda i: (wins[i], means[i]))
-    return rates[chosen], rows
+    seed = search % place.profile.model_seeds
+    rates = rate_grid(place.profile, point.treatment)
+    runs = point.runs(place.profile, [search], rates, Stream.SEARCH)
+    scores = point.scores(place, drawings, seed, runs, on_step)
+    return [point.row(score, seed, TESTING, score.testing) for score in scores]
+
+
+def best_rate(rows: Sequence[Row]) -> float:
+    """The learning rate that a search chooses, from its rows.
+
+    On each trajectory the rate with the best accuracy wins; the rate that wins most often is
+    taken (spec, section 4), by mean accuracy where that is a draw, and the larger of equals.
+    """
+    searches: dict[int, dict[float, float]] = defaultdict(dict)
+    for row in rows:
+        searches[row["trajectory_seed"]][row["learning_rate"]] = row["value"]
+    wins = Counter(max(values, key=lambda r: (values[r], r)) for values in searches.values())
+    means = {
+        rate: sum(values[rate] for values in searches.values())
+        for rate in {row["learning_rate"] for row in rows}
+    }
+    return max(means, key=lambda rate: (wins[rate], means[rate], rate))
+
+
+def search_learning_rate(
+    point: Point, place: Place, drawings: Drawings, on_step: OnStep
+) -> tuple[float, list[Row]]:
+    """All of a point's searches at once: the rate they choose, and their rows."""
+    rows = [
+        row
+        for search in range(place.profile.search_trajectories)
+        for row in search_rows(point, place, drawings, search, on_step)
+    ]
+    return best_rate(rows), rows

@@ -20,6 +20,7 @@ from anml.files import replacing, require_writable
 from anml.meta_test import Run
 from anml.meta_train import Job, initial_model, load_model, meta_train
 from anml.profiles import Profile
+from anml.regimes import SEQUENTIAL, Regime
 from anml.trajectories import draw_trajectory
 from anml.treatments import TRAININGS, find_training
 
@@ -80,6 +81,10 @@ class TrainJob:
     def result(self, place: Place) -> Path:
         """The file that says that the job is done."""
         return place.folder / "checkpoints" / f"{self.training}-seed{self.seed}.safetensors"
+
+    def working(self, place: Place) -> Path:
+        """The checkpoint that an unfinished meta-training goes on from."""
+        return self.result(place).with_name(f"{self.training}-seeds{self.seed}.resume.safetensors")
 
     def steps(self, profile: Profile) -> int:
         """Meta-iterations."""
@@ -145,7 +150,7 @@ def read_part(job: Work, place: Place) -> tuple[Tables, float]:
     return part["tables"], part["seconds"]
 
 
-def train_jobs(training: str, seeds: Sequence[int]) -> list[TrainJob]:
+def train_jobs(training: str, seeds: Sequence[int]) -> list[Work]:
     """The meta-trainings that a job on the models of `seeds` waits for; none for 'scratch'."""
     if find_training(training).procedure == "none":
         return []
@@ -167,13 +172,9 @@ def make_runs(
     seeds: Sequence[int],
     rates: Sequence[float],
     stream: Stream,
+    regime: Regime = SEQUENTIAL,
 ) -> list[Run]:
     """Every trajectory at every rate."""
-    return [
-        Run(
-            draw_trajectory(*(seed, n_classes), split=profile.drawings_split, stream=stream),
-            rate,
-        )
-        for seed in seeds
-        for rate in rates
-    ]
+    split = profile.drawings_split
+    trajectories = [draw_trajectory(s, n_classes, split=split, stream=stream) for s in seeds]
+    return [Run(trajectory, rate, regime) for trajectory in trajectories for rate in rates]

@@ -31,6 +31,7 @@ from tqdm import tqdm
 from anml import data
 from anml.checkpoint import load_checkpoint
 from anml.data import Drawings
+from anml.disagreements import plan_disagreements
 from anml.errors import AnmlError
 from anml.evaluations import plan_evaluations
 from anml.files import replacing, require_writable
@@ -38,6 +39,7 @@ from anml.interrupt import hold_interrupt, terminate_as_interrupt
 from anml.jobs import Place, Plan, Row, TrainJob, Work, read_json, read_part
 from anml.memory import keep_freed_memory
 from anml.meta_train import LOG_METRICS
+from anml.probe_jobs import plan_probes
 from anml.profiles import Profile
 from anml.results import provenance_now, write_table
 from anml.tables import listing
@@ -48,7 +50,11 @@ BAR_FORMAT = "{desc} |{bar}| {percentage:3.0f}% [{elapsed}, about {remaining} le
 REPORT_SECONDS = 0.5
 """A worker reports progress, and asks whether to stop, about this often."""
 
-PLANNERS: tuple[Callable[[Profile], Plan], ...] = (plan_evaluations,)
+PLANNERS: tuple[Callable[[Profile], Plan], ...] = (
+    plan_evaluations,
+    plan_probes,
+    plan_disagreements,
+)
 """What a run consists of; the jobs that theirs wait for are added by `plan`."""
 
 
@@ -99,8 +105,8 @@ def run(
     only: Sequence[str] = (),
     device: str = "cpu",
     workers: int | None = None,
-) -> Path:
-    """Do what is missing of a run and write its tables; returns the folder of the tables.
+) -> tuple[Path, int]:
+    """Do what is missing of a run and write its tables, as `gather`, whose result it returns.
 
     `data_name`: what `data.load` was asked for, since workers load the drawings themselves. `only`:
     as for `plan`; the tables then hold all that is finished so far. `workers`: processes of one
@@ -108,17 +114,22 @@ def run(
     failed. KeyboardInterrupt: after workers have saved.
     """
     place = Place(profile, folder, device)
+    jobs = plan(profile, only)
     claim(place, drawings)
-    _run_jobs(place, data_name, plan(profile, only), workers or os.cpu_count() or 1)
-    return gather(place, drawings)[0]
+    _run_jobs(place, data_name, jobs, workers or os.cpu_count() or 1)
+    return gather(place, drawings)
 
 
 def gather(place: Place, drawings: Drawings) -> tuple[Path, int]:
-    """Write the tables from what is finished; their folder, and how many jobs are missing."""
+    """Write the tables from what is finished: their folder, and how many jobs are missing.
+
+    AnmlError: nothing is finished, or the folder holds a run of other settings.
+    """
     jobs = plan(place.profile)
     finished = [job for job in jobs if job.result(place).is_file()]
     if not finished:
-        raise AnmlError(f"nothing in {place.folder} is finished: run the same without --gather")
+        raise AnmlError(f"{place.folder} holds nothing that is finished: run it without --gather")
+    claim(place, drawings)
     return write_tables(place, drawings, finished), len(jobs) - len(finished)
 
 
@@ -144,7 +155,10 @@ def _run_jobs(place: Place, data_name: str, jobs: Plan, workers: int) -> None:
     """Run the jobs whose file is missing, each after those that it waits for."""
     done = {job for job in jobs if job.result(place).is_file()}
     total = sum(job.weight() * job.steps(place.profile) for job in jobs)
-    finished = sum(job.weight() * job.steps(place.profile) for job in done)
+    finished = sum(
+        job.weight() * (job.steps(place.profile) if job in done else _steps_begun(job, place))
+        for job in jobs
+    )
     waiting = [job for job in jobs if job not in done]
     if not waiting:
         return
@@ -186,6 +200,17 @@ def _run_jobs(place: Place, data_name: str, jobs: Plan, workers: int) -> None:
             # After Ctrl-C or a failed job the others save and stop, not only when they are through.
             stop.value = 1
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _steps_begun(job: Work, place: Place) -> int:
+    """Steps that an unfinished job need not do again: those of its working checkpoint."""
+    if not isinstance(job, TrainJob):
+        return 0
+    try:
+        _, header = load_checkpoint(job.working(place))
+    except AnmlError:  # not there; or damaged, as the job itself will say
+        return 0
+    return min(header["iteration"], job.steps(place.profile))
 
 
 def _advance(bar: tqdm, ticks: "Queue[float]") -> None:

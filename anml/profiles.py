@@ -17,6 +17,8 @@ LEARNING_RATE_GRID = (
     *(1.5e-4, 1e-4, 9e-5, 8e-5, 6e-5, 3e-5, 1e-5),
 )
 """The released code's meta-test learning rates."""
+PAPER_N = (10, 50, 75, 100, 150, 200, 300, 400, 500, 600)
+"""Numbers of classes in the paper's figures."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,28 @@ class Profile:
     oml_outer_rate: float = 1e-3
     pretrain_rate: float = 1e-3
     redraw: str = "copy"  # 'copy': the paper; 'meta': the released code (spec, section 3.1)
-    model_seeds: int = 10
-    trajectories: int = 10
-    n_classes: tuple[int, ...] = (10, 50, 75, 100, 150, 200, 300, 400, 500, 600)
+    # Meta-test, sequential and oracle. Where only linear layers learn:
+    model_seeds: int = 10  # models of each meta-training
+    trajectories: int = 10  # a model
+    n_classes: tuple[int, ...] = PAPER_N
+    # Where convolutions learn too, which takes several times as long a step:
+    network_models: int = 10  # the first of the models; never more than there are
+    network_trajectories: int = 10
+    network_n_classes: tuple[int, ...] = PAPER_N
+    # For 20 epochs, which take 20 times as long:
+    epochs_models: int = 10  # where only linear layers learn
+    epochs_network_models: int = 10  # where convolutions learn too
+    epochs_trajectories: int = 10
+    epochs_n_classes: tuple[int, ...] = PAPER_N
     optimizers: tuple[str, ...] = ("adam",)
+    # Meta-test learning rates are searched for each treatment at these N, in the sequential and the
+    # oracle regime. Another N takes the rate of the nearest one (by ratio); 20 epochs take the
+    # oracle's.
+    search_trajectories: int = 10  # in all: one a model, if there are as many models
+    search_n_classes: tuple[int, ...] = PAPER_N
     learning_rates: tuple[float, ...] = LEARNING_RATE_GRID
-    search_trajectories: int = 10
+    network_search_n_classes: tuple[int, ...] = PAPER_N
+    network_learning_rates: tuple[float, ...] = LEARNING_RATE_GRID
     drawings_split: str = "shuffled"  # 'first': writers 1 to 15 train, as in the released code
 
     def __post_init__(self) -> None:
@@ -82,17 +100,23 @@ class Profile:
 _COUNTS = (
     *("pln_channels", "nm_channels", "oml_channels", "oml_hidden", "meta_iterations"),
     *("pretrain_iterations", "remember", "model_seeds", "trajectories", "search_trajectories"),
+    *("network_models", "network_trajectories"),
+    *("epochs_models", "epochs_network_models", "epochs_trajectories"),
 )
 _RATES = (
     *("anml_inner_rate", "anml_outer_rate", "oml_inner_rate", "oml_outer_rate"),
-    *("pretrain_rate", "learning_rates"),
+    *("pretrain_rate", "learning_rates", "network_learning_rates"),
+)
+_NUMBERS = (
+    *("n_classes", "network_n_classes", "epochs_n_classes"),
+    *("search_n_classes", "network_search_n_classes"),
 )
 _RANGES = (
     *((name, 1, 10_000_000) for name in _COUNTS),
     *((name, 1e-9, 10.0) for name in _RATES),
     ("inner_steps", 1, 20),
     ("outputs", META_TRAIN_CLASSES, 100_000),
-    ("n_classes", 2, MAX_META_TEST_CLASSES),
+    *((name, 2, MAX_META_TEST_CLASSES) for name in _NUMBERS),
 )
 _CHOICES = {
     "redraw": ("copy", "meta"),
@@ -116,8 +140,18 @@ PROFILES = {
             model_seeds=1,
             trajectories=3,
             n_classes=(5, 10, 20),
-            learning_rates=(1e-2, 3e-3, 1e-3, 3e-4),
+            network_models=1,
+            network_trajectories=1,
+            network_n_classes=(5, 10, 20),
+            epochs_models=1,
+            epochs_network_models=1,
+            epochs_trajectories=1,
+            epochs_n_classes=(5,),
             search_trajectories=1,
+            search_n_classes=(5, 20),
+            learning_rates=(1e-2, 3e-3, 1e-3, 3e-4),
+            network_search_n_classes=(5, 20),
+            network_learning_rates=(3e-3, 3e-4),
         ),
         Profile(
             "quick",
@@ -130,9 +164,19 @@ PROFILES = {
             pretrain_iterations=4000,
             model_seeds=1,
             trajectories=3,
-            n_classes=(10, 25, 50, 100, 200),
-            learning_rates=(1e-2, 3e-3, 1e-3, 3e-4, 1e-4),
+            n_classes=(10, 50, 100, 200, 400, 600),
+            network_models=1,
+            network_trajectories=1,
+            network_n_classes=(10, 100, 600),
+            epochs_models=1,
+            epochs_network_models=1,
+            epochs_trajectories=1,
+            epochs_n_classes=(100,),
             search_trajectories=1,
+            search_n_classes=(10, 100, 600),
+            learning_rates=(3e-3, 1e-3, 3e-4, 1e-4),
+            network_search_n_classes=(10, 100),
+            network_learning_rates=(1e-3, 3e-4, 1e-4),
         ),
         Profile(
             "laptop",
@@ -141,9 +185,22 @@ PROFILES = {
             nm_channels=28,
             oml_channels=32,  # with 512 about as many weights as ANML here, as in the paper
             oml_hidden=512,
+            meta_iterations=10_000,
+            pretrain_iterations=10_000,
             model_seeds=3,
             trajectories=5,
+            network_models=3,
+            network_trajectories=1,
+            network_n_classes=(10, 50, 100, 300, 600),
+            epochs_models=3,
+            epochs_network_models=1,
+            epochs_trajectories=1,
+            epochs_n_classes=(600,),
             search_trajectories=3,
+            search_n_classes=(10, 50, 200, 600),
+            learning_rates=(3e-3, 1e-3, 6e-4, 3e-4, 1e-4, 3e-5),
+            network_search_n_classes=(10, 50, 200, 600),
+            network_learning_rates=(1e-3, 3e-4, 1e-4, 3e-5),
         ),
         Profile("paper", "the paper's own numbers: full width, 10 models x 10 trajectories"),
     )

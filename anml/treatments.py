@@ -8,6 +8,11 @@ from dataclasses import dataclass
 
 from anml.errors import AnmlError
 
+HEAD = ("head.",)
+OML_LINEAR = ("hidden.", "head.")
+ANML_PLN = ("pln.", "head.")
+EVERYTHING = ("",)
+
 
 @dataclass(frozen=True)
 class MetaTraining:
@@ -30,6 +35,11 @@ class Treatment:
     training: str  # a key of TRAININGS
     plastic: tuple[str, ...]  # prefixes of the parameters that learn at meta-test; '' is everything
 
+    @property
+    def learns_convolutions(self) -> bool:
+        """Whether more learns at meta-test than the linear layers behind everything else."""
+        return not set(self.plastic) <= set(OML_LINEAR)
+
 
 TRAININGS = {
     training.name: training
@@ -44,11 +54,6 @@ TRAININGS = {
         MetaTraining("oml-linear", "oml-linear", "meta"),
     )
 }
-
-HEAD = ("head.",)
-OML_LINEAR = ("hidden.", "head.")
-ANML_PLN = ("pln.", "head.")
-EVERYTHING = ("",)
 
 TREATMENTS = {
     treatment.name: treatment

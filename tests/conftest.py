@@ -24,8 +24,13 @@ TINY = {
     "model_seeds": 1,
     "trajectories": 2,
     "n_classes": (2, 3),
-    "learning_rates": (1e-2, 1e-3),
+    "network_n_classes": (2,),
+    "epochs_n_classes": (2,),
     "search_trajectories": 1,
+    "search_n_classes": (2,),
+    "learning_rates": (1e-2, 1e-3),
+    "network_search_n_classes": (2,),
+    "network_learning_rates": (1e-3,),
 }
 """Overrides of the profile 'smoke' that make every step a matter of milliseconds."""
 

@@ -57,7 +57,8 @@ def test_meta_train_then_meta_test(
         assert status == 0
         lines = out.splitlines()
         assert len(lines) == 2
-        assert lines[0].startswith(f"{treatment}, 3 classes, trajectory 1000: meta-test training")
+        start = f"{treatment}, sequential, 3 classes, trajectory 1000: meta-test training"
+        assert lines[0].startswith(start)
         assert "trajectory 1001" in lines[1]
         assert lines[1].endswith("%")
 
@@ -71,19 +72,54 @@ def test_run_hands_everything_on(
 ) -> None:
     asked = []
 
-    def run(*arguments: object, **named: object) -> Path:
+    def run(*arguments: object, **named: object) -> tuple[Path, int]:
         asked.append((arguments, named))
-        return tmp_path / "tables"
+        return tmp_path / "tables", 7
 
     monkeypatch.setattr(pipeline, "run", run)
-    status, out, err = outcome(capsys, "run", *options, "--workers", 3)
+    chosen = ("--only", "ANML,", "--only", "probe")
+    status, out, err = outcome(capsys, "run", *options, "--workers", 3, *chosen)
     assert (status, out) == (0, f"{tmp_path / 'tables'}\n")
     assert "data: omniglot" in err
+    assert "7 jobs are missing" in err
     (profile, drawings, data, folder), named = asked[0]
     assert profile == tiny
     assert drawings.source == "omniglot"
     assert (data, folder) == (options[1], tmp_path / "run")
-    assert named == {"device": "cpu", "workers": 3}
+    assert named == {"device": "cpu", "workers": 3, "only": ["ANML,", "probe"]}
+
+
+def test_tables_are_gathered_from_what_is_finished(
+    options: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    status, _, err = outcome(capsys, "run", *options, "--gather")
+    assert (status, err.count("error:")) == (2, 1)
+    assert "--gather" in err
+    assert not (tmp_path / "run").exists()
+    assert outcome(capsys, "meta-train", "oml", *options)[0] == 0
+    status, out, err = outcome(capsys, "run", *options, "--gather")
+    assert (status, out) == (0, f"{tmp_path / 'run' / 'results'}\n")
+    assert "jobs are missing" in err
+    assert [path.name for path in (tmp_path / "run" / "results").iterdir()] == [
+        "meta_train_log.parquet"
+    ]
+
+
+def test_a_run_of_no_job_is_one_line(
+    options: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    status, _, err = outcome(capsys, "run", *options, "--only", "nonsense")
+    assert status == 2
+    assert "no job's name holds 'nonsense'" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_meta_test_under_a_regime(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("meta-test", "Scratch", *options, "--n-classes", 2, "--trajectories", 1)
+    status, out, err = outcome(capsys, *arguments, "--regime", "oracle 20 epochs")
+    assert status == 0
+    assert out.startswith("Scratch, oracle 20 epochs, 2 classes, trajectory 0: ")
+    assert "600/600" in err
 
 
 def test_a_run_that_is_interrupted_says_how_to_go_on(
@@ -105,7 +141,7 @@ def test_without_out_the_folder_is_the_profiles(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     folders = []
-    monkeypatch.setattr(pipeline, "run", lambda *a, **_: folders.append(a[3]) or a[3])
+    monkeypatch.setattr(pipeline, "run", lambda *a, **_: folders.append(a[3]) or (a[3], 0))
     for extra in ([], ["--set", "meta_iterations=7"]):
         assert outcome(capsys, "run", "--data", packed_noise, *extra)[0] == 0
     assert folders[0] == Path("runs/smoke-omniglot")
@@ -124,7 +160,7 @@ BAD = [
     (["run", "--device", "cuda:99"], "choose one of cpu"),
     (["run", "--workers", "0"], "1 or more"),
     (["run", "--workers", "-2"], "1 or more"),
-    (["meta-train", "nonsense"], "anml, anml-first-order"),
+    (["meta-train", "nonsense"], "anml, oml, pretrain"),
     (["meta-train", "scratch"], "never meta-trained"),
     (["meta-train", "anml", "--seeds", "a"], "0-9"),
     (["meta-train", "anml", "--seeds", ""], "0-9"),
@@ -135,6 +171,7 @@ BAD = [
     (["meta-train", "anml", "--threads", "0"], "1 or more"),
     (["meta-test", "anml"], "Pretrain & Transfer"),
     (["meta-test", "ANML", "--optimizer", "rmsprop"], "adam, sgd"),
+    (["meta-test", "ANML", "--regime", "backwards"], "sequential, oracle, oracle 20 epochs"),
     (["meta-test", "ANML", "--n-classes", "0"], "1 to 659"),
     (["meta-test", "ANML", "--n-classes", "660"], "1 to 659"),
     (["meta-test", "ANML", "--learning-rate", "0"], "1e-09 to 10"),

@@ -1,24 +1,30 @@
-"""A profile's two kinds of work: what each writes, and the choice of a learning rate."""
+"""What a job is, its file, and the meta-training of one model."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
+from refusal import refusal
 
-from anml import jobs as module
 from anml.checkpoint import load_checkpoint
 from anml.episodes import Stream
 from anml.errors import AnmlError
-from anml.jobs import EvaluateJob, Place, TrainJob, make_runs, search_learning_rate, treatment_model
-from anml.meta_test import Run, Score
+from anml.jobs import (
+    Place,
+    TrainJob,
+    make_runs,
+    part_path,
+    read_part,
+    train_jobs,
+    treatment_model,
+    write_part,
+)
 from anml.meta_train import initial_model
 from anml.packed import Drawings
 from anml.profiles import Profile
-from anml.tables import TESTING, TRAINING
-from anml.treatments import TREATMENTS
+from anml.regimes import ORACLE
 
 
 @pytest.fixture
@@ -37,6 +43,7 @@ def test_a_train_job_makes_its_model_and_reports_every_step(
     assert (header["training"], header["seed"]) == ("oml", 2)
     model = treatment_model(place, "oml", 2)
     assert torch.equal(model.head.weight, load_checkpoint(job.result(place))[0]["head.weight"])
+    assert load_checkpoint(job.working(place))[1]["iteration"] == place.profile.meta_iterations
     assert TrainJob("pretrain", 0).steps(replace(place.profile, pretrain_iterations=3)) == 3
 
 
@@ -51,36 +58,65 @@ def test_a_missing_model_says_what_to_do(place: Place) -> None:
         treatment_model(place, "anml", 0)
 
 
-def test_an_evaluation_writes_both_tables_rows(place: Place, noise_drawings: Drawings) -> None:
-    profile = replace(place.profile, model_seeds=2, search_trajectories=3)
-    place = replace(place, profile=profile)
-    heard = []
-    job = EvaluateJob("Scratch", 3, "sgd")
-    job.run(place, noise_drawings, heard.append)
-    assert sum(heard) == job.steps(profile) == (3 * 2 + 2 * 2) * 3 * 15
-    part = json.loads(job.result(place).read_text())
-    assert part["seconds"] > 0
-    assert len(part["learning_rates"]) == 3 * 2
-    keys = [(r["model_seed"], r["trajectory_seed"], r["metric"]) for r in part["meta_test"]]
-    assert keys == [
-        (m, 1000 * m + t, metric) for m in (0, 1) for t in (0, 1) for metric in (TRAINING, TESTING)
-    ]
-    assert len({r["learning_rate"] for r in part["meta_test"]}) == 1
-    for row in part["meta_test"]:
-        assert (row["treatment"], row["regime"], row["optimizer"]) == (
-            "Scratch",
-            "sequential",
-            "sgd",
-        )
-        assert row["n_classes"] == 3
-        assert 0 <= row["value"] <= 1
+def test_a_job_waits_for_the_models_that_it_needs() -> None:
+    assert train_jobs("oml", [1, 3]) == [TrainJob("oml", 1), TrainJob("oml", 3)]
+    assert train_jobs("scratch", [1, 3]) == []
 
 
-def test_results_of_different_jobs_are_different_files(place: Place) -> None:
-    jobs = [EvaluateJob(t, n, o) for t in TREATMENTS for n in (1, 11) for o in ("adam", "sgd")]
-    jobs += [TrainJob(t, s) for t in ("anml", "anml-first-order") for s in (1, 11)]
-    assert len({job.result(place) for job in jobs}) == len(jobs)
-    assert len({job.name for job in jobs}) == len(jobs)
+# --- parts
+
+
+@dataclass(frozen=True)
+class Named:
+    """A job as far as its part is concerned."""
+
+    name: str
+
+    def result(self, place: Place) -> Path:
+        return part_path(self, place)
+
+
+def test_a_part_is_a_file_named_after_its_job_and_reads_back(place: Place) -> None:
+    job = Named("Meta-test ANML-FT:PLN+NM out, 5 classes & more")
+    tables = {"meta_test": [{"value": 0.1, "learning_rate": 3e-4}], "units": []}
+    write_part(job, place, tables, 2.5)
+    path = place.folder / "parts" / "meta-test-anml-ft-pln-nm-out-5-classes-more.json"
+    assert job.result(place) == path
+    assert list(path.parent.iterdir()) == [path]
+    assert read_part(job, place) == (tables, 2.5)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "1", '{"meta_test": []}', '{"tables": {}}'])
+def test_a_damaged_part_is_one_line(text: str, place: Place) -> None:
+    job = Named("x")
+    write_part(job, place, {}, 0.0)
+    job.result(place).write_text(text)
+    message = refusal(lambda: read_part(job, place))
+    assert str(job.result(place)) in message
+    assert "delete it" in message
+
+
+def test_a_disk_that_is_full_is_one_line_and_leaves_the_old_part(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, text: str) -> None:
+        with self.open("w") as file:
+            file.write(text[:10])
+        raise OSError(28, "No space left on device")
+
+    job = Named("x")
+    write_part(job, place, {}, 1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        message = refusal(lambda: write_part(job, place, {"units": []}, 2.0))
+    assert "No space left" in message
+    assert "free some space" in message
+    assert read_part(job, place) == ({}, 1.0)
+    assert json.loads(job.result(place).read_text())["seconds"] == 1.0
+    assert list(job.result(place).parent.iterdir()) == [job.result(place)]
+
+
+# --- runs
 
 
 def test_every_trajectory_at_every_rate(tiny: Profile) -> None:
@@ -93,67 +129,5 @@ def test_every_trajectory_at_every_rate(tiny: Profile) -> None:
         (8, 0.2),
     ]
     assert all((r.trajectory.train == range(15)).all() for r in runs)
-
-
-RATES = (1e-2, 1e-3, 1e-4)
-
-
-@pytest.mark.parametrize(
-    ("accuracies", "chosen"),
-    [
-        ([[0.1, 0.3, 0.2]], 1e-3),
-        # Best most often, though another is better on average.
-        ([[0.5, 0.4, 0.0], [0.5, 0.4, 0.0], [0.0, 0.9, 0.0]], 1e-2),
-        # Each best once: the best on average.
-        ([[0.5, 0.4, 0.0], [0.1, 0.2, 0.6], [0.1, 0.7, 0.6]], 1e-3),
-    ],
-)
-def test_the_learning_rate_most_often_best_wins_then_the_best_on_average(
-    accuracies: list[list[float]],
-    chosen: float,
-    place: Place,
-    noise_drawings: Drawings,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    searches = len(accuracies)
-    profile = replace(
-        place.profile, learning_rates=RATES, search_trajectories=searches, model_seeds=2
-    )
-    asked = []
-
-    def scores(self, place, drawings, seed: int, runs: Sequence[Run], on_step) -> list[Score]:
-        search = runs[0].trajectory.seed
-        asked.append((seed, search))
-        return [
-            Score(run, training=1 - v, testing=v)
-            for run, v in zip(runs, accuracies[search], strict=True)
-        ]
-
-    drawn = []
-    draw = module.draw_trajectory
-    monkeypatch.setattr(
-        module, "draw_trajectory", lambda *a, **k: (drawn.append(k["stream"]), draw(*a, **k))[1]
-    )
-    monkeypatch.setattr(EvaluateJob, "scores", scores)
-    job = EvaluateJob("OML", 3, "adam")
-    rate, rows = search_learning_rate(job, replace(place, profile=profile), noise_drawings, print)
-    assert rate == chosen
-    assert [row["value"] for row in rows] == [v for part in accuracies for v in part]
-    assert {row["metric"] for row in rows} == {TESTING}
-    assert asked == [(search % 2, search) for search in range(searches)]
-    assert set(drawn) == {Stream.SEARCH}
-
-
-def test_a_disk_that_is_full_is_one_line_and_leaves_nothing(
-    place: Place, noise_drawings: Drawings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(self: Path, text: str) -> None:
-        with self.open("w") as file:
-            file.write(text[:10])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_text", full)
-    job = EvaluateJob("Scratch", 2, "adam")
-    with pytest.raises(AnmlError, match=r"No space left.*free some space"):
-        job.run(place, noise_drawings, lambda steps: None)
-    assert list(job.result(place).parent.iterdir()) == []
+    assert {r.regime.name for r in runs} == {"sequential"}
+    assert {r.regime for r in make_runs(profile, 4, [7], [0.1], Stream.SEARCH, ORACLE)} == {ORACLE}

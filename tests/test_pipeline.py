@@ -17,42 +17,49 @@ from refusal import refusal
 
 from anml import pipeline as module
 from anml.checkpoint import load_checkpoint
-from anml.jobs import EvaluateJob, Place, TrainJob
+from anml.disagreements import DisagreementJob
+from anml.evaluations import EvaluateJob, SearchJob
+from anml.jobs import Place, TrainJob, write_part
 from anml.meta_train import LOG_METRICS
 from anml.packed import Drawings
-from anml.pipeline import claim, default_folder, learning_curve, plan, run, write_tables
+from anml.pipeline import claim, default_folder, gather, learning_curve, plan, run, write_tables
+from anml.points import Point
+from anml.probe_jobs import ProbeJob
 from anml.profiles import Profile, find_profile
+from anml.regimes import REGIMES
 from anml.results import read_table
-from anml.tables import TESTING, TRAINING
-from anml.treatments import TREATMENTS
+from anml.treatments import TRAININGS, TREATMENTS
 
-TABLES = ("meta_test", "learning_rates", "meta_train_log")
+TABLES = ("meta_test", "learning_rates", "class_accuracy", "meta_train_log")
 
 
 # --- the plan
 
 
-def test_the_plan_of_the_smallest_profile() -> None:
-    profile = find_profile("smoke")
-    jobs = plan(profile, list(TREATMENTS))
-    trained = [job for job in jobs if isinstance(job, TrainJob)]
-    assert {job.training for job in trained} == {"anml", "oml", "pretrain"}
-    evaluated = [job for job in jobs if isinstance(job, EvaluateJob)]
-    assert len(evaluated) == 5 * len(profile.n_classes) * len(profile.optimizers)
-    for job in evaluated:
-        training = TREATMENTS[job.treatment].training
-        assert jobs[job] == [job for job in trained if job.training == training]
-    assert all(waits == [] for job, waits in jobs.items() if job in trained)
+def test_the_plan_holds_every_kind_of_job_and_what_they_wait_for() -> None:
+    profile = replace(find_profile("smoke"), model_seeds=2)
+    jobs = plan(profile)
+    kinds = {type(job) for job in jobs}
+    assert {TrainJob, SearchJob, EvaluateJob, ProbeJob, DisagreementJob} <= kinds
+    trained = {job.training for job in jobs if isinstance(job, TrainJob)}
+    assert trained == set(TRAININGS) - {"scratch"}
+    assert all(other in jobs for waits in jobs.values() for other in waits)
     costs = [job.weight() * job.steps(profile) for job in jobs]
     assert costs == sorted(costs, reverse=True)
+    assert len({job.name for job in jobs}) == len(jobs)
+    assert len({job.result(Place(profile, Path())) for job in jobs}) == len(jobs)
 
 
-def test_every_model_is_trained_and_waited_for() -> None:
-    profile = replace(find_profile("smoke"), model_seeds=3)
-    jobs = plan(profile, ["OML", "OML-OLFT"])
-    models = [TrainJob("oml", seed) for seed in range(3)]
-    assert [job for job in jobs if isinstance(job, TrainJob)] == models
-    assert all(waits == models for job, waits in jobs.items() if isinstance(job, EvaluateJob))
+def test_part_of_a_plan_and_what_it_waits_for() -> None:
+    profile = find_profile("smoke")
+    jobs = plan(profile, ["meta-test oml-olft, SEQUENTIAL, 5 "])
+    point = Point("OML-OLFT", 5)
+    assert set(jobs) == {EvaluateJob(point, 0), SearchJob(point, 0), TrainJob("oml", 0)}
+    both = plan(profile, ["meta-train oml, ", "meta-train anml, "])
+    assert set(both) == {TrainJob("oml", 0), TrainJob("anml", 0)}
+    message = refusal(lambda: plan(profile, ["nonsense"]))
+    assert "'nonsense'" in message
+    assert "meta-t" in message
 
 
 def test_default_folders() -> None:
@@ -101,13 +108,51 @@ def test_a_learning_curve_is_means_over_stretches(monkeypatch: pytest.MonkeyPatc
     assert one["value"].tolist() == [4.0, 13.0, 19.0]
 
 
-def test_a_damaged_part_is_one_line(tiny: Profile, noise_drawings: Drawings, tmp_path) -> None:
-    place, job = Place(tiny, tmp_path), EvaluateJob("ANML", 2, "adam")
-    job.result(place).parent.mkdir()
-    job.result(place).write_text("{")
-    message = refusal(lambda: write_tables(place, noise_drawings, [job]))
-    assert str(job.result(place)) in message
-    assert "delete it" in message
+def test_any_table_that_a_part_names_is_gathered(
+    tiny: Profile, noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    place = Place(tiny, tmp_path)
+    first, second = (EvaluateJob(Point("ANML", n), 0) for n in (2, 3))
+    write_part(first, place, {"odd": [{"x": 1}], "even": []}, 1.5)
+    write_part(second, place, {"odd": [{"x": 3}, {"x": 5}]}, 2.0)
+    folder = write_tables(place, noise_drawings, [first, second])
+    assert [path.name for path in folder.iterdir()] == ["odd.parquet"]
+    table = read_table(folder / "odd.parquet")
+    assert table.frame["x"].tolist() == [1, 3, 5]
+    assert set(table.frame["profile"]) == {"smoke"}
+    assert set(table.frame["data"]) == {"omniglot"}
+    assert table.provenance.seconds == 3.5
+
+
+def test_gathering_takes_what_is_there_and_says_what_is_not(
+    tiny: Profile, noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    place = Place(tiny, tmp_path / "run")
+    assert "nothing that is finished" in refusal(lambda: gather(place, noise_drawings))
+    assert not place.folder.exists()
+    jobs = plan(tiny)
+    (search,) = [job for job in jobs if isinstance(job, SearchJob)][:1]
+    write_part(search, place, {"odd": [{"x": 1}]}, 1.0)
+    folder, missing = gather(place, noise_drawings)
+    assert missing == len(jobs) - 1
+    assert read_table(folder / "odd.parquet").frame["x"].tolist() == [1]
+    other = Place(replace(tiny, meta_iterations=9), place.folder)
+    assert "other settings" in refusal(lambda: gather(other, noise_drawings))
+
+
+def test_the_bar_counts_what_an_unfinished_training_has_done(
+    tiny: Profile, noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    job, place = TrainJob("oml", 0), Place(tiny, tmp_path)
+    assert module._steps_begun(job, place) == 0
+    job.run(
+        replace(place, profile=replace(tiny, meta_iterations=5)), noise_drawings, lambda _: None
+    )
+    job.result(place).unlink()
+    assert module._steps_begun(job, place) == 5
+    job.working(place).write_bytes(b"nonsense")
+    assert module._steps_begun(job, place) == 0
+    assert module._steps_begun(EvaluateJob(Point("ANML", 2), 0), place) == 0
 
 
 # --- a whole run
@@ -117,13 +162,14 @@ def test_a_damaged_part_is_one_line(tiny: Profile, noise_drawings: Drawings, tmp
 def test_a_whole_run_and_doing_only_what_is_missing(
     tiny: Profile, noise_drawings: Drawings, packed_noise: Path, tmp_path: Path
 ) -> None:
-    """All five treatments from drawings to tables; then with parts of it gone."""
+    """Every treatment from drawings to tables; then with parts of it gone."""
 
-    def everything() -> Path:
+    def everything() -> tuple[Path, int]:
         return run(tiny, noise_drawings, str(packed_noise), tmp_path, workers=2)
 
-    results = everything()
-    assert results == tmp_path / "results"
+    results, missing = everything()
+    assert (results, missing) == (tmp_path / "results", 0)
+    assert {path.stem for path in results.iterdir()} >= set(TABLES)
     tables = {name: read_table(results / f"{name}.parquet") for name in TABLES}
     for table in tables.values():
         source = table.provenance
@@ -134,23 +180,25 @@ def test_a_whole_run_and_doing_only_what_is_missing(
         assert source.seconds > 0
         assert set(table.frame["profile"]) == {"smoke"}
     tested = tables["meta_test"].frame
-    assert set(tested["treatment"]) == set(TREATMENTS)
-    assert set(tested["metric"]) == {TRAINING, TESTING}
-    assert len(tested) == 5 * 2 * 2 * 2
+    # Four treatments at two N with two trajectories, six at one with one; 20 epochs once each.
+    assert len(tested) == 2 * (2 * (4 * 2 * 2 + 6) + 10)
+    points = tested[["treatment", "regime"]].drop_duplicates()
+    assert len(points) == len(TREATMENTS) * len(REGIMES)
     searched = tables["learning_rates"].frame
-    assert len(searched) == 5 * 2 * 2
-    used = tested[["treatment", "n_classes", "learning_rate"]].drop_duplicates()
-    assert len(used) == 10
-    assert set(used["learning_rate"]) <= set(tiny.learning_rates)
+    assert len(searched) == 2 * (4 * 2 + 6)
+    rates = tested.groupby(["treatment", "regime", "n_classes"])["learning_rate"].nunique()
+    assert set(rates) == {1}
+    assert set(tested["learning_rate"]) <= set(tiny.learning_rates)
+    assert len(tables["class_accuracy"].frame) == 4 * 2 * 3
     log = tables["meta_train_log"].frame
-    assert set(log["treatment"]) == {"anml", "oml", "pretrain"}
+    assert set(log["treatment"]) == set(TRAININGS) - {"scratch"}
     assert set(log["metric"]) == set(LOG_METRICS)
     assert log["iteration"].max() == 8
 
     place = Place(tiny, tmp_path)
-    files = {job.result(place) for job in plan(tiny, list(TREATMENTS))}
+    files = {job.result(place) for job in plan(tiny)}
     assert all(path.is_file() for path in files)
-    gone = {TrainJob("oml", 0).result(place), EvaluateJob("ANML", 3, "adam").result(place)}
+    gone = {TrainJob("oml", 0).result(place), EvaluateJob(Point("ANML", 3), 0).result(place)}
     before = {path: path.stat().st_mtime_ns for path in files}
     model = load_checkpoint(TrainJob("oml", 0).result(place))[0]
     for path in gone:
@@ -168,7 +216,7 @@ def test_a_whole_run_and_doing_only_what_is_missing(
 def test_a_run_that_is_complete_starts_no_process(
     tiny: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs = plan(tiny, ["Scratch"])
+    jobs = plan(tiny, ["search rate Scratch"])
     place = Place(tiny, tmp_path)
     for job in jobs:
         job.result(place).parent.mkdir(exist_ok=True)
@@ -195,7 +243,7 @@ def test_a_failed_job_stops_the_others_and_is_told(
             noise_drawings,
             str(packed_noise),
             tmp_path,
-            treatments=["ANML", "OML"],
+            only=["meta-train anml, ", "meta-train oml, "],
             workers=2,
         )
     )
@@ -221,7 +269,7 @@ def test_a_killed_worker_is_one_line(
     message = refusal(
         lambda: run(
             *(profile, noise_drawings, str(packed_noise), tmp_path),
-            treatments=["ANML"],
+            only=["meta-train anml, "],
             workers=1,
         )
     )

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from anml.errors import AnmlError
 from anml.profiles import LEARNING_RATE_GRID, PROFILES, Profile, find_profile
 
+NUMBERS = (10, 50, 75, 100, 150, 200, 300, 400, 500, 600)
+
 
 def test_the_papers_profile_is_the_papers() -> None:
     """Spec, sections 2 to 4; OML's and pretraining's rates are published nowhere."""
@@ -29,9 +31,19 @@ def test_the_papers_profile_is_the_papers() -> None:
         "redraw": "copy",
         "model_seeds": 10,
         "trajectories": 10,
-        "n_classes": (10, 50, 75, 100, 150, 200, 300, 400, 500, 600),
+        "n_classes": NUMBERS,
         "learning_rates": LEARNING_RATE_GRID,
+        "network_models": 10,
+        "network_trajectories": 10,
+        "network_n_classes": NUMBERS,
+        "epochs_models": 10,
+        "epochs_network_models": 10,
+        "epochs_trajectories": 10,
+        "epochs_n_classes": NUMBERS,
         "search_trajectories": 10,
+        "search_n_classes": NUMBERS,
+        "network_search_n_classes": NUMBERS,
+        "network_learning_rates": LEARNING_RATE_GRID,
         "drawings_split": "shuffled",
     }
     assert {name: paper[name] for name in stated} == stated
@@ -45,6 +57,19 @@ def test_there_are_four_profiles_from_small_to_large() -> None:
     iterations = [p.meta_iterations for p in PROFILES.values()]
     assert iterations == sorted(iterations)
     assert all(name == p.name and p.summary for name, p in PROFILES.items())
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_costly_arms_are_measured_where_the_others_are(profile: Profile) -> None:
+    """Figures compare arms at one N, so an arm's N are among those of the cheapest arms."""
+    assert set(profile.network_n_classes) <= set(profile.n_classes)
+    assert set(profile.epochs_n_classes) <= set(profile.network_n_classes)
+    assert max(profile.network_n_classes) == max(profile.n_classes)
+    for searched in (profile.search_n_classes, profile.network_search_n_classes):
+        assert set(searched) <= set(profile.n_classes)
+    assert set(profile.network_learning_rates) <= set(profile.learning_rates)
+    models = (profile.network_models, profile.epochs_models, profile.epochs_network_models)
+    assert max(models) <= profile.model_seeds
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
@@ -104,6 +129,12 @@ BAD = [
     ({"learning_rates": "1e-3,100"}, "1e-09 to 10"),
     ({"learning_rates": []}, "out of range"),
     ({"n_classes": "660"}, "2 to 659"),
+    ({"search_n_classes": "1"}, "2 to 659"),
+    ({"network_n_classes": "10,660"}, "2 to 659"),
+    ({"epochs_n_classes": ()}, "out of range"),
+    ({"network_search_n_classes": "0"}, "2 to 659"),
+    ({"network_learning_rates": "0"}, "1e-09 to 10"),
+    ({"epochs_models": 0}, "1 to"),
     ({"n_classes": "10;50"}, "whole number"),
     ({"n_classes": ()}, "out of range"),
     ({"inner_steps": 21}, "1 to 20"),

@@ -1,39 +1,90 @@
 """The table of treatments: spec section 5, and its agreement with the published numbers."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from anml.claims import published
 from anml.errors import AnmlError
 from anml.meta_train import build_model
 from anml.profiles import find_profile
-from anml.treatments import TRAININGS, TREATMENTS, find_training, find_treatment
+from anml.treatments import (
+    TRAININGS,
+    TREATMENTS,
+    VARIANTS,
+    MetaTraining,
+    Treatment,
+    find_training,
+    find_treatment,
+)
+
+ALL = [*TREATMENTS.values(), *VARIANTS.values()]
 
 
-def test_the_five_treatments_of_figure_3() -> None:
+def test_the_ten_treatments_of_the_paper() -> None:
     rows = {t.name: (t.training, t.plastic) for t in TREATMENTS.values()}
-    linear = ("hidden.", "head.")
+    linear, everything = ("hidden.", "head."), ("",)
     assert rows == {
         "ANML": ("anml", ("head.",)),
         "OML": ("oml", linear),
         "OML-OLFT": ("oml", ("head.",)),
         "Pretrain & Transfer": ("pretrain", linear),
-        "Scratch": ("scratch", ("",)),
+        "Scratch": ("scratch", everything),
+        "ANML-FT:PLN": ("anml", ("pln.", "head.")),
+        "ANML-FT:PLN+NM out": ("anml", ("pln.", "head.", "nm.gate.")),
+        "ANML-Unlimited": ("anml", everything),
+        "OML-FT:PLN+RLN final": ("oml", ("rln.5.", *linear)),
+        "OML-Unlimited": ("oml", everything),
+    }
+
+
+def test_every_published_treatment_is_there() -> None:
+    assert set(published()["treatment"]) <= set(TREATMENTS)
+
+
+def test_the_variants_differ_from_the_paper_in_one_thing() -> None:
+    plain = MetaTraining("", "anml", "meta"), MetaTraining("", "oml", "meta")
+    anml, oml = plain
+    changed = {
+        name: replace(TRAININGS[variant.training], name="") for name, variant in VARIANTS.items()
+    }
+    assert changed == {
+        "ANML (first order)": replace(anml, second_order=False),
+        "OML (first order)": replace(oml, second_order=False),
+        "ANML (batch norm)": replace(anml, norm="batch"),
+        "OML (linear PLN)": replace(oml, network="oml-linear"),
+    }
+    assert not set(VARIANTS) & set(TREATMENTS)
+
+
+def test_where_convolutions_learn() -> None:
+    learn = {t.name for t in ALL if t.learns_convolutions}
+    assert learn == {
+        *("Scratch", "ANML-FT:PLN", "ANML-FT:PLN+NM out", "ANML-Unlimited"),
+        *("OML-FT:PLN+RLN final", "OML-Unlimited"),
     }
 
 
 def test_every_control_has_omls_architecture() -> None:
     networks = {t.name: TRAININGS[t.training].network for t in TREATMENTS.values()}
-    assert networks.pop("ANML") == "anml"
-    assert set(networks.values()) == {"oml"}
+    assert all(network == ("anml" if "ANML" in t else "oml") for t, network in networks.items())
 
 
-@pytest.mark.parametrize("treatment", TREATMENTS.values(), ids=TREATMENTS)
-def test_plastic_prefixes_name_parameters(treatment) -> None:
+@pytest.mark.parametrize("treatment", ALL, ids=lambda t: t.name)
+def test_plastic_prefixes_name_parameters(treatment: Treatment) -> None:
     with torch.device("meta"):
         model = build_model(TRAININGS[treatment.training].network, find_profile("paper"))
     names = [name for name, _ in model.named_parameters()]
     for prefix in treatment.plastic:
         assert any(name.startswith(prefix) for name in names)
+
+
+def test_the_plastic_convolution_of_oml_is_its_last() -> None:
+    with torch.device("meta"):
+        model = build_model("oml", find_profile("paper"))
+    prefix = TREATMENTS["OML-FT:PLN+RLN final"].plastic[0]
+    assert prefix == f"rln.{len(model.rln) - 1}."
 
 
 def test_second_order_is_the_default_and_first_order_an_option() -> None:
@@ -45,7 +96,7 @@ def test_second_order_is_the_default_and_first_order_an_option() -> None:
 
 @pytest.mark.parametrize("find", [find_training, find_treatment])
 def test_an_unknown_name_lists_the_known_ones(find) -> None:
-    known = TRAININGS if find is find_training else TREATMENTS
+    known = TRAININGS if find is find_training else TREATMENTS | VARIANTS
     with pytest.raises(AnmlError) as caught:
         find("nonsense")
     assert "nonsense" in str(caught.value)
