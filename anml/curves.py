@@ -40,7 +40,11 @@ def curve_rows(
         raise AnmlError(
             f"the table holds no results of regime {listing(regimes)} with optimizer "
             f"{optimizer!r} for the treatments shown here; "
-            + (f"it holds {listing(held)}" if held else "it holds none with any optimizer")
+            + (
+                f"it holds {listing(held)}"
+                if held
+                else "it holds none with any: `make results` adds them"
+            )
         )
     return rows
 

@@ -9,13 +9,12 @@ import pandas as pd
 
 from anml.claims import published_with_noted
 from anml.curves import shown
+from anml.ledger import ledger
 from anml.measure import measured
 from anml.results import Table
 from anml.stats import replicates
 
 NAME = "headline_table"
-TABLES = ("meta_test", "class_accuracy", "activity", "knn")
-"""The tables that published numbers are measured from; any may be missing."""
 
 
 def headline(tables: Mapping[str, Table], optimizer: str = "adam", seed: int = 0) -> pd.DataFrame:
@@ -24,8 +23,9 @@ def headline(tables: Mapping[str, Table], optimizer: str = "adam", seed: int = 0
     Columns: `id`, `source`, `place`, `treatment`, `regime`, `n_classes`, `metric`, `published` (all
     text, as in published.csv; percent), `measured`, `low`, `high` (percent; NaN where not run, or
     where one value has no interval), `measured_at` (the N; '' where there is none), `models`,
-    `trajectories` (0 where not run), `note`.
+    `trajectories` (0 where not run), `verdict` (of the ledger), `note`.
     """
+    verdicts = {entry.id: entry.verdict for entry in ledger(tables, optimizer=optimizer, seed=seed)}
     rows = []
     for row in published_with_noted().to_dict("records"):
         own = measured(row, tables, optimizer=optimizer, seed=seed)
@@ -35,8 +35,9 @@ def headline(tables: Mapping[str, Table], optimizer: str = "adam", seed: int = 0
             | {"n_classes": row["n_classes"], "metric": row["metric"], "published": row["value"]}
             | {"measured": 100 * value, "low": 100 * low, "high": 100 * high}
             | {"measured_at": str(own.n_classes) if own and own.n_classes else ""}
-            | {"models": own.models if own else 0, "note": row["note"]}
+            | {"models": own.models if own else 0}
             | {"trajectories": own.trajectories if own else 0}
+            | {"verdict": verdicts[row["id"]], "note": row["note"]}
         )
     return pd.DataFrame(rows)
 
@@ -44,22 +45,27 @@ def headline(tables: Mapping[str, Table], optimizer: str = "adam", seed: int = 0
 def headline_sheet(frame: pd.DataFrame, source: str, *, omniglot: bool = True) -> pd.DataFrame:
     """Return the rows of one published source for reading; percent.
 
-    The published numbers are Omniglot's: with `omniglot` false their column is left off, since
-    beside results on other drawings they would look like a comparison.
+    The published numbers are Omniglot's: with `omniglot` false they and the verdicts are left off,
+    since beside results on other drawings they would look like a comparison.
     """
     rows = frame[frame["source"] == source]
     sheet = pd.DataFrame(
         {
-            "treatment": rows["treatment"],
-            "regime": rows["regime"],
-            "number": rows["metric"],
+            "number": [_number(row) for row in rows.itertuples()],
             "N": rows["n_classes"],
             "published": rows["published"],
             "measured here": [_measured(row) for row in rows.itertuples()],
             "replicates": [_replicates(row) for row in rows.itertuples()],
+            "verdict": rows["verdict"],
         }
     )
-    return sheet if omniglot else sheet.drop(columns="published")
+    return sheet if omniglot else sheet.drop(columns=["published", "verdict"])
+
+
+def _number(row: object) -> str:
+    """Return what a published number is, in words; 'representation' is no regime."""
+    names = [row.treatment, row.regime]
+    return f"{', '.join(names[: 1 if row.regime == 'representation' else 2])}: {row.metric}"
 
 
 def _measured(row: object) -> str:
@@ -84,8 +90,8 @@ def coverage(frame: pd.DataFrame) -> str:
     # A number without an N, or a bound that holds from an N on, is measured where it was published.
     same = (frame["measured_at"] == frame["n_classes"]) | frame["n_classes"].str.startswith(">=")
     elsewhere = run & ~same & (frame["measured_at"] != "")
+    here, smaller, none = (int(which.sum()) for which in (run & ~elsewhere, elsewhere, ~run))
     return (
-        f"{len(frame)} published numbers: {int((run & ~elsewhere).sum())} measured, at the published "
-        f"N where there is one, {int(elsewhere.sum())} at a smaller N, {int((~run).sum())} not run at this "
-        "scale."
+        f"{len(frame)} published numbers: {here} measured, at the published N where there is one, "
+        f"{smaller} at a smaller N, {none} not run at this scale."
     )

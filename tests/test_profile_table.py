@@ -8,6 +8,8 @@ from anml.profiles import PROFILES
 
 def test_the_committed_page_is_current():
     assert profile_table.PAGE.read_text() == profile_table.page()
+    costs = profile_table.costs_part(profile_table.read_costs())
+    assert profile_table.COSTS.read_text() == costs + "\n"
 
 
 def test_the_readme_is_current():

@@ -29,7 +29,7 @@ def test_each_row_names_a_notebook_that_takes_its_parameters(row):
     tagged = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
     assert len(tagged) == 1
     offered = {line.split("=")[0].split(":")[0].strip() for line in tagged[0].source.splitlines()}
-    assert set(row.parameters) <= offered
+    assert {*row.parameters, *row.rerun_with} <= offered
 
 
 def test_each_page_from_a_notebook_is_in_the_book():
@@ -39,7 +39,8 @@ def test_each_page_from_a_notebook_is_in_the_book():
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.output)
 def test_rows_fill_in_and_hold_no_path_of_one_machine(row):
-    for value in row.filled(**PLACES).parameters.values():
+    filled = [row.filled(**PLACES), row_named(row.output, ROWS).filled(**PLACES)]
+    for value in (value for one in filled for value in one.parameters.values()):
         assert "{" not in str(value)
         assert not str(value).startswith(("/", "~"))
 
@@ -47,6 +48,10 @@ def test_rows_fill_in_and_hold_no_path_of_one_machine(row):
 def test_a_rerun_of_recorded_results_is_at_the_readers_own_scale():
     assert row_named("fig3_continual_learning", ROWS).output == "fig3_your_run"
     assert row_named("quickstart", ROWS).output == "quickstart"
+    own = row_named("fig4_oracles", ROWS)
+    assert own.simulates
+    assert own.filled(**PLACES).parameters["results"] == PLACES["results"]
+    assert own.filled(**PLACES).inputs == (PLACES["results"],)
 
 
 def test_preflight_speaks_before_anything_is_installed():

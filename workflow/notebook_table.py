@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 TABLE = Path(__file__).with_name("notebooks.toml")
@@ -19,6 +19,7 @@ class Row:
     inputs: tuple[str, ...] = field(default=())
     simulates: bool = False
     rerun_as: str = ""
+    rerun_with: dict[str, str | int | float | bool] = field(default_factory=dict)
 
     def filled(self, **values: str) -> Row:
         """The same row with the names in braces, such as {profile}, replaced by `values`."""
@@ -26,13 +27,10 @@ class Row:
         def fill(value: str | int | float | bool) -> str | int | float | bool:
             return value.format(**values) if isinstance(value, str) else value
 
-        return Row(
-            output=self.output,
-            source=self.source,
+        return replace(
+            self,
             parameters={name: fill(value) for name, value in self.parameters.items()},
             inputs=tuple(str(fill(path)) for path in self.inputs),
-            simulates=self.simulates,
-            rerun_as=self.rerun_as,
         )
 
 
@@ -45,4 +43,8 @@ def read_rows(table: Path = TABLE) -> list[Row]:
 def row_named(name: str, rows: list[Row]) -> Row:
     """The row whose output is `name`; for a page of recorded results, the row to rerun instead."""
     row = next(row for row in rows if row.output == name)
-    return row_named(row.rerun_as, rows) if row.rerun_as else row
+    if row.rerun_as:
+        return row_named(row.rerun_as, rows)
+    if row.rerun_with:
+        return replace(row, parameters=row.rerun_with, inputs=("{results}",), simulates=True)
+    return row

@@ -2,10 +2,10 @@
 
     python workflow/profile_table.py
 
-Makes book/generated/profiles.md, and the parts of README.md between `<!-- measured:NAME -->` and
-`<!-- /measured -->`. Sources: results/reference/cost.csv (`benchmarks/cost.py`),
-results/reference/wall_times.csv (whole commands, timed on a fresh clone), and the tables under
-results/. Where a profile is not recorded, the tables say so.
+Makes book/generated/profiles.md and costs.md, and the parts of README.md between
+`<!-- measured:NAME -->` and `<!-- /measured -->`. Sources: results/reference/cost.csv
+(`benchmarks/cost.py`), results/reference/wall_times.csv (whole commands, timed on a fresh clone),
+and the tables under results/. Where a profile is not recorded, the tables say so.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from anml.tables import TESTING, TRAINING
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book" / "generated" / "profiles.md"
+COSTS = ROOT / "book" / "generated" / "costs.md"
+"""What a rerun costs, on its own: the pages of the figures include it."""
 README = ROOT / "README.md"
 REFERENCE = ROOT / "results" / "reference"
 TRAININGS = ("anml", "oml", "pretrain")
@@ -100,6 +102,15 @@ def markdown(rows: list[dict[str, str]]) -> str:
     return pd.DataFrame(rows).fillna("").to_markdown(index=False, disable_numparse=True)
 
 
+def costs_part(costs: pd.DataFrame) -> str:
+    """What meta-training costs at each profile: a sentence and a table."""
+    table = markdown([cost_row(profile, costs) for profile in PROFILES.values()])
+    return (
+        "What meta-training costs: one iteration, and one model, estimated as the median of a few "
+        f"iterations times their number ({costs['device'].iloc[0]}):\n\n{table}"
+    )
+
+
 def page() -> str:
     """The book's three tables."""
     costs = read_costs()
@@ -107,9 +118,7 @@ def page() -> str:
     parts = (
         "What each profile runs:",
         markdown([sizes_row(profile) for profile in profiles]),
-        f"What meta-training costs: one iteration, and one model, estimated as the median of a few "
-        f"iterations times their number ({costs['device'].iloc[0]}):",
-        markdown([cost_row(profile, costs) for profile in profiles]),
+        costs_part(costs),
         "What recorded runs gave: meta-test testing accuracy at the longest N, mean over models "
         "and trajectories. A rerun with the same seeds on another machine differs by rounding "
         "that training amplifies: expect it near these numbers, not at them.",
@@ -212,9 +221,10 @@ def readme() -> str:
 
 
 def main() -> None:
-    """Write both files."""
+    """Write the three files."""
     PAGE.parent.mkdir(parents=True, exist_ok=True)
-    for path, text in ((PAGE, page()), (README, readme())):
+    texts = {PAGE: page(), COSTS: costs_part(read_costs()) + "\n", README: readme()}
+    for path, text in texts.items():
         with replacing(path) as temporary:
             temporary.write_text(text)
 
