@@ -107,8 +107,8 @@ def speed_table(values: pd.DataFrame) -> pd.DataFrame:
             for low, high in zip(values["fastest"], values["slowest"], strict=True)
         ],
         "times ours": values["ratio"].map("{:.1f}".format),
-        "its arithmetic alone, s": values["floor"].map("{:.2g}".format),
-        "peak memory, MB": values["peak_mb"].map("{:.0f}".format),
+        "arithmetic, s": values["floor"].map("{:.2g}".format),
+        "peak MB": values["peak_mb"].map("{:.0f}".format),
     }
     frame = pd.DataFrame(columns)
     frame.loc[~there, frame.columns[1:]] = ""
@@ -128,7 +128,7 @@ def floor_table(speed: Speed) -> pd.DataFrame:
             "arithmetic, s": floor.map("{:.2g}".format),
             "measured, s": own["seconds"].map("{:.2g}".format),
             "share of the time": (100 * floor / own["seconds"]).map("{:.0f}%".format),
-            "peak memory, MB": own["peak_mb"].map("{:.0f}".format),
+            "peak MB": own["peak_mb"].map("{:.0f}".format),
         }
     ).sort_values("profile", key=lambda names: names.map(_order(own["profile"])), kind="stable")
 

@@ -115,7 +115,7 @@ def procedure_table(procedure: Procedure) -> pd.DataFrame:
         ("meta-train testing", "drawings just learned", str(procedure.sgd_steps)),
         ("meta-train testing", "drawings of the remember set", str(procedure.remember)),
         ("meta-train testing", "drawings under the meta-loss", str(procedure.exam)),
-        ("meta-test training", "classes N", ", ".join(map(str, procedure.n_classes))),
+        ("meta-test training", "classes N", f"{min(procedure.n_classes)} to {longest}"),
         ("meta-test training", "drawings of each class", str(procedure.train_drawings)),
         ("meta-test training", f"steps at N = {longest}", f"{procedure.meta_test_steps:,}"),
         ("meta-test training", "moves", ", ".join(procedure.meta_test_parts)),
