@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import synthetic_disagreements
 import synthetic_table
 from matplotlib.text import Text
 from refusal import refusal
@@ -26,7 +27,6 @@ from anml.disagreements import (
     QUESTIONS,
     SGD_RATES,
     DisagreementJob,
-    Question,
     Setting,
     insert_extra,
     model_seeds,
@@ -39,41 +39,9 @@ from anml.packed import DRAWINGS_PER_CLASS
 from anml.plot_disagreements import disagreements_figure, shown_values
 from anml.profiles import Profile, find_profile
 from anml.results import Table, write_table
-from anml.tables import TESTING, TRAINING
+from anml.tables import TESTING
 from anml.trajectories import draw_trajectory
 from anml.treatments import find_treatment
-
-MODELS, TRAJECTORIES = 2, 3
-
-
-def made_up(gaps: dict[str, float], questions: tuple[Question, ...] = QUESTIONS) -> Table:
-    """A table in which each answer is off the first one by `gaps` (default: by nothing)."""
-    rng = np.random.default_rng(0)
-    rows = []
-    for question in questions:
-        for answer, setting in question.answers.items():
-            for model in range(MODELS):
-                for trajectory in range(TRAJECTORIES):
-                    for n in (10, 50):
-                        for metric, shift in ((TRAINING, 0.1), (TESTING, 0.0)):
-                            value = 0.6 + shift + gaps.get(answer, 0.0) + rng.normal(0, 1e-3)
-                            rows.append(
-                                {
-                                    "question": question.id,
-                                    "answer": answer,
-                                    "treatment": setting.treatment,
-                                    "regime": "sequential",
-                                    "optimizer": setting.optimizer,
-                                    "learning_rate": 1e-3,
-                                    "model_seed": model,
-                                    "trajectory_seed": 1000 * model + trajectory,
-                                    "n_classes": n,
-                                    "metric": metric,
-                                    "value": value,
-                                }
-                            )
-    frame = pd.DataFrame(rows).assign(profile="quick", data="omniglot")
-    return Table(frame, synthetic_table.provenance())
 
 
 def test_each_question_has_answers_that_differ_and_a_treatment_for_each():
@@ -193,7 +161,7 @@ def test_settings_differ_and_answers_share_their_trajectories(parts):
 
 
 def test_values_and_differences_are_the_tables():
-    table = made_up({"first order (code)": -0.1})
+    table = synthetic_disagreements.table({"first order (code)": -0.1})
     question = find_question("order-anml")
     values = answer_values(table, question)
     frame = table.frame[table.frame["question"] == question.id]
@@ -208,7 +176,7 @@ def test_values_and_differences_are_the_tables():
 
 def test_a_difference_is_called_one_only_where_the_interval_says_so():
     gaps = {"first order (code)": -0.1, "SGD (paper)": 0.1}
-    table = made_up(gaps)
+    table = synthetic_disagreements.table(gaps)
     for name, verdict in (("order-anml", "worse"), ("optimizer", "better")):
         assert sense(table, find_question(name))[0].endswith(f": {verdict}.")
     assert "tell from chance" in sense(table, find_question("drawings"))[0]
@@ -220,7 +188,7 @@ def test_a_difference_is_called_one_only_where_the_interval_says_so():
 
 def test_what_was_not_run_is_shown_so():
     some = tuple(question for question in QUESTIONS if question.id != "linear")
-    table = made_up({}, some)
+    table = synthetic_disagreements.table({}, some)
     linear = find_question("linear")
     assert not was_run(table, linear)
     assert sense(table, linear) == [
@@ -236,7 +204,7 @@ def test_what_was_not_run_is_shown_so():
 
 
 def test_a_panel_shows_every_answer_at_its_values():
-    table = made_up({"first order (code)": -0.1})
+    table = synthetic_disagreements.table({"first order (code)": -0.1})
     values = shown_values(table)
     figure = disagreements_figure(values, table.provenance)
     for axis, question in zip(figure.axes, QUESTIONS, strict=False):
