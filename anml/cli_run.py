@@ -243,7 +243,8 @@ def _meta_test(args: argparse.Namespace) -> None:
         scores = meta_test(treatment, model, drawings, runs, args.optimizer, bar.update)
     for score in scores:
         print(
-            f"{treatment.name}, {regime.name}, {args.n_classes} classes, trajectory {score.run.trajectory.seed}: "
+            f"{treatment.name}, {regime.name}, {args.n_classes} classes, "
+            f"trajectory {score.run.trajectory.seed}: "
             f"meta-test training accuracy {100 * score.training:.1f}%, "
             f"meta-test testing accuracy {100 * score.testing:.1f}%"
         )

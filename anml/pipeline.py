@@ -41,6 +41,7 @@ from anml.memory import keep_freed_memory
 from anml.meta_train import LOG_METRICS
 from anml.probe_jobs import plan_probes
 from anml.profiles import Profile
+from anml.rate_search import plan_rate_search
 from anml.results import provenance_now, write_table
 from anml.tables import listing
 
@@ -54,6 +55,7 @@ PLANNERS: tuple[Callable[[Profile], Plan], ...] = (
     plan_evaluations,
     plan_probes,
     plan_disagreements,
+    plan_rate_search,
 )
 """What a run consists of; the jobs that theirs wait for are added by `plan`."""
 

@@ -44,6 +44,7 @@ class Profile:
     oml_inner_rate: float = 0.03  # published nowhere for this protocol: see the book's method page
     oml_outer_rate: float = 1e-3
     pretrain_rate: float = 1e-3
+    rate_search_iterations: int = 1000  # what each pair of OML's rates is tried with; 0: no search
     redraw: str = "copy"  # 'copy': the paper; 'meta': the released code (spec, section 3.1)
     # Meta-test, sequential and oracle. Where only linear layers learn:
     model_seeds: int = 10  # models of each meta-training
@@ -114,6 +115,7 @@ _NUMBERS = (
 _RANGES = (
     *((name, 1, 10_000_000) for name in _COUNTS),
     *((name, 1e-9, 10.0) for name in _RATES),
+    ("rate_search_iterations", 0, 10_000_000),
     ("inner_steps", 1, 20),
     ("outputs", META_TRAIN_CLASSES, 100_000),
     *((name, 2, MAX_META_TEST_CLASSES) for name in _NUMBERS),
@@ -137,6 +139,7 @@ PROFILES = {
             meta_iterations=500,
             pretrain_iterations=500,
             anml_outer_rate=3e-3,  # makes the most of few iterations
+            rate_search_iterations=0,
             model_seeds=1,
             trajectories=3,
             n_classes=(5, 10, 20),
@@ -185,6 +188,7 @@ PROFILES = {
             nm_channels=28,
             oml_channels=32,  # with 512 about as many weights as ANML here, as in the paper
             oml_hidden=512,
+            rate_search_iterations=0,  # the networks of quick, which searches
             meta_iterations=10_000,
             pretrain_iterations=10_000,
             model_seeds=3,

@@ -1,0 +1,64 @@
+"""The search of OML's and pretraining's rates: its grid, what a job leaves, what is 'chosen'."""
+
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from anml.data import Drawings
+from anml.jobs import Place, read_part
+from anml.profiles import PROFILES, Profile
+from anml.rate_search import GRIDS, RateJob, plan_rate_search
+from anml.tables import checked
+
+
+def test_the_grid_is_the_one_of_the_specification() -> None:
+    jobs = [dict(job.rates) for job in plan_rate_search(PROFILES["paper"])]
+    pairs = {(r["oml_inner_rate"], r["oml_outer_rate"]) for r in jobs if "oml_inner_rate" in r}
+    assert pairs == set(product((0.01, 0.03, 0.1), (1e-4, 3e-4, 1e-3)))
+    assert {r["pretrain_rate"] for r in jobs if "pretrain_rate" in r} == {1e-4, 3e-4, 1e-3}
+    assert len(jobs) == 12
+
+
+def test_a_profile_without_a_budget_searches_nothing() -> None:
+    assert plan_rate_search(replace(PROFILES["paper"], rate_search_iterations=0)) == {}
+
+
+def test_every_profile_uses_rates_of_the_grid() -> None:
+    """What was searched is what is used: no rate comes from elsewhere."""
+    for profile, grid in product(PROFILES.values(), GRIDS):
+        for name, values in grid.rates.items():
+            assert getattr(profile, name) in values, (profile.name, name)
+
+
+@pytest.mark.parametrize(
+    ("training", "treatments", "used", "other"),
+    [
+        ("oml", ("OML", "OML-OLFT"), {"oml_inner_rate": 0.03, "oml_outer_rate": 1e-3}, 0.1),
+        ("pretrain", ("Pretrain & Transfer",), {"pretrain_rate": 1e-3}, 1e-4),
+    ],
+)
+def test_what_a_job_leaves(
+    training: str,
+    treatments: tuple[str, ...],
+    used: dict[str, float],
+    other: float,
+    tiny: Profile,
+    noise_drawings: Drawings,
+    tmp_path: Path,
+) -> None:
+    place = Place(replace(tiny, rate_search_iterations=3, **used), tmp_path)
+    heard = []
+    rows = []
+    for rates in (used, used | {next(iter(used)): other}):
+        job = RateJob(training, tuple(rates.items()), treatments, (2,))
+        job.run(place, noise_drawings, heard.append)
+        rows += read_part(job, place)[0]["training_rates"]
+    frame = checked("training_rates", pd.DataFrame(rows).assign(profile="tiny", data="omniglot"))
+    assert set(frame["treatment"]) == set(treatments)
+    assert set(frame["iterations"]) == {3}
+    assert sum(heard) == 6
+    assert frame["chosen"].sum() == len(treatments)  # only the pair that the profile uses
+    assert set(frame["learning_rate"]) <= set(tiny.learning_rates)
