@@ -5,6 +5,7 @@ Reads what `make bench` left in results/reference/: nothing here measures anythi
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,8 @@ WAYS = {
     "torchopt": "torchopt",
     "learn2learn": "learn2learn",
     "higher": "higher",
+    "autograd, ordinary layers": "plain autograd,\nordinary layers",
+    "higher, ordinary layers": "higher,\nordinary layers",
     "released algorithm": "released algorithm\n(first order)",
 }
 """The ways of ANML's meta-iteration in the order in which they are shown, and their labels."""
@@ -171,7 +174,10 @@ def speed_glue(speed: Speed, profile: str) -> dict[str, float | str]:
     """Numbers that prose quotes, by name."""
     values = speed_values(speed, profile).set_index("way")
     own = values.loc[OURS]
-    numbers = {f"speed_times_{way.split()[0]}": values.loc[way, "ratio"] for way in values.index}
+    numbers = {
+        f"speed_times_{re.sub(r'[^a-z0-9]+', '_', way)}": values.loc[way, "ratio"]
+        for way in values.index
+    }
     return {
         **{name: float(value) for name, value in numbers.items()},
         "speed_seconds": float(own["seconds"]),
@@ -189,7 +195,7 @@ def ways_figure(values: pd.DataFrame, heading: str) -> Figure:
     places = np.arange(len(shown))
     colours = [MEASURED if way == OURS else "#B9C4CC" for way in shown["way"]]
     with style():
-        figure = Figure(figsize=(9, 0.9 + 0.5 * len(shown)), layout="constrained")
+        figure = Figure(figsize=(9, 0.9 + 0.47 * len(shown)), layout="constrained")
         figure.suptitle(heading, x=0.01, ha="left", fontsize=9, color=MUTED)
         time, memory = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
         spread = [shown["seconds"] - shown["fastest"], shown["slowest"] - shown["seconds"]]

@@ -67,14 +67,11 @@ class Case:
     way: str
 
 
+OTHER_WAYS = tuple(way for way in WAYS if way not in ("adjoint", "supervised"))
 CASES = (
     *(Case(name, training, "adjoint") for name in PROFILES for training in ("anml", "oml")),
     *(Case(name, "pretrain", "adjoint") for name in PROFILES),
-    *(
-        Case(name, "anml", way)
-        for name in ("quick", "paper")
-        for way in ("autograd", "higher", "learn2learn", "torchopt", "released algorithm")
-    ),
+    *(Case(name, "anml", way) for name in ("quick", "paper") for way in OTHER_WAYS),
     *(Case("paper", "oml", way) for way in ("autograd", "higher")),
 )
 

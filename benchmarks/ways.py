@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from released import released_gradient
+from released import OrdinaryANML, released_gradient
 from torch import Tensor, nn
 
 from anml.adapt import ANML_FAST, Episode, anml_meta_gradient, plain_meta_gradient
@@ -26,7 +26,7 @@ Gradients = dict[str, Tensor]
 
 def fast_prefixes(model: nn.Module) -> tuple[str, ...]:
     """Prefixes of the parameters that the network's inner loop moves."""
-    return ANML_FAST if isinstance(model, ANML) else OML_FAST
+    return ANML_FAST if isinstance(model, ANML | OrdinaryANML) else OML_FAST
 
 
 def fast_parts(model: nn.Module) -> dict[str, nn.Module]:
@@ -128,6 +128,10 @@ WAYS = {
     "higher": Way(with_higher, "higher"),
     "learn2learn": Way(with_learn2learn, "learn2learn"),
     "torchopt": Way(with_torchopt, "torchopt"),
+    "autograd, ordinary layers": Way(lambda model, *rest: autograd(OrdinaryANML(model), *rest)),
+    "higher, ordinary layers": Way(
+        lambda model, *rest: with_higher(OrdinaryANML(model), *rest), "higher"
+    ),
     "released algorithm": Way(released_gradient, second_order=False),
 }
 """By their names in results/reference/cost.csv; 'adjoint' is what meta-training runs."""

@@ -31,6 +31,8 @@ def reference(model: torch.nn.Module, fast: tuple[str, ...], order: bool) -> dic
 @pytest.mark.parametrize("kind", ["anml", "oml"])
 @pytest.mark.parametrize("name", EXACT)
 def test_exact_ways_agree(name: str, kind: str) -> None:
+    if kind == "oml" and "ordinary" in name:
+        pytest.skip("written for ANML only")
     if not WAYS[name].installed:
         pytest.skip(f"{WAYS[name].library} is not installed")
     model, _ = networks(kind)

@@ -104,8 +104,8 @@ def test_the_bars_are_the_measured_ways(speed):
     figure = plot_speed.ways_figure(plot_speed.speed_values(speed, "paper"), "a heading")
     time, memory = figure.axes
     widths = [patch.get_width() for patch in time.patches]
-    assert widths == pytest.approx([0.5, 1.0, 1.5, 6.0, 3.0])
-    assert [patch.get_width() for patch in memory.patches] == pytest.approx([1.0] * 5)
+    assert widths == pytest.approx([0.5, 1.0, 1.5, 6.0, 3.0, 3.0, 3.0])
+    assert [patch.get_width() for patch in memory.patches] == pytest.approx([1.0] * 7)
     text = words(figure)
     assert "learn2learn" not in text
     assert "this companion" in text
