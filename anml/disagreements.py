@@ -185,9 +185,9 @@ class DisagreementJob:
         """Search, test, and write the rows of every question that has this setting."""
         began = time.monotonic()
         own = replace(place, profile=self._profile(place.profile))
-        job = Point(self.setting.treatment, self.n_classes, self.setting.optimizer)
+        point = Point(self.setting.treatment, self.n_classes, self.setting.optimizer)
         # The 660th class changes at most one of the classes met: not what the best rate is.
-        rate, _ = search_learning_rate(job, own, drawings, on_step)
+        rate, _ = search_learning_rate(point, own, drawings, on_step)
         if self.setting.extra_class:
             drawings = with_extra_class(drawings)
         rows: list[Row] = []
@@ -196,9 +196,9 @@ class DisagreementJob:
             runs = make_runs(own.profile, self.n_classes, seeds, [rate], Stream.TRAJECTORY)
             if self.setting.extra_class:
                 runs = [replace(run, trajectory=insert_extra(run.trajectory)) for run in runs]
-            for score in job.scores(own, drawings, seed, runs, on_step):
+            for score in point.scores(own, drawings, seed, runs, on_step):
                 for part in accuracies(score):
-                    rows += self._rows(place.profile, job.row(score, seed, *part))
+                    rows += self._rows(place.profile, point.row(score, seed, *part))
         write_part(self, place, {"disagreements": rows}, time.monotonic() - began)
 
     def _profile(self, profile: Profile) -> Profile:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
+import nbformat
 import pytest
 import synthetic_results
+from notebook_table import read_rows
 
 from anml.claim_notes import WHY
 from anml.claims import published_with_noted
@@ -31,6 +34,7 @@ from anml.results import Table
 from anml.scoreboard import KINDS, Scoreboard, count_table, ledger_glue, of_kind
 from anml.tables import TESTING, TRAINING
 
+PAGE = Path(__file__).resolve().parents[1] / "book" / "notebooks" / "claims_ledger.ipynb"
 ROWS = published_with_noted()
 PAPER = ROWS[ROWS["source"] == "paper"]
 
@@ -50,6 +54,12 @@ def with_values(table: Table, value: float, **chosen: object) -> Table:
     assert mask.any()
     frame.loc[mask, "value"] = value
     return Table(frame, table.provenance)
+
+
+def verdicts(html: str) -> dict[str, str]:
+    """What a scoreboard says of each row."""
+    pattern = r'<tr id="claim-(\w+)">.*?<span class="verdict"[^>]*>([\w ]+)<'
+    return dict(re.findall(pattern, html))
 
 
 def entries(tables: dict[str, Table]) -> dict[str, Entry]:
@@ -230,11 +240,7 @@ def test_the_page_shows_every_entry_once_and_the_counts_are_of_it():
     for kind, words in KINDS.items():
         shown = of_kind(found, kind)
         assert table[words].iloc[-1] == len(shown.entries) > 0
-        html = shown._repr_html_()
-        printed = dict(
-            re.findall(r'<tr id="claim-(\w+)">.*?<span class="verdict"[^>]*>([\w ]+)<', html)
-        )
-        assert printed == {entry.id: entry.verdict for entry in shown.entries}
+        assert verdicts(shown._repr_html_()) == {entry.id: entry.verdict for entry in shown.entries}
     glued = ledger_glue(found)
     own = [entry for entry in found if entry.kind != "replication"]
     assert glued["ledger_rows"] == len(own) == len(PAPER) + len(CLAIMS)
@@ -257,3 +263,16 @@ def test_recorded_results_are_judged_by_the_same_rule(profile):
     assert {entry.verdict for entry in found if entry.kind != "claim"} <= {DIRECTION, NOT, NOT_RUN}
     for entry in found:
         assert (entry.measured != "") or entry.verdict == NOT_RUN
+
+
+def test_the_committed_page_shows_the_verdicts_of_the_recorded_results():
+    if not PAGE.is_file():
+        pytest.skip("the page is made by `make pages`")
+    row = next(row for row in read_rows() if row.output == PAGE.stem)
+    places = [row.parameters[name] for name in ("profile", "data", "results")]
+    tables = {name: found.table for name, found in find_tables(TABLES, *places).items()}
+    outputs = [
+        o for cell in nbformat.read(PAGE, as_version=4).cells for o in cell.get("outputs", [])
+    ]
+    html = "\n".join(o.data.get("text/html", "") for o in outputs if "data" in o)
+    assert verdicts(html) == {entry.id: entry.verdict for entry in ledger(tables)}
