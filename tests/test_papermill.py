@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import synthetic_disagreements
 import synthetic_probes
+import synthetic_rates
 import synthetic_results
 import tiny_notebook
 from synthetic_table import provenance
@@ -46,6 +47,7 @@ def results(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("results")
     tables = synthetic_results.everything() | synthetic_probes.tables()
     tables["disagreements"] = synthetic_disagreements.table({})
+    tables["training_rates"] = synthetic_rates.table("glyphs")
     source = provenance()
     source.profile_values["drawings_split"] = "shuffled"
     for name, table in tables.items():

@@ -1,0 +1,71 @@
+"""The search of OML's and pretraining's rates as heat maps: a square a pair of rates."""
+
+from __future__ import annotations
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from anml.plot_style import WARNING, style
+from anml.results import Table
+
+NAME = "baseline_rates"
+COLUMNS = ["training", "treatment", "n_classes", "inner_rate", "outer_rate", "learning_rate"]
+
+
+def rates_values(table: Table) -> pd.DataFrame:
+    """Return what the figure shows: `COLUMNS`, `iterations`, `value`, `chosen`, sorted."""
+    frame = table.frame[[*COLUMNS, "iterations", "value", "chosen"]]
+    return frame.sort_values(COLUMNS, ignore_index=True)
+
+
+def best_rates(values: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a pair of rates: its `mean` over treatments and N, best first a training."""
+    by = ["training", "inner_rate", "outer_rate"]
+    means = values.groupby(by, as_index=False).agg(mean=("value", "mean"), chosen=("chosen", "max"))
+    return means.sort_values(["training", "mean"], ascending=[True, False], ignore_index=True)
+
+
+def rates_figure(values: pd.DataFrame) -> Figure:
+    """Draw a panel a treatment and N; a frame marks the rates that the results were made with."""
+    panels = list(values.groupby(["training", "treatment", "n_classes"], sort=True))
+    with style():
+        figure = Figure(figsize=(9, 2.75 * -(-len(panels) // 3)), layout="constrained")
+        axes = figure.subplots(-(-len(panels) // 3), 3, squeeze=False).flatten()
+        for axis, ((training, treatment, n), rows) in zip(axes, panels, strict=False):
+            _panel(axis, rows, training)
+            axis.set_title(f"{treatment}, N = {n}")
+        for axis in axes[len(panels) :]:
+            axis.remove()
+    return figure
+
+
+def _panel(axis: Axes, rows: pd.DataFrame, training: str) -> None:
+    """One heat map of accuracies in per cent; pretraining has no inner rate and so one row."""
+    grid = rows.pivot(index="inner_rate", columns="outer_rate", values="value") * 100
+    chosen = rows.pivot(index="inner_rate", columns="outer_rate", values="chosen")
+    sns.heatmap(
+        grid,
+        ax=axis,
+        annot=True,
+        fmt=".1f",
+        cmap="cividis",
+        cbar=False,
+        vmin=0,
+        vmax=max(1.0, grid.to_numpy().max()),
+        linewidths=2,
+        square=len(grid) > 1,
+    )
+    for row, column in zip(*(chosen == 1).to_numpy().nonzero(), strict=True):
+        frame = Rectangle((column, row), 1, 1, fill=False, edgecolor=WARNING, linewidth=2.5)
+        frame.set(clip_on=False, gid="chosen")
+        axis.add_patch(frame)
+    axis.grid(visible=False)
+    axis.set_xlabel("Adam's rate" if training == "pretrain" else "outer rate (Adam)")
+    axis.set_ylabel("" if training == "pretrain" else "inner rate (SGD)")
+    axis.set_xticklabels([f"{rate:g}" for rate in grid.columns], rotation=0)
+    axis.set_yticklabels([f"{rate:g}" for rate in grid.index], rotation=0)
+    if training == "pretrain":
+        axis.set_yticks([])
