@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 PROFILE ?= smoke
 ## DATA=auto       glyphs (the embedded drawings), omniglot, a packed .npz file, or auto: Omniglot if it is here, else glyphs
 DATA ?= auto
-## NOTEBOOK=       for `make rerun`: the name of one notebook, such as fig3_continual_learning
+## NOTEBOOK=       for `make rerun`: the name of one notebook, such as fig3_continual_learning, or all
 NOTEBOOK ?=
 ## OUT=            for `make rerun`: one folder for what it writes, in place of build/notebooks and build/figures
 OUT ?=
@@ -80,7 +80,7 @@ site: $(STAMP) ## build the site from the notebooks as they stand, running nothi
 results: check $(STAMP) ## only compute: meta-train and meta-test at PROFILE on DATA, into runs/
 	@data="$$($(PREFLIGHT))" && "$(BIN)/anml" run --profile "$$PROFILE" --data "$$data"
 
-rerun: check-notebook $(STAMP) ## run one NOTEBOOK at PROFILE on DATA, into build/ or OUT
+rerun: check-notebook $(STAMP) ## run one NOTEBOOK, or all, at PROFILE on DATA, into build/ or OUT
 	@data="$$($(PREFLIGHT))" && "$(BIN)/python" workflow/build_notebooks.py --profile "$$PROFILE" \
 	  --data "$$data" --rerun "$$NOTEBOOK" --out "$$OUT" --stand "$$STAND"
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from notebook_table import Row, read_rows, row_named
+from notebook_table import ALL, Row, read_rows, row_named
 from preflight import NAMED_SOURCES, ROOT
 
 from anml.errors import AnmlError
@@ -144,17 +144,19 @@ def row_values(profile: str, source: str, recorded: bool) -> dict[str, str]:
 
 
 def rerun(options: argparse.Namespace, source: str) -> None:
-    """Run one notebook at the reader's profile and data, after computing what it needs."""
-    name = options.rerun.rpartition("/")[2].removesuffix(".ipynb")
+    """Run one notebook, or all, at the reader's profile and data, after computing their tables."""
+    given = options.rerun.rpartition("/")[2].removesuffix(".ipynb")
+    names = [row.output for row in read_rows() if given == ALL and not row.rerun_as] or [given]
     folder, figures = rerun_folders(options.out, options.stand)
     values = row_values(options.profile, source, recorded=False)
-    row = row_named(name, read_rows())
-    row = row.filled(**{**values, "own_figures": figures, "figures": figures})
-    if row.simulates:
+    rows = {name: row_named(name, read_rows()) for name in names}
+    if any(row.simulates for row in rows.values()):
         simulate(options.profile, options.data)
-    execute(row, folder / f"{name}.ipynb")
-    print(f"{row.source} at {options.profile} on {source}: {folder / name}.ipynb")
-    print(f"its figures: {ROOT / figures}")
+    for name, row in rows.items():
+        row = row.filled(**{**values, "own_figures": figures, "figures": figures})
+        execute(row, folder / f"{name}.ipynb")
+        print(f"{row.source} at {options.profile} on {source}: {folder / name}.ipynb", flush=True)
+    print(f"figures: {ROOT / figures}")
 
 
 def main(arguments: list[str] | None = None) -> int:

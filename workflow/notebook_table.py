@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 TABLE = Path(__file__).with_name("notebooks.toml")
+ALL = "all"
+"""In place of a notebook's name: every one of them."""
 
 
 @dataclass(frozen=True)

@@ -80,9 +80,9 @@ def profile_names() -> list[str]:
 
 def notebook_names() -> list[str]:
     """The names that `make rerun NOTEBOOK=` takes."""
-    from notebook_table import read_rows
+    from notebook_table import ALL, read_rows
 
-    return [row.output for row in read_rows()]
+    return [ALL, *(row.output for row in read_rows())]
 
 
 def main(arguments: list[str] | None = None) -> int:
