@@ -1,8 +1,8 @@
 """Meta-test training where convolutions learn too: a plain loop of autograd and the optimiser.
 
 What the treatment freezes is computed once for all drawings; only the rest is run at each step.
-Runs (trajectories, learning rates) are trained side by side as replicas, since one drawing at a
-time is too little work for a processor's convolutions.
+Runs (trajectories, learning rates) can be trained side by side as replicas, since one drawing at a
+time is too little work for a GPU.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -17,7 +17,7 @@ from anml.regimes import ORACLE, SEQUENTIAL, find_regime
 from anml.trajectories import TRAINING_DRAWINGS
 from anml.treatments import find_treatment
 
-LINEAR_WEIGHT = 1.0
+LINEAR_WEIGHT = 0.5
 CONVOLUTION_WEIGHT = 3.0
 """Roughly how long a step takes, in milliseconds at the width of the profile quick."""
 
