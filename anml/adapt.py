@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from anml.first_block import Patches, patches
+from anml.first_block import patches
 from anml.inner_step import forward_backward, from_inner, sgd_step, tangent, to_inner
 from anml.low_rank import LowRankLinear
 from anml.models import tower_blocks
-from anml.outer_pass import outer_tower
+from anml.outer_pass import backward, forward, gate_backward, gate_forward, named_blocks
 
 Named = Mapping[str, Tensor]
 
@@ -88,14 +88,11 @@ def anml_meta_gradient(
 
     `parameters`: of `models.ANML` with a leading replica axis; `rate`: of the inner SGD. The inner
     loop runs forward once, keeping each step's trace; the adjoint of each step then runs backward
-    (`inner_step.tangent`). Only the towers' passes over the whole outer batch use autograd.
+    (`inner_step.tangent`). The passes over all drawings at once are `outer_pass`'s.
     """
     parameters = {name: tensor.detach() for name, tensor in parameters.items()}
     drawings = patches(episode.images)
-    nm = {n: p.requires_grad_() for n, p in parameters.items() if n.startswith("nm.")}
-    with torch.enable_grad():
-        gates = gate_of(nm, drawings)
-    gate = gates.detach()
+    gate, gate_trace = gate_forward(parameters, drawings)
 
     weights = to_inner(tower_blocks(parameters, "pln."))
     head = LowRankLinear.dense(parameters["head.weight"], parameters["head.bias"])
@@ -109,17 +106,15 @@ def anml_meta_gradient(
         head = head.sgd_step(trace.error, trace.gated, rate)
 
     # Meta-loss of the adapted network and its gradient there: the adjoint's starting direction.
-    leaves = [t.requires_grad_() for block in from_inner(weights) for t in block]
-    with torch.enable_grad():
-        latent = outer_tower(drawings, list(zip(*[iter(leaves)] * 3, strict=True)))
-    gated = gate * latent.detach()
+    latent, tower_trace = forward(drawings, from_inner(weights))
+    gated = gate * latent
     logits = head(gated)
     loss, error, correct = cross_entropy(logits, episode.classes)
     gated_gradient = head.transpose(error)
-    gate_gradient = gated_gradient * latent.detach()
-    flat = torch.autograd.grad(latent, leaves, gated_gradient * gate)
-    direction = to_inner(list(zip(*[iter(flat)] * 3, strict=True)))
+    gate_gradient = gated_gradient * latent
+    direction = to_inner(backward(gated_gradient * gate, tower_trace))
     head_direction = LowRankLinear(error.sum(1), error, gated)
+    del tower_trace
 
     if second_order:
         for k in reversed(range(episode.inner_steps)):
@@ -134,32 +129,22 @@ def anml_meta_gradient(
                 d_error,
             )
 
-    nm_gradients = torch.autograd.grad(gates, list(nm.values()), gate_gradient, allow_unused=True)
-    gradients = dict(zip(nm, nm_gradients, strict=True))
-    for i, (kernel, scale, shift) in enumerate(from_inner(direction)):
-        gradients[f"pln.blocks.{i}.conv.weight"] = kernel
-        gradients[f"pln.blocks.{i}.norm.weight"] = scale
-        gradients[f"pln.blocks.{i}.norm.bias"] = shift
+    gradients = gate_backward(gate_gradient, gate_trace)
+    gradients |= named_blocks(from_inner(direction), "pln.")
     gradients["head.weight"] = head_direction.dense_weight()
     gradients["head.bias"] = head_direction.bias
     # What is left are biases in front of a norm: their gradient is exactly zero.
     complete = {
-        name: torch.zeros_like(tensor) if gradients.get(name) is None else gradients[name].detach()
+        name: gradients[name] if name in gradients else torch.zeros_like(tensor)
         for name, tensor in parameters.items()
     }
     return MetaGradient(complete, loss, correct)
 
 
+@torch.no_grad()
 def neuromodulate(parameters: Named, images: Tensor) -> Tensor:
     """NM's gate [R, B, D] in [0, 1] for `images` [B, R, 28, 28]; `parameters` named 'nm.…'."""
-    return gate_of(parameters, patches(images))
-
-
-def gate_of(parameters: Named, drawings: Patches) -> Tensor:
-    """The same from unfolded drawings."""
-    features = outer_tower(drawings, tower_blocks(parameters, "nm.tower."))
-    weight, bias = parameters["nm.gate.weight"], parameters["nm.gate.bias"]
-    return torch.sigmoid(torch.baddbmm(bias.unsqueeze(1), features, weight.mT))
+    return gate_forward(parameters, patches(images))[0]
 
 
 def cross_entropy(logits: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,143 +1,112 @@
-"""The towers' passes over the whole outer batch, with their backward pass by hand.
+"""The passes over the whole outer batch: towers and gate, forward and backward by hand.
 
-The same function as `models.anml_tower`, faster on a CPU since
+`forward` is the same function as `models.anml_tower`. It is faster on a CPU since
 
 - convolution and norm of the first block are one product, whose derivative skips the 26 x 26 maps;
-- norm, pooling and ReLU take a few drawings at a time, which stay in the processor's cache, and are
-  computed once more in the backward pass instead of being stored;
+- norm, pooling and ReLU take a few drawings at a time, which stay in the processor's cache;
 - maps are position-major, so that pooling is vectorised, and convolutions take them as they are.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
 
 from anml import first_block, later_block
 from anml.first_block import Patches
-from anml.models import KERNEL, POOLED_SIDES, SIDES
+from anml.models import KERNEL, POOLED_SIDES, SIDES, tower_blocks
 
 CACHED = 1 << 19
 """How many numbers of a map a CPU is given at a time: 2 MiB in float32."""
 
 Block = tuple[Tensor, Tensor, Tensor]
-"""A kernel [R, C, C_in, 3, 3] (the first block's: [R, 1, 9, C]), scale and shift [R, 1, 1, C]."""
+"""Kernel [R, C, C_in, 3, 3], the norm's scale and shift [R, C]."""
 
 
-def outer_tower(patches: Patches, blocks: Sequence[Block]) -> Tensor:
-    """Latent [R, B, C * 9] of all drawings; differentiable once, for `blocks`.
+@dataclass(frozen=True)
+class TowerTrace:
+    """What the backward pass needs. A list of blocks' traces is one of parts of the axis G."""
 
-    `patches`: of the drawings, [R, G, ...]; `blocks`: as `models.anml_tower` takes them. The norm
-    runs over each of the `G` groups of drawings on its own.
+    blocks: Sequence[Block]
+    first: list[first_block.Trace]
+    later: list[list[later_block.Trace]]
+    maps: list[Tensor]  # [R, G, P, C_in]: what the later blocks' convolutions took
+
+
+def forward(drawings: Patches, blocks: Sequence[Block]) -> tuple[Tensor, TowerTrace]:
+    """Latent [R, B, C * 9] of all drawings, at least 0, and the trace.
+
+    `drawings`: [R, G, ...]; the norm runs over each of the `G` groups of drawings on its own.
     """
-    weights = (tensor for block in blocks for tensor in block)
-    return _OuterTower.apply(patches.columns, patches.covariance, *weights)
-
-
-class _OuterTower(torch.autograd.Function):
-    """The tower and its gradient for the nine weights of its three blocks."""
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, columns: Tensor, covariance: Tensor, *weights: Tensor) -> Tensor:
-        first, *later = _blocks(weights)
-        maps = [_first(columns, covariance, first)]
-        responses = []
-        for block, side, pooled_side in zip(later, SIDES[1:], POOLED_SIDES[1:], strict=True):
-            responses.append(_convolve(maps[-1], block[0], side))
-            maps.append(_later(responses[-1], block, pooled_side))
-        ctx.save_for_backward(columns, covariance, *weights, *maps[:-1], *responses)
-        cells = maps[-1].unflatten(2, (-1, SIDES[-1] ** 2)).flatten(1, 2)
-        return cells.mT.flatten(2)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: FunctionCtx, latent_gradient: Tensor) -> tuple[Tensor | None, ...]:
-        columns, covariance, *saved = ctx.saved_tensors
-        first, *later = _blocks(saved[:9])
-        maps, responses = saved[9:11], saved[11:]
-        u = latent_gradient.unflatten(2, (-1, SIDES[-1] ** 2)).mT.contiguous()
-        gradients = []
-        for index in (1, 0):
-            x, block = responses[index], later[index]
-            u = u.view(*x.shape[:2], -1, x.shape[3])
-            u, *affine = _later_gradients(u, x, block, POOLED_SIDES[index + 1])
-            u, kernel = _convolve_gradients(u, maps[index], block[0], SIDES[index + 1])
-            gradients.append((kernel, *affine))
-        gradients.append(_first_gradients(u.view_as(maps[0]), columns, covariance, first))
-        return None, None, *(tensor for block in reversed(gradients) for tensor in block)
-
-
-def _blocks(weights: Sequence[Tensor]) -> list[Block]:
-    """Three blocks from nine weights, shaped to go with maps [R, G, P, C]."""
-    blocks = [
-        (kernel, scale[:, None, None], shift[:, None, None])
-        for kernel, scale, shift in zip(*[iter(weights)] * 3, strict=True)
-    ]
-    kernel, *affine = blocks[0]
-    return [(kernel.flatten(2).mT.unsqueeze(1), *affine), *blocks[1:]]
-
-
-def _in_parts(
-    function: Callable[..., tuple[Tensor, ...]], channels: int, *tensors: Tensor
-) -> list[Tensor]:
-    """`function` of a few groups at a time (axis 1 of `tensors`), its results joined again."""
-    replicas, groups, positions = tensors[0].shape[:3]
-    step = max(1, CACHED // (replicas * positions * channels))
-    if tensors[0].is_cuda or step >= groups:
-        return list(function(*tensors))
+    (kernel, scale, shift), *later = blocks
+    weights = (kernel.flatten(2).mT.unsqueeze(1), scale[:, None, None], shift[:, None, None])
     results = [
-        function(*(tensor[:, start : start + step] for tensor in tensors))
-        for start in range(0, groups, step)
+        first_block.forward(
+            Patches(drawings.columns[:, part], drawings.covariance[:, part]), weights
+        )
+        for part in _parts(drawings.columns, kernel.shape[1])
     ]
-    return [torch.cat(parts, 1) for parts in zip(*results, strict=True)]
+    out, first = _joined(results)
+    maps, traces = [], []
+    for (kernel, scale, shift), side, pooled_side in zip(
+        later, SIDES[1:], POOLED_SIDES[1:], strict=True
+    ):
+        maps.append(out)
+        x = _convolve(out, kernel, side)
+        affine = scale[:, None, None], shift[:, None, None]
+        results = [
+            later_block.forward(x[:, part], *affine, pooled_side)
+            for part in _parts(x, kernel.shape[1])
+        ]
+        out, trace = _joined(results)
+        traces.append(trace)
+    cells = out.unflatten(2, (-1, SIDES[-1] ** 2)).flatten(1, 2)
+    return cells.mT.flatten(2), TowerTrace(blocks, first, traces, maps)
 
 
-def _first(columns: Tensor, covariance: Tensor, block: Block) -> Tensor:
-    """Output [R, G, P / 4, C] of the first block."""
-
-    def part(columns: Tensor, covariance: Tensor) -> tuple[Tensor]:
-        return (first_block.forward(Patches(columns, covariance), block)[0],)
-
-    return _in_parts(part, block[0].shape[3], columns, covariance)[0]
-
-
-def _first_gradients(u: Tensor, columns: Tensor, covariance: Tensor, block: Block) -> Block:
-    """Gradients of the first block's weights from `u` [R, G, P / 4, C], its output's gradient."""
-
-    def part(columns: Tensor, covariance: Tensor, u: Tensor) -> tuple[Tensor, ...]:
-        _, trace = first_block.forward(Patches(columns, covariance), block)
-        return first_block.backward(u, trace).weights
-
-    parts = _in_parts(part, block[0].shape[3], columns, covariance, u)
-    kernel, scale, shift = (gradient.sum(1) for gradient in parts)
-    return kernel.mT.unflatten(2, (1, KERNEL, KERNEL)), scale.squeeze(1), shift.squeeze(1)
-
-
-def _later(x: Tensor, block: Block, pooled_side: int | None) -> Tensor:
-    """Output [R, G, Q, C] of a later block from its convolution's response `x` [R, G, P, C]."""
-    _, scale, shift = block
-
-    def part(x: Tensor) -> tuple[Tensor]:
-        return (later_block.forward(x, scale, shift, pooled_side)[0],)
-
-    return _in_parts(part, x.shape[3], x)[0]
+def backward(latent_gradient: Tensor, trace: TowerTrace) -> list[Block]:
+    """Gradients of the three blocks from that of the latent, [R, B, C * 9]."""
+    u = latent_gradient.unflatten(2, (-1, SIDES[-1] ** 2)).mT.contiguous()
+    gradients = []
+    for index in reversed(range(len(trace.later))):
+        maps, kernel = trace.maps[index], trace.blocks[index + 1][0]
+        u = u.view(*maps.shape[:2], -1, kernel.shape[1])
+        parts = [later_block.backward(*each) for each in _split(u, trace.later[index])]
+        x = _cat([part.x for part in parts])
+        u, kernel_gradient = _convolve_gradients(x, maps, kernel, SIDES[index + 1])
+        affine = [part.scale for part in parts], [part.shift for part in parts]
+        gradients.append((kernel_gradient, *(_cat(each).sum((1, 2)) for each in affine)))
+    u = u.view(trace.maps[0].shape)
+    parts = [first_block.backward(*each).weights for each in _split(u, trace.first)]
+    kernel, *affine = (_cat(each).sum(1) for each in zip(*parts, strict=True))
+    kernel = kernel.mT.unflatten(2, (1, KERNEL, KERNEL))
+    gradients.append((kernel, *(each.squeeze(1) for each in affine)))
+    return gradients[::-1]
 
 
-def _later_gradients(
-    u: Tensor, x: Tensor, block: Block, pooled_side: int | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of the response [R, G, P, C], of scale and of shift [R, C] from the output's."""
-    _, scale, shift = block
+def _parts(maps: Tensor, channels: int) -> Iterator[slice]:
+    """Slices of the axis G of `maps` [R, G, P, ...] that a CPU's cache holds; on a GPU, one."""
+    replicas, groups, positions = maps.shape[:3]
+    step = groups if maps.is_cuda else max(1, CACHED // (replicas * positions * channels))
+    return (slice(start, start + step) for start in range(0, groups, step))
 
-    def part(x: Tensor, u: Tensor) -> tuple[Tensor, ...]:
-        _, trace = later_block.forward(x, scale, shift, pooled_side)
-        gradient = later_block.backward(u, trace)
-        return gradient.x, gradient.scale, gradient.shift
 
-    x_gradient, *affine = _in_parts(part, x.shape[3], x, u)
-    return x_gradient, *(gradient.sum((1, 2)) for gradient in affine)
+def _joined(results: Sequence[tuple[Tensor, object]]) -> tuple[Tensor, list]:
+    """Outputs of the parts as one, and the list of their traces."""
+    outputs, traces = zip(*results, strict=True)
+    return _cat(outputs), list(traces)
+
+
+def _cat(parts: Sequence[Tensor]) -> Tensor:
+    """Parts of the axis G as one."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+
+
+def _split(u: Tensor, traces: Sequence) -> Iterator[tuple[Tensor, object]]:
+    """Each part's share of `u` with its trace."""
+    return zip(u.split([trace.kept.shape[1] for trace in traces], 1), traces, strict=True)
 
 
 # --- convolutions: position-major maps are what torch calls channels-last
@@ -172,3 +141,41 @@ def _convolve_gradients(
     ]
     images, kernels, _ = zip(*gradients, strict=True)
     return _maps(images, maps.shape[1]), torch.stack(kernels)
+
+
+# --- the neuromodulatory network: a tower, a linear layer and a sigmoid
+
+
+@dataclass(frozen=True)
+class GateTrace:
+    """What the gate's backward pass needs."""
+
+    tower: TowerTrace
+    features: Tensor  # [R, B, C * 9] the tower's latent
+    weight: Tensor  # [R, D, C * 9]
+    gate: Tensor  # [R, B, D]
+
+
+def gate_forward(parameters: Mapping[str, Tensor], drawings: Patches) -> tuple[Tensor, GateTrace]:
+    """NM's gate [R, B, D] in [0, 1], and the trace; `parameters` [R, ...] named 'nm.…'."""
+    features, tower = forward(drawings, tower_blocks(parameters, "nm.tower."))
+    weight, bias = parameters["nm.gate.weight"], parameters["nm.gate.bias"]
+    gate = torch.baddbmm(bias.unsqueeze(1), features, weight.mT).sigmoid_()
+    return gate, GateTrace(tower, features, weight, gate)
+
+
+def gate_backward(gate_gradient: Tensor, trace: GateTrace) -> dict[str, Tensor]:
+    """Gradients of NM's parameters from that of the gate, [R, B, D]."""
+    u = torch.ops.aten.sigmoid_backward(gate_gradient, trace.gate)
+    gradients = named_blocks(backward(u @ trace.weight, trace.tower), "nm.tower.")
+    return gradients | {"nm.gate.weight": u.mT @ trace.features, "nm.gate.bias": u.sum(1)}
+
+
+def named_blocks(blocks: Sequence[Block], prefix: str) -> dict[str, Tensor]:
+    """The reverse of `models.tower_blocks`."""
+    parts = ("conv.weight", "norm.weight", "norm.bias")
+    return {
+        f"{prefix}blocks.{index}.{part}": tensor
+        for index, block in enumerate(blocks)
+        for part, tensor in zip(parts, block, strict=True)
+    }
