@@ -35,14 +35,17 @@ def test_adam_takes_its_first_step_of_the_outer_rate_everywhere(job: Callable[..
             assert moved.max() == pytest.approx(0.01, rel=0.01), name
 
 
+@pytest.mark.parametrize("iterations", [4, pytest.param(50, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("training", [name for name in TRAINED if name != "pretrain"])
-def test_meta_training_is_adam_on_meta_gradients(training: str, job: Callable[..., Job]) -> None:
-    """Against plain autograd and torch's plain Adam, over all iterations.
+def test_meta_training_is_adam_on_meta_gradients(
+    training: str, iterations: int, job: Callable[..., Job]
+) -> None:
+    """Against plain autograd and torch's plain Adam: loss curve and weights over all iterations.
 
     Fused Adam walks memory: a gradient that is laid out otherwise than its weights (as autograd
     gives it for a transposed matrix) reaches the wrong ones, silently.
     """
-    one = job(training, seeds=(5,), dtype=DOUBLE)
+    one = job(training, seeds=(5,), dtype=DOUBLE, meta_iterations=iterations)
     kind = one.training.network
     fast = ANML_FAST if kind == "anml" else OML_FAST
     model = initial_model(kind, one.profile, 5).double()
@@ -50,7 +53,8 @@ def test_meta_training_is_adam_on_meta_gradients(training: str, job: Callable[..
     optimizer = torch.optim.Adam(model.parameters(), outer, fused=False, foreach=False)
     images = torch.from_numpy(one.drawings.meta_train)
     sizes = {"inner_steps": 3, "remember": 4, "row_inputs": model.head.in_features}
-    for iteration in range(8):
+    losses = []
+    for iteration in range(iterations):
         classes, drawings, row = map(torch.from_numpy, draw_episode(COUNTS, 5, iteration, **sizes))
         episode = Episode(images[classes, drawings].unsqueeze(1) / INK, classes[None], 3)
         learned = classes[0]
@@ -62,7 +66,9 @@ def test_meta_training_is_adam_on_meta_gradients(training: str, job: Callable[..
         for name, p in model.named_parameters():
             p.grad = result.gradients[name][0].clone()
         optimizer.step()
+        losses.append(result.loss.item())
     trained = train(one)[0]
+    assert trained["log"][:, 0].tolist() == pytest.approx(losses, rel=1e-8)
     for name, expected in model.named_parameters():
         torch.testing.assert_close(trained[name], expected.detach(), rtol=1e-6, atol=1e-8)
 
