@@ -21,6 +21,7 @@ TINY = {
     "pretrain_iterations": 8,
     "inner_steps": 3,
     "remember": 4,
+    "rate_search_iterations": 0,
     "model_seeds": 1,
     "trajectories": 2,
     "n_classes": (2, 3),
