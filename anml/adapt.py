@@ -96,6 +96,7 @@ def anml_meta_gradient(
 
     weights = to_inner(tower_blocks(parameters, "pln."))
     head = LowRankLinear.dense(parameters["head.weight"], parameters["head.bias"])
+    head = head.with_room(episode.inner_steps)
     steps = []
     for k in range(episode.inner_steps):
         trace = forward_backward(
@@ -113,7 +114,7 @@ def anml_meta_gradient(
     gated_gradient = head.transpose(error)
     gate_gradient = gated_gradient * latent
     direction = to_inner(backward(gated_gradient * gate, tower_trace))
-    head_direction = LowRankLinear(error.sum(1), error, gated)
+    head_direction = LowRankLinear(error.sum(1), error, gated).with_room(2 * episode.inner_steps)
     del tower_trace
 
     if second_order:

@@ -112,7 +112,9 @@ def forward_backward(
         weights[1:], SIDES[1:], POOLED_SIDES[1:], strict=True
     ):
         columns.append(unfold(maps, side))
-        maps, trace = later_block.forward(columns[-1] @ kernel.mT, scale, shift, pooled_side)
+        maps, trace = later_block.forward(
+            torch.bmm(columns[-1], kernel.mT), scale, shift, pooled_side
+        )
         later.append(trace)
     latent = maps.mT.flatten(1)
     gated = gate * latent
@@ -125,7 +127,7 @@ def forward_backward(
     u = to_maps(latent_gradient * gate, maps)
     for index in reversed(range(len(later))):
         gradients.append(later_block.backward(u, later[index]))
-        u = fold(gradients[-1].x @ weights[index + 1][0], SIDES[index + 1])
+        u = fold(torch.bmm(gradients[-1].x, weights[index + 1][0]), SIDES[index + 1])
     return StepTrace(
         first,
         first_block.backward(u, first),
@@ -185,6 +187,7 @@ def tangent(
     """Derivative of everything `forward_backward` computed, along a direction.
 
     `weights` and `head` are those of the step; `direction` and `head_direction` have their shapes.
+    The direction's kernels are overwritten.
     """
     first = first_block.forward_tangent(trace.first, direction[0])
     d_maps = first.out
@@ -193,7 +196,7 @@ def tangent(
         kernel = weights[index + 1][0]
         d_kernel, d_scale, d_shift = direction[index + 1]
         d_columns.append(unfold(d_maps, SIDES[index + 1]))
-        d_x = torch.baddbmm(trace.columns[index] @ d_kernel.mT, d_columns[-1], kernel.mT)
+        d_x = torch.baddbmm(torch.bmm(trace.columns[index], d_kernel.mT), d_columns[-1], kernel.mT)
         later.append(later_block.forward_tangent(d_x, d_scale, d_shift, block))
         d_maps = later[-1].out
     d_latent = d_maps.mT.flatten(1)
@@ -215,8 +218,10 @@ def tangent(
         d_x_gradient, d_scale_gradient, d_shift_gradient = later_block.backward_tangent(
             d_u, trace.later[index], gradient, later[index]
         )
-        d_u = fold(torch.baddbmm(gradient.x @ d_kernel, d_x_gradient, kernel), SIDES[index + 1])
-        d_kernel = torch.baddbmm(d_kernel, d_x_gradient.mT, columns, alpha=-rate)
+        d_u = fold(
+            torch.baddbmm(torch.bmm(gradient.x, d_kernel), d_x_gradient, kernel), SIDES[index + 1]
+        )
+        d_kernel.baddbmm_(d_x_gradient.mT, columns, alpha=-rate)
         d_kernel.baddbmm_(gradient.x.mT, d_columns[index], alpha=-rate)
         moved.append(
             (

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from anml.models import NORM_EPS
-from anml.pooling import in_grid, pool, rectify
+from anml.pooling import grid_places, in_grid, pool, rectify
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Trace:
     inverse_std: Tensor  # [..., 1, C]
     gain: Tensor  # [..., 1, C] scale * inverse_std
     deviation: Tensor  # [..., P, C] the response less its mean
-    kept: Tensor  # [..., P, C]
+    kept: Tensor  # [..., P, C]; pooled: windows [..., n, h, 2, h, 2, C]
     pooled_side: int | None  # side of the maps that are pooled; None: no pooling
 
 
@@ -39,19 +39,23 @@ def forward(
     inverse_std = torch.rsqrt(deviation.square().mean(-2, keepdim=True) + NORM_EPS)
     gain = scale * inverse_std
     y = torch.addcmul(shift, gain, deviation)
-    out = pool(in_grid(y, pooled_side)).flatten(-4, -2) if pooled_side else rectify(y)
-    return out, Trace(scale, inverse_std, gain, deviation, y, pooled_side)
+    if pooled_side is None:
+        out, kept = rectify(y), y
+    else:
+        kept = in_grid(y, pooled_side)
+        out = pool(grid_places(kept)).flatten(-4, -2)
+    return out, Trace(scale, inverse_std, gain, deviation, kept, pooled_side)
 
 
 def spread(u: Tensor, trace: Trace) -> Tensor:
     """Gradient [..., P, C] in front of pooling and ReLU from `u` [..., Q, C] behind them."""
     if trace.pooled_side is None:
         return u * trace.kept
-    result = torch.zeros_like(trace.kept)
-    kept = in_grid(trace.kept, trace.pooled_side)
-    u = u.view(kept[0].shape)
-    for place, mine in zip(in_grid(result, trace.pooled_side), kept, strict=True):
-        torch.mul(u, mine, out=place)
+    result = torch.zeros_like(trace.deviation)
+    # A pooled value goes to the four places of its window, where it was kept.
+    *leading, half, _, _, _, channels = trace.kept.shape
+    pooled = u.view(*leading, half, 1, half, 1, channels)
+    torch.mul(pooled, trace.kept, out=in_grid(result, trace.pooled_side))
     return result
 
 
@@ -59,11 +63,11 @@ def gather(y: Tensor, trace: Trace) -> Tensor:
     """The transpose of `spread`: of `y` [..., P, C] what came through, [..., Q, C]."""
     if trace.pooled_side is None:
         return y * trace.kept
-    kept = in_grid(trace.kept, trace.pooled_side)
-    (first, mine), *others = zip(in_grid(y, trace.pooled_side), kept, strict=True)
-    result = first * mine
-    for place, mine in others:
-        result.addcmul_(place, mine)
+    places = grid_places(in_grid(y, trace.pooled_side))
+    (first, kept), *others = zip(places, grid_places(trace.kept), strict=True)
+    result = first * kept
+    for place, kept in others:
+        result.addcmul_(place, kept)
     return result.flatten(-4, -2)
 
 

@@ -12,24 +12,27 @@ Places = tuple[Tensor, Tensor, Tensor, Tensor]
 """Of all pooling windows the upper left, upper right, lower left and lower right, as views."""
 
 
-def window_major(maps: Tensor) -> Places:
-    """Places [..., P / 4, C] of maps [..., P, C] whose positions have the four places outermost."""
-    return maps.unflatten(-2, (4, -1)).unbind(-3)
+def window_major(maps: Tensor) -> Tensor:
+    """Windows [..., 4, P / 4, C] of maps whose positions have the four places outermost."""
+    return maps.unflatten(-2, (4, -1))
 
 
-def in_grid(maps: Tensor, side: int) -> Places:
-    """Places of maps [..., side ** 2, C] for an odd `side`: the last row and column drop out.
+def in_grid(maps: Tensor, side: int) -> Tensor:
+    """Windows [..., n, h, 2, h, 2, C] of maps [..., side ** 2, C], `h` half the side rounded down.
 
-    Each is [..., n, side // 2, side // 2, C]; `n` maps may stand one behind the other in P.
+    An odd side's last row and column drop out; `n` maps may stand one behind the other in P.
     """
+    half = side // 2
     grid = maps.unflatten(-2, (-1, side, side))
-    upper, lower = grid[..., :-1:2, :, :], grid[..., 1::2, :, :]
-    return (
-        upper[..., :-1:2, :],
-        upper[..., 1::2, :],
-        lower[..., :-1:2, :],
-        lower[..., 1::2, :],
-    )
+    if side % 2:
+        grid = grid[..., :-1, :-1, :]
+    return grid.unflatten(-3, (half, 2)).unflatten(-2, (half, 2))
+
+
+def grid_places(windows: Tensor) -> Places:
+    """The four places of windows [..., n, h, 2, h, 2, C], each [..., n, h, h, C]."""
+    upper, lower = windows.unbind(-4)
+    return *upper.unbind(-2), *lower.unbind(-2)
 
 
 def rectify(y: Tensor) -> Tensor:
