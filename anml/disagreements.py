@@ -98,8 +98,8 @@ QUESTIONS = (
         "Says batch norm.",
         "Passes one drawing at a time with that batch's own statistics, and so normalises each "
         "image by itself.",
-        {"per image (code)": Setting("ANML"), "batch (paper)": Setting("ANML (batch norm)")},
-        "In meta-training, passes over many drawings normalise over all of them together.",
+        {"per image (code)": Setting("ANML")},
+        "Not compared yet: meta-training with the batch's statistics has still to be written.",
     ),
     Question(
         "classes",

@@ -39,7 +39,6 @@ TREATMENTS: dict[str, Mark] = {
     "OML-FT:PLN+RLN final": Mark("#8A2A50", "h", (0, (4, 1.2, 1, 1.2))),
     "OML-Unlimited": Mark("#4A3800", (4, 1, 0), (0, (1.5, 1.2)), 9),
     "ANML (first order)": Mark("#148AFF", (5, 1, 0), (0, (5, 1.5)), 9),
-    "ANML (batch norm)": Mark("#0D0D9C", (6, 1, 0), (0, (1.5, 1.2)), 9),
     "OML (first order)": Mark("#C7B06A", (3, 1, 0), (0, (5, 1.5)), 9),
     "OML (linear PLN)": Mark("#A0522D", (8, 1, 0), (0, (1.5, 1.2)), 9),
 }

@@ -24,7 +24,6 @@ class MetaTraining:
     second_order: bool = (
         True  # False: as the released code, which drops the graph of the inner loop
     )
-    norm: str = "image"  # 'batch': passes over many drawings normalise over all of them together
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,6 @@ TRAININGS = {
         MetaTraining("scratch", "oml", "none"),
         MetaTraining("anml-first-order", "anml", "meta", second_order=False),
         MetaTraining("oml-first-order", "oml", "meta", second_order=False),
-        MetaTraining("anml-batch-norm", "anml", "meta", norm="batch"),
         MetaTraining("oml-linear", "oml-linear", "meta"),
     )
 }
@@ -77,7 +75,6 @@ VARIANTS = {
     for treatment in (
         Treatment("ANML (first order)", "anml-first-order", HEAD),
         Treatment("OML (first order)", "oml-first-order", OML_LINEAR),
-        Treatment("ANML (batch norm)", "anml-batch-norm", HEAD),
         Treatment("OML (linear PLN)", "oml-linear", HEAD),
     )
 }

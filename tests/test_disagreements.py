@@ -111,7 +111,6 @@ def parts(noise_drawings: Drawings, tiny: Profile, tmp_path_factory) -> dict[Set
     profile = replace(tiny, model_seeds=2)
     place = Place(profile, tmp_path_factory.mktemp("run"))
     wanted = {s for q in QUESTIONS for s in q.settings() if s.treatment.startswith("ANML")}
-    wanted -= {Setting("ANML (batch norm)")}
     jobs = {
         job: waits
         for job, waits in plan_disagreements(profile).items()
