@@ -67,6 +67,7 @@ class Trace:
     weights: Weights
     mixed: Tensor  # [..., 9, C] covariance times kernel
     inverse_std: Tensor  # [..., 1, C]
+    inverse_variance: Tensor  # [..., 1, C]
     gain: Tensor  # [..., 1, C] scale * inverse_std
     kept: Tensor  # [..., 4, P / 4, C]
 
@@ -80,7 +81,8 @@ def forward(patches: Patches, weights: Weights) -> tuple[Tensor, Trace]:
     y = respond(patches, kernel * gain, shift)
     kept = window_major(y)
     out = pool(kept.unbind(-3))
-    return out, Trace(patches, weights, mixed, inverse_std, gain, kept)
+    squared = inverse_std * inverse_std
+    return out, Trace(patches, weights, mixed, inverse_std, squared, gain, kept)
 
 
 def respond(patches: Patches, kernel: Tensor, shift: Tensor) -> Tensor:
@@ -112,8 +114,8 @@ def backward(u: Tensor, trace: Trace) -> Gradient:
     effective, shift = correlate(u, trace)
     gain = (effective * kernel).sum(-2, keepdim=True)
     # d inverse_std / d kernel = -inverse_std^3 * mixed
-    pull = trace.inverse_std.square() * gain
-    direction = effective - pull * trace.mixed
+    pull = trace.inverse_variance * gain
+    direction = torch.addcmul(effective, pull, trace.mixed, value=-1)
     weights = (trace.gain * direction, trace.inverse_std * gain, shift)
     return Gradient(weights, effective, gain, pull, direction)
 
@@ -124,7 +126,7 @@ class Tangent:
 
     along: Weights
     out: Tensor  # [..., P / 4, C]
-    inverse_std: Tensor  # [..., 1, C]
+    shrinkage: Tensor  # [..., 1, C] minus the relative change of inverse_std
     gain: Tensor  # [..., 1, C]
 
 
@@ -132,25 +134,25 @@ def forward_tangent(trace: Trace, along: Weights) -> Tangent:
     """Derivative of `forward` along the direction `along`."""
     kernel, scale, _ = trace.weights
     d_kernel, d_scale, d_shift = along
-    cubed = trace.inverse_std.pow(3)
-    d_inverse_std = -cubed * (trace.mixed * d_kernel).sum(-2, keepdim=True)
-    d_gain = d_scale * trace.inverse_std + scale * d_inverse_std
-    d_y = respond(trace.patches, d_gain * kernel + trace.gain * d_kernel, d_shift)
-    out = (window_major(d_y) * trace.kept).sum(-3)
-    return Tangent(along, out, d_inverse_std, d_gain)
+    shrinkage = trace.inverse_variance * (trace.mixed * d_kernel).sum(-2, keepdim=True)
+    d_gain = trace.inverse_std * torch.addcmul(d_scale, scale, shrinkage, value=-1)
+    d_effective = (trace.gain * d_kernel).addcmul_(d_gain, kernel)
+    d_y = window_major(respond(trace.patches, d_effective, d_shift))
+    return Tangent(along, (d_y * trace.kept).sum(-3), shrinkage, d_gain)
 
 
 def backward_tangent(d_u: Tensor, trace: Trace, gradient: Gradient, tangent: Tangent) -> Weights:
     """Derivative of the weights' gradients, `d_u` [..., P / 4, C] being that of `u`."""
     kernel, d_kernel = trace.weights[0], tangent.along[0]
-    s, d_s = trace.inverse_std, tangent.inverse_std
+    shrinkage, gain = tangent.shrinkage, gradient.gain
     d_effective, d_shift = correlate(d_u, trace)
-    d_gain = (d_effective * kernel + gradient.effective * d_kernel).sum(-2, keepdim=True)
-    d_pull = 2 * s * d_s * gradient.gain + s.square() * d_gain
+    d_gain = (d_effective * kernel).addcmul_(gradient.effective, d_kernel).sum(-2, keepdim=True)
+    d_pull = trace.inverse_variance * torch.addcmul(d_gain, shrinkage, gain, value=-2)
     d_mixed = product(trace.patches.covariance, d_kernel)
-    d_direction = d_effective - d_pull * trace.mixed - gradient.pull * d_mixed
+    d_direction = torch.addcmul(d_effective, d_pull, trace.mixed, value=-1)
+    d_direction.addcmul_(gradient.pull, d_mixed, value=-1)
     return (
-        tangent.gain * gradient.direction + trace.gain * d_direction,
-        d_s * gradient.gain + s * d_gain,
+        (trace.gain * d_direction).addcmul_(tangent.gain, gradient.direction),
+        trace.inverse_std * torch.addcmul(d_gain, shrinkage, gain, value=-1),
         d_shift,
     )

@@ -88,10 +88,10 @@ def fold(columns: Tensor, side: int) -> Tensor:
     full = side + KERNEL - 1
     rows = taps.new_zeros(replicas, full, side, KERNEL, channels)
     for tap in range(KERNEL):
-        rows[:, tap : tap + side] += taps[:, :, :, tap]
+        rows[:, tap : tap + side].add_(taps[:, :, :, tap])
     maps = taps.new_zeros(replicas, full, full, channels)
     for tap in range(KERNEL):
-        maps[:, :, tap : tap + side] += rows[:, :, :, tap]
+        maps[:, :, tap : tap + side].add_(rows[:, :, :, tap])
     return maps.flatten(1, 2)
 
 

@@ -22,6 +22,7 @@ class Trace:
 
     scale: Tensor  # [..., 1, C] the norm's
     inverse_std: Tensor  # [..., 1, C]
+    inverse_variance: Tensor  # [..., 1, C]
     gain: Tensor  # [..., 1, C] scale * inverse_std
     deviation: Tensor  # [..., P, C] the response less its mean
     kept: Tensor  # [..., P, C]; pooled: windows [..., n, h, 2, h, 2, C]
@@ -35,8 +36,8 @@ def forward(
 
     `scale`, `shift`: [..., 1, C]. `pooled_side`: max-pool maps of this side, or None.
     """
-    deviation = x - x.mean(-2, keepdim=True)
-    inverse_std = torch.rsqrt(deviation.square().mean(-2, keepdim=True) + NORM_EPS)
+    deviation = centred(x)
+    inverse_std = torch.rsqrt((deviation * deviation).mean(-2, keepdim=True) + NORM_EPS)
     gain = scale * inverse_std
     y = torch.addcmul(shift, gain, deviation)
     if pooled_side is None:
@@ -44,7 +45,13 @@ def forward(
     else:
         kept = in_grid(y, pooled_side)
         out = pool(grid_places(kept)).flatten(-4, -2)
-    return out, Trace(scale, inverse_std, gain, deviation, kept, pooled_side)
+    squared = inverse_std * inverse_std
+    return out, Trace(scale, inverse_std, squared, gain, deviation, kept, pooled_side)
+
+
+def centred(x: Tensor) -> Tensor:
+    """`x` [..., P, C] less its mean over P."""
+    return torch.sub(x, x.sum(-2, keepdim=True), alpha=1 / x.shape[-2])
 
 
 def spread(u: Tensor, trace: Trace) -> Tensor:
@@ -80,7 +87,7 @@ class Gradient:
     shift: Tensor  # [..., 1, C]
     y: Tensor  # [..., P, C] in front of pooling and ReLU
     gain: Tensor  # [..., 1, C]
-    pull: Tensor  # [..., 1, C] how much of the deviation the norm takes back
+    pull: Tensor  # [..., 1, C] how much of the deviation the norm takes back, times P
     direction: Tensor  # [..., P, C] the response's gradient, but for the factor `trace.gain`
 
 
@@ -91,8 +98,9 @@ def backward(u: Tensor, trace: Trace) -> Gradient:
     shift = y.sum(-2, keepdim=True)
     gain = (y * trace.deviation).sum(-2, keepdim=True)
     # d inverse_std / d deviation = -inverse_std^3 * deviation / P; the mean's share goes as well.
-    pull = trace.inverse_std.square() * gain / positions
-    direction = (y - shift / positions).addcmul_(trace.deviation, pull, value=-1)
+    pull = trace.inverse_variance * gain
+    direction = torch.sub(y, shift, alpha=1 / positions)
+    direction.addcmul_(trace.deviation, pull, value=-1 / positions)
     x = trace.gain * direction
     return Gradient(x, trace.inverse_std * gain, shift, y, gain, pull, direction)
 
@@ -103,18 +111,17 @@ class Tangent:
 
     out: Tensor  # [..., Q, C]
     deviation: Tensor  # [..., P, C]
-    inverse_std: Tensor  # [..., 1, C]
+    shrinkage: Tensor  # [..., 1, C] minus the relative change of inverse_std
     gain: Tensor  # [..., 1, C]
 
 
 def forward_tangent(d_x: Tensor, d_scale: Tensor, d_shift: Tensor, trace: Trace) -> Tangent:
     """Derivative of `forward` along `d_x` [..., P, C], `d_scale` and `d_shift` [..., 1, C]."""
-    s = trace.inverse_std
-    d_s = -s.pow(3) * (d_x * trace.deviation).mean(-2, keepdim=True)
-    d_gain = d_scale * s + trace.scale * d_s
-    d_deviation = d_x - d_x.mean(-2, keepdim=True)
+    d_deviation = centred(d_x)
+    shrinkage = trace.inverse_variance * (d_x * trace.deviation).mean(-2, keepdim=True)
+    d_gain = trace.inverse_std * torch.addcmul(d_scale, trace.scale, shrinkage, value=-1)
     d_y = torch.addcmul(d_shift, d_gain, trace.deviation).addcmul_(trace.gain, d_deviation)
-    return Tangent(gather(d_y, trace), d_deviation, d_s, d_gain)
+    return Tangent(gather(d_y, trace), d_deviation, shrinkage, d_gain)
 
 
 def backward_tangent(
@@ -124,15 +131,16 @@ def backward_tangent(
 
     `d_u` [..., Q, C]: the derivative of `backward`'s `u`.
     """
-    s, d_s = trace.inverse_std, tangent.inverse_std
     d_y = spread(d_u, trace)
     positions = d_y.shape[-2]
     d_shift = d_y.sum(-2, keepdim=True)
-    d_gain = torch.addcmul(d_y * trace.deviation, gradient.y, tangent.deviation).sum(
-        -2, keepdim=True
-    )
-    d_pull = (2 * s * d_s * gradient.gain + s.square() * d_gain) / positions
-    d_x = (d_y - d_shift / positions).addcmul_(tangent.deviation, gradient.pull, value=-1)
-    d_x.addcmul_(trace.deviation, d_pull, value=-1).mul_(trace.gain)
-    d_x.addcmul_(gradient.direction, tangent.gain)
-    return d_x, d_s * gradient.gain + s * d_gain, d_shift
+    d_gain = (d_y * trace.deviation).addcmul_(gradient.y, tangent.deviation)
+    d_gain = d_gain.sum(-2, keepdim=True)
+    shrinkage, gain = tangent.shrinkage, gradient.gain
+    d_pull = trace.inverse_variance * torch.addcmul(d_gain, shrinkage, gain, value=-2)
+    d_x = torch.sub(d_y, d_shift, alpha=1 / positions)
+    d_x.addcmul_(tangent.deviation, gradient.pull, value=-1 / positions)
+    d_x.addcmul_(trace.deviation, d_pull, value=-1 / positions)
+    d_x.mul_(trace.gain).addcmul_(gradient.direction, tangent.gain)
+    d_scale = trace.inverse_std * torch.addcmul(d_gain, shrinkage, gain, value=-1)
+    return d_x, d_scale, d_shift
