@@ -22,6 +22,8 @@ from anml.outer_pass import backward, forward, gate_backward, gate_forward, name
 
 Named = Mapping[str, Tensor]
 
+NORMS = ("image", "batch")
+"""Over what ANML's norm runs in the passes over the outer batch."""
 ANML_FAST = ("pln.", "head.")
 """Prefixes of the parameters that ANML's inner loop moves: the whole prediction network, not NM."""
 
@@ -82,18 +84,29 @@ def plain_meta_gradient(
 
 
 def anml_meta_gradient(
-    parameters: Named, episode: Episode, rate: float, second_order: bool = True
+    parameters: Named,
+    episode: Episode,
+    rate: float,
+    second_order: bool = True,
+    norm: str = "image",
 ) -> MetaGradient:
     """ANML's meta-gradient (paper, Algorithm 1), exact to rounding.
 
-    `parameters`: of `models.ANML` with a leading replica axis; `rate`: of the inner SGD. The inner
-    loop runs forward once, keeping each step's trace; the adjoint of each step then runs backward
-    (`inner_step.tangent`). The passes over all drawings at once are `outer_pass`'s.
+    `parameters`: of `models.ANML` with a leading replica axis; `rate`: of the inner SGD; `norm`:
+    whether the passes over the outer batch normalise each channel over each 'image' or over the
+    whole 'batch' (an inner step has one drawing, so that the two are the same there).
+
+    The inner loop runs forward once, keeping each step's trace; the adjoint of each step then runs
+    backward (`inner_step.tangent`). The passes over all drawings at once are `outer_pass`'s.
     """
+    if norm not in NORMS:
+        raise ValueError(f"norm is {norm!r}: it is one of {', '.join(NORMS)}")
     gradients = {name: torch.empty_like(tensor) for name, tensor in parameters.items()}
     # Views and small operations cost a tenth less time when autograd need not hear of them.
     with torch.inference_mode():
-        found, loss, correct = _anml_meta_gradient(parameters, episode, rate, second_order)
+        found, loss, correct = _anml_meta_gradient(
+            parameters, episode, rate, second_order, norm == "batch"
+        )
         for name, gradient in gradients.items():
             # What is not found are biases in front of a norm: their gradient is exactly zero.
             gradient.copy_(found[name]) if name in found else gradient.zero_()
@@ -101,11 +114,16 @@ def anml_meta_gradient(
 
 
 def _anml_meta_gradient(
-    parameters: Named, episode: Episode, rate: float, second_order: bool
+    parameters: Named, episode: Episode, rate: float, second_order: bool, together: bool
 ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
     """Gradients but for zeros, loss and correct answers."""
-    drawings = patches(episode.images)
+    drawings = patches(episode.images, together)
     gate, gate_trace = gate_forward(parameters, drawings)
+    # NM runs once, unless it normalises the inner loop's drawings otherwise than the outer batch's.
+    inner_drawings, inner_gate = drawings, gate
+    if together:
+        inner_drawings = patches(episode.images[: episode.inner_steps])
+        inner_gate, inner_trace = gate_forward(parameters, inner_drawings)
 
     weights = to_inner(tower_blocks(parameters, "pln."))
     head = LowRankLinear.dense(parameters["head.weight"], parameters["head.bias"])
@@ -113,7 +131,7 @@ def _anml_meta_gradient(
     steps = []
     for k in range(episode.inner_steps):
         trace = forward_backward(
-            drawings.drawing(k), weights, gate[:, k], head, episode.classes[:, k]
+            inner_drawings.drawing(k), weights, inner_gate[:, k], head, episode.classes[:, k]
         )
         steps.append((trace, weights, head))
         weights = sgd_step(weights, trace, rate)
@@ -130,12 +148,13 @@ def _anml_meta_gradient(
     head_direction = LowRankLinear(error.sum(1), error, gated).with_room(2 * episode.inner_steps)
     del tower_trace
 
+    inner_gradient = torch.zeros_like(inner_gate) if together else gate_gradient
     if second_order:
         for k in reversed(range(episode.inner_steps)):
             trace, weights, head = steps.pop()
             along = tangent(trace, weights, head, direction, head_direction, rate)
             direction = along.weights
-            gate_gradient[:, k].sub_(along.gate_gradient, alpha=rate)
+            inner_gradient[:, k].sub_(along.gate_gradient, alpha=rate)
             d_error = -rate * along.error
             head_direction = head_direction.plus(
                 torch.stack((d_error, -rate * trace.error), 1),
@@ -144,6 +163,9 @@ def _anml_meta_gradient(
             )
 
     gradients = gate_backward(gate_gradient, gate_trace)
+    if together:
+        for name, gradient in gate_backward(inner_gradient, inner_trace).items():
+            gradients[name] += gradient
     gradients |= named_blocks(from_inner(direction), "pln.")
     gradients["head.weight"] = head_direction.dense_weight()
     gradients["head.bias"] = head_direction.bias

@@ -4,6 +4,7 @@ Convolution biases take part here, the norm is InstanceNorm2d and ReLU comes bef
 paper has it. The package leaves the biases out, folds replicas into groups and pools first.
 """
 
+import copy
 from collections.abc import Iterable
 
 import torch
@@ -45,6 +46,18 @@ class ReferenceOML(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(torch.relu(self.hidden(self.rln(images))))
+
+
+def with_batch_norm(reference: nn.Module) -> nn.Module:
+    """The same network normalising over the whole batch: for one image it is the same function."""
+    changed = copy.deepcopy(reference)
+    for part in list(changed.modules()):
+        for name, norm in list(part.named_children()):
+            if isinstance(norm, nn.InstanceNorm2d):
+                batch = nn.BatchNorm2d(norm.num_features, norm.eps, track_running_stats=False)
+                batch.weight, batch.bias = norm.weight, norm.bias
+                setattr(part, name, batch)
+    return changed
 
 
 FAST = {"anml": ("pln", "head"), "oml": ("hidden", "head")}

@@ -14,7 +14,14 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_networks import FAST, networks, one_replica, random_episode, replicas
+from reference_networks import (
+    FAST,
+    networks,
+    one_replica,
+    random_episode,
+    replicas,
+    with_batch_norm,
+)
 from torch import Tensor, nn
 
 from anml import adapt
@@ -31,6 +38,7 @@ from anml.low_rank import LowRankLinear
 
 OURS = {"anml": anml_meta_gradient, "oml": oml_meta_gradient}
 PREFIXES = {"anml": ANML_FAST, "oml": OML_FAST}
+
 RATE = 0.1
 KINDS = pytest.mark.parametrize("kind", ["anml", "oml"])
 ORDERS = pytest.mark.parametrize("second_order", [True, False], ids=["second", "first"])
@@ -250,6 +258,46 @@ def test_first_and_second_order_differ(kind: str) -> None:
     assert (second["head.weight"] - first["head.weight"]).abs().max() > 1e-3 * first[
         "head.weight"
     ].abs().max()
+
+
+# --- the norm over the whole outer batch
+
+
+@ORDERS
+@pytest.mark.parametrize("flat", [False, True], ids=["noise", "flat"])
+def test_batch_norm_equals_autograd_through_torchs_batch_norm(
+    second_order: bool, flat: bool, noise_drawings
+) -> None:
+    """In the outer passes of both networks; an inner step's batch is its one drawing."""
+    model, reference = networks("anml")
+    episode = random_episode()
+    if flat:
+        drawings = torch.from_numpy(noise_drawings.images[:7, 0] / 255.0).unsqueeze(1)
+        episode = Episode(drawings, episode.classes, 3)
+    result = anml_meta_gradient(replicas([model]), episode, RATE, second_order, norm="batch")
+    plain = plain_meta_gradient(with_batch_norm(reference), ANML_FAST, episode, RATE, second_order)
+    names = [name for name, _ in model.named_parameters()]
+    expected = dict(zip(names, plain.gradients.values(), strict=True))
+    assert_same(result.gradients, expected)
+    torch.testing.assert_close(result.loss, plain.loss, rtol=1e-12, atol=0)
+    assert torch.equal(result.correct, plain.correct)
+    by_image = ours("anml", model, episode, second_order)
+    assert (result.loss - by_image.loss).abs() > 1e-3 * by_image.loss
+
+
+def test_batch_norm_replicas_equal_single_runs() -> None:
+    models = [networks("anml", seed)[0] for seed in range(2)]
+    episode = random_episode(count=2)
+    together = anml_meta_gradient(replicas(models), episode, RATE, norm="batch")
+    for r, model in enumerate(models):
+        alone = anml_meta_gradient(replicas([model]), one_replica(episode, r), RATE, norm="batch")
+        assert_same({n: g[r : r + 1] for n, g in together.gradients.items()}, alone.gradients)
+
+
+def test_an_unknown_norm_is_refused() -> None:
+    parameters = replicas([networks("anml")[0]])
+    with pytest.raises(ValueError, match="one of image, batch"):
+        anml_meta_gradient(parameters, random_episode(), RATE, norm="layer")
 
 
 # --- replicas, inputs, the head
