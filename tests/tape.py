@@ -37,7 +37,8 @@ class Tape(TorchDispatchMode):
 
     def replay(self) -> None:
         """Do all operations again, each result into the memory that it had when recorded."""
-        with torch.no_grad():
+        # What was made in inference mode can only be overwritten there.
+        with torch.inference_mode():
             for func, args, kwargs, out in self.calls:
                 again = func(*args, **kwargs)
                 for old, new in zip(tensors(out), tensors(again), strict=True):

@@ -43,11 +43,15 @@ from anml.tables import TESTING
 from anml.trajectories import draw_trajectory
 from anml.treatments import find_treatment
 
+UNANSWERED = [question for question in QUESTIONS if len(question.answers) == 1]
+"""Questions whose second answer has still to be written."""
+
 
 def test_each_question_has_answers_that_differ_and_a_treatment_for_each():
     assert len({question.id for question in QUESTIONS}) == len(QUESTIONS)
     for question in QUESTIONS:
-        assert len(set(question.settings())) == len(question.settings()) > 1
+        assert len(set(question.settings())) == len(question.settings()) > 0
+        assert question not in UNANSWERED or "Not compared yet" in question.here
         for setting in question.settings():
             find_treatment(setting.treatment)
     assert refusal(lambda: find_question("colour")).startswith("unknown question 'colour'")
@@ -195,7 +199,7 @@ def test_what_was_not_run_is_shown_so():
     ]
     figure = disagreements_figure(shown_values(table), table.provenance)
     texts = [text.get_text() for text in figure.findobj(Text)]
-    assert texts.count("not run at this scale") == 1
+    assert texts.count("not run at this scale") == 1 + len(UNANSWERED)
     nothing = Table(table.frame.iloc[:0], table.provenance)
     figure = disagreements_figure(shown_values(nothing), table.provenance)
     texts = [text.get_text() for text in figure.findobj(Text)]
@@ -208,6 +212,9 @@ def test_a_panel_shows_every_answer_at_its_values():
     figure = disagreements_figure(values, table.provenance)
     for axis, question in zip(figure.axes, QUESTIONS, strict=False):
         assert axis.get_title(loc="left") == question.title
+        if question in UNANSWERED:
+            assert not axis.lines
+            continue
         lines = {line.get_label(): line for line in axis.lines}
         for answer in question.answers:
             chosen = (values["question"] == question.id) & (values["answer"] == answer)
