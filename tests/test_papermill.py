@@ -47,7 +47,7 @@ def results(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("results")
     tables = synthetic_results.everything() | synthetic_probes.tables()
     tables["disagreements"] = synthetic_disagreements.table({})
-    tables["training_rates"] = synthetic_rates.table("glyphs")
+    tables["training_rates"] = synthetic_rates.table()
     source = provenance()
     source.profile_values["drawings_split"] = "shuffled"
     for name, table in tables.items():
