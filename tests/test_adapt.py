@@ -126,6 +126,35 @@ def test_equals_autograd_whatever_is_drawn(
             assert error <= 1e-9 * expected.abs().max().clamp(min=1e-6), name
 
 
+def test_loss_curves_agree_in_float32() -> None:
+    """Fifty iterations of Adam, as meta-training runs them (float64: `test_outer_step.py`).
+
+    A maximum that changes sides by rounding moves a weight by a whole step of Adam, on the plain
+    path as well; the median does not mind if that happens late.
+    """
+    curves = []
+    for gradient in (
+        lambda model, episode: anml_meta_gradient(replicas([model]), episode, RATE),
+        lambda model, episode: plain_meta_gradient(model, ANML_FAST, episode, RATE),
+    ):
+        model = networks("anml", 1)[0].float()
+        optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+        losses = []
+        for iteration in range(50):
+            drawn = random_episode(iteration)
+            result = gradient(model, Episode(drawn.images.float(), drawn.classes, 3))
+            for name, parameter in model.named_parameters():
+                # Adam would blow the rounding errors of the plain path's useless biases up.
+                used = ".conv.bias" not in name
+                parameter.grad = result.gradients[name][0] * used
+            optimizer.step()
+            losses.append(result.loss)
+        curves.append(torch.cat(losses))
+    ours, plain = curves
+    assert (plain.diff().abs() > 0.05).any()
+    assert ((ours - plain).abs() / plain).median() < 1e-5
+
+
 # --- against `higher`, with torch's own layers
 
 

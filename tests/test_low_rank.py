@@ -53,3 +53,22 @@ def test_without_a_matrix_it_is_the_sum_of_its_products() -> None:
     close(layer.linear(x), x @ product.mT)
     close(layer.plus(left, right, layer.bias).dense_weight(), 2 * product)
     close(layer.plus(left, right, layer.bias).bias, 2 * layer.bias)
+
+
+def test_room_for_successors_changes_no_number() -> None:
+    """Rows written behind a layer's own are none of its business; beyond the room they are none."""
+    plain = LowRankLinear.dense(normal(R, OUT, D), normal(R, OUT))
+    roomy = plain.with_room(2)
+    layers = [roomy]
+    for k in range(2):
+        error, x = normal(R, OUT, seed=k), normal(R, D, seed=50 + k)
+        plain, roomy = plain.sgd_step(error, x, 0.1), roomy.sgd_step(error, x, 0.1)
+        layers.append(roomy)
+        assert torch.equal(roomy.left, plain.left)
+        assert torch.equal(roomy.right, plain.right)
+        assert torch.equal(roomy.bias, plain.bias)
+    assert [layer.left.shape[1] for layer in layers] == [0, 1, 2]
+    assert layers[1].right.data_ptr() == layers[2].right.data_ptr()
+    x, one = normal(R, B, D, seed=9), normal(R, 1, D, seed=9)
+    close(roomy(x), plain(x))
+    close(roomy(one), one @ plain.dense_weight().mT + plain.bias[:, None])
