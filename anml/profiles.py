@@ -131,7 +131,7 @@ PROFILES = {
     for profile in (
         Profile(
             "smoke",
-            "a rehearsal in a minute or two: every step for real, tiny networks, far too short",
+            "a rehearsal of some minutes: every step for real, tiny networks, far too short",
             pln_channels=32,
             nm_channels=16,
             oml_channels=16,
