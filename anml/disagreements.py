@@ -1,7 +1,8 @@
 """What the paper and its released code disagree on: the questions as data, and their experiments.
 
 Every answer is one setting of the same meta-test: which models, which optimiser, which drawings and
-classes. Answers that share a setting share its job.
+classes. Answers that share a setting share its job; what the comparison of treatments measures
+anyway is taken from there.
 """
 
 import time
@@ -13,22 +14,31 @@ import numpy as np
 
 from anml.data import Drawings
 from anml.episodes import Stream, generator
-from anml.evaluations import accuracies, search_learning_rate
+from anml.evaluations import (
+    EvaluateJob,
+    accuracies,
+    best_rate,
+    read_searches,
+    search_jobs,
+    search_learning_rate,
+)
 from anml.jobs import (
     SEEDS_A_MODEL,
     OnStep,
     Place,
     Plan,
     Row,
+    Work,
     make_runs,
     part_path,
+    read_part,
     train_jobs,
     write_part,
 )
 from anml.points import Point
 from anml.profiles import MAX_META_TEST_CLASSES, META_TRAIN_CLASSES, Profile
 from anml.trajectories import TRAINING_DRAWINGS, Trajectory
-from anml.treatments import VARIANTS, find_treatment
+from anml.treatments import TREATMENTS, VARIANTS, find_treatment
 
 SGD_RATES = (1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4)
 """Searched for SGD at meta-test: the profiles' rates are Adam's, a hundred times too small here."""
@@ -98,8 +108,10 @@ QUESTIONS = (
         "Says batch norm.",
         "Passes one drawing at a time with that batch's own statistics, and so normalises each "
         "image by itself.",
-        {"per image (code)": Setting("ANML")},
-        "Not compared yet: meta-training with the batch's statistics has still to be written.",
+        {"per image (code)": Setting("ANML"), "batch (paper)": Setting("ANML (batch norm)")},
+        "The second normalises the 84 drawings of the meta-loss together, with their own "
+        "statistics. The inner loop and meta-test have one drawing at a time, so that there "
+        "batch and image are the same.",
     ),
     Question(
         "classes",
@@ -144,9 +156,10 @@ def numbers(profile: Profile) -> tuple[int, ...]:
 
 
 def model_seeds(profile: Profile, settings: Sequence[Setting]) -> range:
-    """The models that all of `settings` have: of a variant only one, but in the paper's profile."""
+    """The models that all of `settings` have: of a variant perhaps fewer."""
     variant = any(setting.treatment in VARIANTS for setting in settings)
-    return range(1 if variant and profile.name != "paper" else profile.model_seeds)
+    models = min(profile.variant_models, profile.model_seeds) if variant else profile.model_seeds
+    return range(models)
 
 
 @dataclass(frozen=True)
@@ -171,9 +184,13 @@ class DisagreementJob:
         return part_path(self, place)
 
     def steps(self, profile: Profile) -> int:
-        """Drawings learned, over all searches and trajectories."""
+        """Drawings learned, over all searches and trajectories; or evaluations taken over."""
+        if evaluations := self.evaluations(profile):
+            return len(evaluations)
         own = self._profile(profile)
         searches = own.search_trajectories * len(own.learning_rates)
+        if self.setting.extra_class:
+            searches = 0
         runs = searches + own.model_seeds * own.trajectories
         return runs * self.n_classes * TRAINING_DRAWINGS
 
@@ -182,14 +199,49 @@ class DisagreementJob:
         return 1.0
 
     def run(self, place: Place, drawings: Drawings, on_step: OnStep) -> None:
-        """Search, test, and write the rows of every question that has this setting."""
+        """Write the rows of every question that has this setting."""
         began = time.monotonic()
-        own = replace(place, profile=self._profile(place.profile))
-        point = Point(self.setting.treatment, self.n_classes, self.setting.optimizer)
-        # The 660th class changes at most one of the classes met: not what the best rate is.
-        rate, _ = search_learning_rate(point, own, drawings, on_step)
+        rows: list[Row] = []
+        if evaluations := self.evaluations(place.profile):
+            for job in evaluations:
+                rows += read_part(job, place)[0]["meta_test"]
+                on_step(1)
+        else:
+            rows = self._measure(place, drawings, on_step)
+        rows = [asked for row in rows for asked in self._rows(place.profile, row)]
+        write_part(self, place, {"disagreements": rows}, time.monotonic() - began)
+
+    def waits_for(self, profile: Profile) -> list[Work]:
+        """The jobs whose files this one reads."""
+        models = model_seeds(profile, [self.setting])
+        trained = train_jobs(find_treatment(self.setting.treatment).training, models)
+        searches = search_jobs(profile, self._point()) if self.setting.extra_class else []
+        return self.evaluations(profile) or [*trained, *searches]
+
+    def evaluations(self, profile: Profile) -> list[EvaluateJob]:
+        """The jobs that measure this setting for the comparison of treatments, if it does."""
+        setting = self.setting
+        compared = (
+            setting.treatment in TREATMENTS
+            and setting.optimizer in profile.optimizers
+            and setting.drawings_split == profile.drawings_split
+            and not setting.extra_class
+        )
+        seeds = model_seeds(profile, [setting]) if compared else ()
+        return [EvaluateJob(self._point(), seed) for seed in seeds]
+
+    def _point(self) -> Point:
+        return Point(self.setting.treatment, self.n_classes, self.setting.optimizer)
+
+    def _measure(self, place: Place, drawings: Drawings, on_step: OnStep) -> list[Row]:
+        """Search the rate, then meta-test every model."""
+        own, point = replace(place, profile=self._profile(place.profile)), self._point()
         if self.setting.extra_class:
+            # One more class changes at most one of those met: not what the best rate is.
+            rate = best_rate(read_searches(place, point))
             drawings = with_extra_class(drawings)
+        else:
+            rate, _ = search_learning_rate(point, own, drawings, on_step)
         rows: list[Row] = []
         for seed in range(own.profile.model_seeds):
             seeds = [SEEDS_A_MODEL * seed + t for t in range(own.profile.trajectories)]
@@ -197,9 +249,8 @@ class DisagreementJob:
             if self.setting.extra_class:
                 runs = [replace(run, trajectory=insert_extra(run.trajectory)) for run in runs]
             for score in point.scores(own, drawings, seed, runs, on_step):
-                for part in accuracies(score):
-                    rows += self._rows(place.profile, point.row(score, seed, *part))
-        write_part(self, place, {"disagreements": rows}, time.monotonic() - began)
+                rows += [point.row(score, seed, *part) for part in accuracies(score)]
+        return rows
 
     def _profile(self, profile: Profile) -> Profile:
         """The profile with what the setting changes."""
@@ -223,15 +274,10 @@ class DisagreementJob:
 
 
 def plan_disagreements(profile: Profile) -> Plan:
-    """One job a setting and N, each after the meta-trainings of its models."""
+    """One job a setting and N, each after those whose files it reads."""
     settings = dict.fromkeys(s for question in QUESTIONS for s in question.settings())
-    return {
-        DisagreementJob(setting, n): train_jobs(
-            find_treatment(setting.treatment).training, model_seeds(profile, [setting])
-        )
-        for setting in settings
-        for n in numbers(profile)
-    }
+    jobs = [DisagreementJob(setting, n) for setting in settings for n in numbers(profile)]
+    return {job: job.waits_for(profile) for job in jobs}
 
 
 def with_extra_class(drawings: Drawings) -> Drawings:

@@ -24,7 +24,7 @@ from anml.jobs import (
     write_part,
 )
 from anml.meta_test import Score
-from anml.points import Point, extent, rate_grid, searched_for
+from anml.points import Point, extent, rate_grid, search_count, searched_for
 from anml.profiles import Profile
 from anml.regimes import REGIMES, SEQUENTIAL
 from anml.tables import TESTING, TRAINING
@@ -91,11 +91,11 @@ class EvaluateJob:
     def run(self, place: Place, drawings: Drawings, on_step: OnStep) -> None:
         """Write the accuracies, and those of each class where the profile keeps them."""
         began, profile, point = time.monotonic(), place.profile, self.point
-        searches = search_jobs(profile, point)
-        searched = [row for job in searches for row in read_part(job, place)[0]["learning_rates"]]
         count = extent(profile, point.treatment, point.regime).trajectories
         seeds = [SEEDS_A_MODEL * self.seed + t for t in range(count)]
-        runs = point.runs(profile, seeds, [best_rate(searched)], Stream.TRAJECTORY)
+        runs = point.runs(
+            profile, seeds, [best_rate(read_searches(place, point))], Stream.TRAJECTORY
+        )
         scores = point.scores(place, drawings, self.seed, runs, on_step)
         tables = {
             "meta_test": [
@@ -131,7 +131,13 @@ def plan_evaluations(profile: Profile) -> Plan:
 def search_jobs(profile: Profile, point: Point) -> list[SearchJob]:
     """The searches that give `point` its learning rate."""
     searched = searched_for(profile, point)
-    return [SearchJob(searched, search) for search in range(profile.search_trajectories)]
+    return [SearchJob(searched, i) for i in range(search_count(profile, point.treatment))]
+
+
+def read_searches(place: Place, point: Point) -> list[Row]:
+    """The rows that the finished searches of `point` left."""
+    jobs = search_jobs(place.profile, point)
+    return [row for job in jobs for row in read_part(job, place)[0]["learning_rates"]]
 
 
 def accuracies(score: Score) -> tuple[tuple[str, float], tuple[str, float]]:
@@ -202,7 +208,7 @@ def search_learning_rate(
     """All of a point's searches at once: the rate they choose, and their rows."""
     rows = [
         row
-        for search in range(place.profile.search_trajectories)
+        for search in range(search_count(place.profile, point.treatment))
         for row in search_rows(point, place, drawings, search, on_step)
     ]
     return best_rate(rows), rows

@@ -83,8 +83,10 @@ def redrawn_gradient(job: Job, state: State, episode: Episode, rows: Tensor) -> 
     before = head.gather(1, learned)
     head.scatter_(1, learned, rows.unsqueeze(1))
     inner_rate, _ = rates(job.training, job.profile)
-    gradient = GRADIENTS[job.training.network]
-    result = gradient(state, episode, inner_rate, job.training.second_order)
+    training = job.training
+    options = {} if training.norm == "image" else {"norm": training.norm}
+    gradient = GRADIENTS[training.network]
+    result = gradient(state, episode, inner_rate, training.second_order, **options)
     if job.profile.redraw == "copy":
         # The row is drawn anew in the inner loop's copy only: the meta-parameter had no part in it.
         head.scatter_(1, learned, before)

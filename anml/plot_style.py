@@ -41,6 +41,7 @@ TREATMENTS: dict[str, Mark] = {
     "ANML (first order)": Mark("#148AFF", (5, 1, 0), (0, (5, 1.5)), 9),
     "OML (first order)": Mark("#C7B06A", (3, 1, 0), (0, (5, 1.5)), 9),
     "OML (linear PLN)": Mark("#A0522D", (8, 1, 0), (0, (1.5, 1.2)), 9),
+    "ANML (batch norm)": Mark("#1B5386", (6, 1, 0), (0, (4, 1.2, 1, 1.2)), 9),
 }
 FIVE = tuple(TREATMENTS)[:5]
 """The treatments of Figure 3, each of which has an Oracle (Figures 4 and S7)."""

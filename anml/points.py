@@ -88,7 +88,8 @@ def extent(profile: Profile, treatment: str, regime: str) -> Extent:
     learn = find_treatment(treatment).learns_convolutions
     if find_regime(regime).epochs > 1:
         models = profile.epochs_network_models if learn else profile.epochs_models
-        numbers, trajectories = profile.epochs_n_classes, profile.epochs_trajectories
+        numbers = profile.epochs_network_n_classes if learn else profile.epochs_n_classes
+        trajectories = profile.epochs_trajectories
     elif learn:
         models = profile.network_models
         numbers, trajectories = profile.network_n_classes, profile.network_trajectories
@@ -102,6 +103,12 @@ def rate_grid(profile: Profile, treatment: str) -> tuple[float, ...]:
     """The learning rates that are tried for a treatment."""
     learn = find_treatment(treatment).learns_convolutions
     return profile.network_learning_rates if learn else profile.learning_rates
+
+
+def search_count(profile: Profile, treatment: str) -> int:
+    """On how many trajectories a treatment's learning rate is searched."""
+    learn = find_treatment(treatment).learns_convolutions
+    return profile.network_search_trajectories if learn else profile.search_trajectories
 
 
 def searched_for(profile: Profile, point: Point) -> Point:

@@ -59,6 +59,8 @@ class Profile:
     epochs_network_models: int = 10  # where convolutions learn too
     epochs_trajectories: int = 10
     epochs_n_classes: tuple[int, ...] = PAPER_N
+    epochs_network_n_classes: tuple[int, ...] = PAPER_N
+    variant_models: int = 10  # of what the paper and its code disagree on
     optimizers: tuple[str, ...] = ("adam",)
     # Meta-test learning rates are searched for each treatment at these N, in the sequential and the
     # oracle regime. Another N takes the rate of the nearest one (by ratio); 20 epochs take the
@@ -66,6 +68,7 @@ class Profile:
     search_trajectories: int = 10  # in all: one a model, if there are as many models
     search_n_classes: tuple[int, ...] = PAPER_N
     learning_rates: tuple[float, ...] = LEARNING_RATE_GRID
+    network_search_trajectories: int = 10
     network_search_n_classes: tuple[int, ...] = PAPER_N
     network_learning_rates: tuple[float, ...] = LEARNING_RATE_GRID
     drawings_split: str = "shuffled"  # 'first': writers 1 to 15 train, as in the released code
@@ -101,15 +104,15 @@ class Profile:
 _COUNTS = (
     *("pln_channels", "nm_channels", "oml_channels", "oml_hidden", "meta_iterations"),
     *("pretrain_iterations", "remember", "model_seeds", "trajectories", "search_trajectories"),
-    *("network_models", "network_trajectories"),
-    *("epochs_models", "epochs_network_models", "epochs_trajectories"),
+    *("network_models", "network_trajectories", "network_search_trajectories"),
+    *("epochs_models", "epochs_network_models", "epochs_trajectories", "variant_models"),
 )
 _RATES = (
     *("anml_inner_rate", "anml_outer_rate", "oml_inner_rate", "oml_outer_rate"),
     *("pretrain_rate", "learning_rates", "network_learning_rates"),
 )
 _NUMBERS = (
-    *("n_classes", "network_n_classes", "epochs_n_classes"),
+    *("n_classes", "network_n_classes", "epochs_n_classes", "epochs_network_n_classes"),
     *("search_n_classes", "network_search_n_classes"),
 )
 _RANGES = (
@@ -150,9 +153,12 @@ PROFILES = {
             epochs_network_models=1,
             epochs_trajectories=1,
             epochs_n_classes=(5,),
+            epochs_network_n_classes=(5,),
+            variant_models=1,
             search_trajectories=1,
             search_n_classes=(5, 20),
             learning_rates=(1e-2, 3e-3, 1e-3, 3e-4),
+            network_search_trajectories=1,
             network_search_n_classes=(5, 20),
             network_learning_rates=(3e-3, 3e-4),
         ),
@@ -175,35 +181,42 @@ PROFILES = {
             epochs_network_models=1,
             epochs_trajectories=1,
             epochs_n_classes=(100,),
+            epochs_network_n_classes=(100,),
+            variant_models=1,
             search_trajectories=1,
             search_n_classes=(10, 100, 600),
             learning_rates=(3e-3, 1e-3, 3e-4, 1e-4),
+            network_search_trajectories=1,
             network_search_n_classes=(10, 100),
             network_learning_rates=(1e-3, 3e-4, 1e-4),
         ),
         Profile(
             "laptop",
-            "hours on a CPU: the networks of quick, meta-trained for longer, several seeds",
+            "hours on a CPU: the networks of quick, several seeds, every number of classes",
             pln_channels=64,
             nm_channels=28,
             oml_channels=32,  # with 512 about as many weights as ANML here, as in the paper
             oml_hidden=512,
             rate_search_iterations=0,  # the networks of quick, which searches
-            meta_iterations=10_000,
-            pretrain_iterations=10_000,
+            meta_iterations=4000,
+            pretrain_iterations=4000,
             model_seeds=3,
             trajectories=5,
             network_models=3,
             network_trajectories=1,
-            network_n_classes=(10, 50, 100, 300, 600),
-            epochs_models=3,
+            network_n_classes=(10, 100, 600),
+            epochs_models=1,
             epochs_network_models=1,
             epochs_trajectories=1,
-            epochs_n_classes=(600,),
+            epochs_n_classes=(100, 600),
+            epochs_network_n_classes=(100,),
+            variant_models=1,
             search_trajectories=3,
-            search_n_classes=(10, 50, 200, 600),
-            learning_rates=(3e-3, 1e-3, 6e-4, 3e-4, 1e-4, 3e-5),
-            network_search_n_classes=(10, 50, 200, 600),
+            search_n_classes=(10, 100, 600),
+            learning_rates=(3e-3, 1e-3, 3e-4, 1e-4, 3e-5),
+            network_search_trajectories=1,
+            # Where convolutions learn, the best rate falls tenfold from 100 to 600 classes.
+            network_search_n_classes=(10, 100, 600),
             network_learning_rates=(1e-3, 3e-4, 1e-4, 3e-5),
         ),
         Profile("paper", "the paper's own numbers: full width, 10 models x 10 trajectories"),

@@ -21,9 +21,11 @@ class MetaTraining:
     name: str
     network: str  # 'anml', 'oml', or 'oml-linear': OML with one linear layer behind its RLN
     procedure: str  # 'meta' (Algorithm 1), 'supervised' (i.i.d. batches) or 'none'
-    second_order: bool = (
-        True  # False: as the released code, which drops the graph of the inner loop
-    )
+    # False: as the released code, which drops the graph of the inner loop.
+    second_order: bool = True
+    # What ANML's norm runs over where many drawings are passed at once, in the meta-loss: each
+    # 'image', as in the released code, or the 'batch'. In an inner step the two agree.
+    norm: str = "image"
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ TRAININGS = {
         MetaTraining("anml-first-order", "anml", "meta", second_order=False),
         MetaTraining("oml-first-order", "oml", "meta", second_order=False),
         MetaTraining("oml-linear", "oml-linear", "meta"),
+        MetaTraining("anml-batch-norm", "anml", "meta", norm="batch"),
     )
 }
 
@@ -76,6 +79,7 @@ VARIANTS = {
         Treatment("ANML (first order)", "anml-first-order", HEAD),
         Treatment("OML (first order)", "oml-first-order", OML_LINEAR),
         Treatment("OML (linear PLN)", "oml-linear", HEAD),
+        Treatment("ANML (batch norm)", "anml-batch-norm", HEAD),
     )
 }
 """What the paper and its code, or a later finding, disagree on."""

@@ -27,6 +27,7 @@ TINY = {
     "n_classes": (2, 3),
     "network_n_classes": (2,),
     "epochs_n_classes": (2,),
+    "epochs_network_n_classes": (2,),
     "search_trajectories": 1,
     "search_n_classes": (2,),
     "learning_rates": (1e-2, 1e-3),

@@ -40,6 +40,7 @@ SMALL = replace(
     epochs_network_models=1,
     epochs_trajectories=2,
     epochs_n_classes=(600,),
+    epochs_network_n_classes=(100,),
     search_trajectories=4,
     search_n_classes=(10, 50, 200, 600),
     network_search_n_classes=(50,),
@@ -65,7 +66,7 @@ def place(tiny: Profile, tmp_path: Path) -> Place:
         ("Scratch", "sequential", Extent((100,), 2, 4)),
         ("OML-FT:PLN+RLN final", "oracle", Extent((100,), 2, 4)),
         ("OML-OLFT", "oracle 20 epochs", Extent((600,), 3, 2)),
-        ("ANML-Unlimited", "oracle 20 epochs", Extent((600,), 1, 2)),
+        ("ANML-Unlimited", "oracle 20 epochs", Extent((100,), 1, 2)),
     ],
 )
 def test_how_much_is_measured(treatment: str, regime: str, expected: Extent) -> None:
@@ -140,7 +141,12 @@ def test_a_search_and_an_evaluation_write_their_rows(
     place: Place, noise_drawings: Drawings
 ) -> None:
     job = EvaluateJob(Point("Scratch", 2, "sgd", "oracle"), 1)
-    profile = replace(place.profile, network_trajectories=2, network_learning_rates=(1e-2, 1e-3))
+    profile = replace(
+        place.profile,
+        network_trajectories=2,
+        network_search_trajectories=3,
+        network_learning_rates=(1e-2, 1e-3),
+    )
     place = replace(place, profile=profile)
     searches = search_jobs(profile, job.point)
     assert len(searches) == 3

@@ -40,7 +40,10 @@ def test_the_papers_profile_is_the_papers() -> None:
         "epochs_network_models": 10,
         "epochs_trajectories": 10,
         "epochs_n_classes": NUMBERS,
+        "epochs_network_n_classes": NUMBERS,
+        "variant_models": 10,
         "search_trajectories": 10,
+        "network_search_trajectories": 10,
         "search_n_classes": NUMBERS,
         "network_search_n_classes": NUMBERS,
         "network_learning_rates": LEARNING_RATE_GRID,
@@ -64,6 +67,7 @@ def test_costly_arms_are_measured_where_the_others_are(profile: Profile) -> None
     """Figures compare arms at one N, so an arm's N are among those of the cheapest arms."""
     assert set(profile.network_n_classes) <= set(profile.n_classes)
     assert set(profile.epochs_n_classes) <= set(profile.network_n_classes)
+    assert set(profile.epochs_network_n_classes) <= set(profile.epochs_n_classes)
     assert max(profile.network_n_classes) == max(profile.n_classes)
     for searched in (profile.search_n_classes, profile.network_search_n_classes):
         assert set(searched) <= set(profile.n_classes)

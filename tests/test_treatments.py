@@ -53,6 +53,7 @@ def test_the_variants_differ_from_the_paper_in_one_thing() -> None:
         "ANML (first order)": replace(anml, second_order=False),
         "OML (first order)": replace(oml, second_order=False),
         "OML (linear PLN)": replace(oml, network="oml-linear"),
+        "ANML (batch norm)": replace(anml, norm="batch"),
     }
     assert not set(VARIANTS) & set(TREATMENTS)
 
