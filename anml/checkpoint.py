@@ -1,7 +1,7 @@
 """Checkpoints: safetensors with a JSON header, written atomically; no pickle is ever loaded."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,24 @@ def load_checkpoint(
     path: Path, device: torch.device | str = "cpu"
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and header of `path`; AnmlError if it is missing, damaged or not one of ours."""
+    return _read(path, device, lambda file: {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The header alone, without reading the tensors; AnmlError as `load_checkpoint`."""
+    return _read(path, "cpu", lambda file: None)[1]
+
+
+def _read(
+    path: Path, device: torch.device | str, take: Callable[[Any], Any]
+) -> tuple[Any, dict[str, Any]]:
+    """What `take` takes of an open checkpoint, and its header."""
     if not path.is_file():
         raise AnmlError(f"no checkpoint at {path}: run the meta-training that makes it first")
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
             header = json.loads((file.metadata() or {})[HEADER])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            taken = take(file)
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise AnmlError(
             f"{path} is damaged or not a checkpoint of this package: delete it and train again"
@@ -51,4 +63,4 @@ def load_checkpoint(
             f"{path} has checkpoint format {header.get('format')}, this version reads {FORMAT}: "
             "train again or use the version that wrote it"
         )
-    return tensors, header
+    return taken, header

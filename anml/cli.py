@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from anml import __version__, cli_run
+from anml import __version__, cli_results, cli_run
 from anml.errors import AnmlError
 
 # argparse does not name the type of the object that `add_subparsers` returns.
@@ -96,7 +96,11 @@ def _data_pack(args: argparse.Namespace) -> None:
     print(f"to use it: export ANML_DATA={args.dest}, or pass --data {args.dest}")
 
 
-GROUPS: tuple[Callable[[Subparsers], None], ...] = (add_data_parser, *cli_run.GROUPS)
+GROUPS: tuple[Callable[[Subparsers], None], ...] = (
+    add_data_parser,
+    *cli_run.GROUPS,
+    *cli_results.GROUPS,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -33,7 +33,7 @@ def add_meta_train_parser(subparsers: Subparsers) -> None:
         "models. A working checkpoint is written every few minutes and on Ctrl-C.",
     )
     parser.add_argument("training", help="what to meta-train: anml, oml, pretrain, ...")
-    _add_common(parser)
+    add_common(parser)
     parser.add_argument(
         "--seeds", default="0", help="seeds, trained side by side: 0 or 0,1,2 or 0-9 (default: 0)"
     )
@@ -56,7 +56,7 @@ def add_meta_test_parser(subparsers: Subparsers) -> None:
         "its meta-test training and testing accuracy.",
     )
     parser.add_argument("treatment", help="the treatment: ANML, OML, OML-OLFT, ...")
-    _add_common(parser)
+    add_common(parser)
     parser.add_argument("--n-classes", type=int, default=50, help="classes to learn (default: 50)")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="default: 0.001")
     parser.add_argument("--optimizer", default="adam", help="adam (the default) or sgd")
@@ -79,7 +79,7 @@ def add_run_parser(subparsers: Subparsers) -> None:
         "learned, and write the tables that the notebooks read. Running it again does only what is "
         "missing.",
     )
-    _add_common(parser)
+    add_common(parser)
     parser.add_argument("--workers", type=int, help="processes (default: one a core)")
     parser.add_argument(
         "--only",
@@ -92,13 +92,23 @@ def add_run_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--gather", action="store_true", help="do no job: write tables from what is finished"
     )
+    parser.add_argument(
+        "--group",
+        help="do one group of jobs and write no table, as a workflow does that shares a run out; "
+        "several may be at work in one folder",
+    )
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="take what is finished as it is, even if code that decides its numbers has changed",
+    )
     parser.set_defaults(func=_run)
 
 
 GROUPS = (add_profiles_parser, add_meta_train_parser, add_meta_test_parser, add_run_parser)
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def add_common(parser: argparse.ArgumentParser) -> None:
     """Add the options that every computing subcommand has."""
     from anml.cli import add_data_option
 
@@ -128,7 +138,7 @@ def _overrides(args: argparse.Namespace) -> dict[str, str]:
     return {name.strip(): value for name, _, value in pairs}
 
 
-def _prepare(args: argparse.Namespace) -> tuple["Profile", Any, Path]:
+def prepare(args: argparse.Namespace) -> tuple["Profile", Any, Path]:
     """Profile, drawings and run folder of a subcommand; names are checked before data is loaded."""
     import torch
 
@@ -149,7 +159,7 @@ def _prepare(args: argparse.Namespace) -> tuple["Profile", Any, Path]:
     return profile, drawings, args.out or default_folder(profile, drawings.source, overrides)
 
 
-def _require(value: float | None, option: str, low: float, high: float = inf) -> None:
+def require(value: float | None, option: str, low: float, high: float = inf) -> None:
     """Refuse an option's value outside `low` to `high`; None stands for a default."""
     if value is not None and not (low <= value <= high and isfinite(value)):
         allowed = f"{low:g} to {high:g}" if isfinite(high) else f"{low:g} or more"
@@ -190,10 +200,10 @@ def _meta_train(args: argparse.Namespace) -> None:
     training, seeds = find_training(args.training), _seeds(args.seeds)
     if training.procedure == "none":
         raise AnmlError(f"{training.name} is never meta-trained: choose another network")
-    _require(args.threads, "--threads", 1)
+    require(args.threads, "--threads", 1)
     if args.tf32 and args.device == "cpu":
         raise AnmlError("--tf32 is for a GPU: add --device cuda or leave it out")
-    profile, drawings, folder = _prepare(args)
+    profile, drawings, folder = prepare(args)
     if args.threads:
         torch.set_num_threads(args.threads)
     job = Job(
@@ -225,13 +235,13 @@ def _meta_test(args: argparse.Namespace) -> None:
     from anml.treatments import find_treatment
 
     treatment, regime = find_treatment(args.treatment), find_regime(args.regime)
-    _require(args.n_classes, "--n-classes", 1, MAX_META_TEST_CLASSES)
-    _require(args.learning_rate, "--learning-rate", 1e-9, 10)
-    _require(args.model_seed, "--model-seed", 0)
-    _require(args.trajectories, "--trajectories", 1, SEEDS_A_MODEL)
+    require(args.n_classes, "--n-classes", 1, MAX_META_TEST_CLASSES)
+    require(args.learning_rate, "--learning-rate", 1e-9, 10)
+    require(args.model_seed, "--model-seed", 0)
+    require(args.trajectories, "--trajectories", 1, SEEDS_A_MODEL)
     if args.optimizer not in OPTIMIZERS:
         raise AnmlError(f"--optimizer {args.optimizer}: choose one of {', '.join(OPTIMIZERS)}")
-    profile, drawings, folder = _prepare(args)
+    profile, drawings, folder = prepare(args)
     model = treatment_model(
         Place(profile, folder, args.device), treatment.training, args.model_seed
     )
@@ -251,25 +261,32 @@ def _meta_test(args: argparse.Namespace) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
+    from anml.groups import find_group
     from anml.interrupt import Interrupted
     from anml.jobs import Place
-    from anml.pipeline import gather, run
+    from anml.pipeline import gather, run, run_group
 
-    _require(args.workers, "--workers", 1)
-    profile, drawings, folder = _prepare(args)
+    require(args.workers, "--workers", 1)
+    profile, drawings, folder = prepare(args)
     print(
         f"{profile.name}: {profile.summary}; data: {drawings.source}; folder: {folder}",
         file=sys.stderr,
     )
+    place = Place(profile, folder, args.device, args.keep)
     try:
+        if args.group:
+            group = find_group(profile, args.group)
+            run_group(place, drawings, args.data, group, args.workers or 1)
+            return
         if args.gather:
-            tables, missing = gather(Place(profile, folder, args.device), drawings)
+            tables, missing = gather(place, drawings)
         else:
             tables, missing = run(
                 *(profile, drawings, args.data, folder),
                 only=args.only,
                 device=args.device,
                 workers=args.workers,
+                keep=args.keep,
             )
     except KeyboardInterrupt as stop:
         raise Interrupted(

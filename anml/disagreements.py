@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -166,6 +167,7 @@ def model_seeds(profile: Profile, settings: Sequence[Setting]) -> range:
 class DisagreementJob:
     """Search a setting's learning rate at one N, then meta-test its models there."""
 
+    code: ClassVar[str] = "anml.meta_test"
     setting: Setting
     n_classes: int
 

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from anml.data import Drawings
 from anml.episodes import Stream
@@ -35,6 +36,7 @@ from anml.treatments import TREATMENTS, find_treatment
 class SearchJob:
     """Try the learning rates of a point on one search trajectory."""
 
+    code: ClassVar[str] = "anml.meta_test"
     point: Point
     search: int
 
@@ -66,6 +68,7 @@ class SearchJob:
 class EvaluateJob:
     """Meta-test one model of a point, at the rate that its searches found."""
 
+    code: ClassVar[str] = "anml.meta_test"
     point: Point
     seed: int
 

@@ -9,10 +9,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from torch import nn
 
+from anml.code_state import code_state
 from anml.data import Drawings
 from anml.episodes import Stream
 from anml.errors import AnmlError
@@ -40,10 +41,14 @@ class Place:
     profile: Profile
     folder: Path
     device: str = "cpu"
+    keep: bool = False  # take what is finished as it is, whatever code made it
 
 
 class Work(Protocol):
     """A job: a frozen dataclass, so that it can be hashed and sent to a worker process."""
+
+    code: ClassVar[str]
+    """The module whose code, with all that it imports, decides what the job finds."""
 
     @property
     def name(self) -> str:
@@ -70,6 +75,7 @@ Plan = dict[Work, list[Work]]
 class TrainJob:
     """Meta-train one model."""
 
+    code: ClassVar[str] = "anml.meta_train"
     training: str
     seed: int
 
@@ -120,7 +126,7 @@ def write_part(job: Work, place: Place, tables: Tables, seconds: float) -> None:
     """
     path = job.result(place)
     require_writable(path.parent)
-    text = json.dumps({"tables": tables, "seconds": seconds})
+    text = json.dumps({"tables": tables, "seconds": seconds, "code": code_state(job.code)})
     try:
         with replacing(path) as temporary:
             temporary.write_text(text)
@@ -145,7 +151,7 @@ def read_part(job: Work, place: Place) -> tuple[Tables, float]:
     """The rows that a finished job left, and its seconds; AnmlError if the part is damaged."""
     path = job.result(place)
     part = read_json(path)
-    if not isinstance(part, dict) or set(part) != {"tables", "seconds"}:
+    if not isinstance(part, dict) or set(part) != {"tables", "seconds", "code"}:
         raise AnmlError(f"{path} is damaged: delete it, then run the same command to go on")
     return part["tables"], part["seconds"]
 

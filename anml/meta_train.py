@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from anml import __version__
 from anml.checkpoint import load_checkpoint, save_checkpoint
+from anml.code_state import code_state
 from anml.errors import AnmlError
 from anml.files import require_writable
 from anml.graphed import choose_float32
@@ -25,6 +26,8 @@ from anml.outer_step import LOG_METRICS, OuterLoop, State, new_optimizer
 from anml.profiles import Profile
 from anml.training_job import Job, build_model, initial_model
 
+CODE = "anml.meta_train"
+"""The module by which checkpoints say which code made them (`anml.code_state`)."""
 CHECKPOINT_SECONDS = 180.0
 WATCHED = 100
 """Iterations whose median loss must not stay above `FAR_ABOVE_GUESSING` times that of guessing."""
@@ -90,6 +93,7 @@ def meta_train(
         weights = {name: tensor[r] for name, tensor in state.items()}
         header = job.header() | {
             "seed": seed,
+            "code": code_state(CODE),
             "iteration": job.iterations,
             "seconds": seconds,
             "device": f"{job.device}, TF32" if job.tf32 else job.device,
@@ -185,7 +189,7 @@ def _save_working(
         tensors["step"] = moments["step"]
         for key in ("exp_avg", "exp_avg_sq"):
             tensors[f"{key}/{name}"] = moments[key]
-    header = job.header() | {"iteration": len(log), "seconds": seconds}
+    header = job.header() | {"code": code_state(CODE), "iteration": len(log), "seconds": seconds}
     save_checkpoint(job.resume_path, tensors, header)
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -51,6 +52,7 @@ DECIMALS = 6
 class ProbeJob:
     """Probe the ANML and the OML of one seed: activity, neighbours, maps (section 4.2)."""
 
+    code: ClassVar[str] = "anml.probes"
     seed: int
 
     @property

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -47,6 +48,7 @@ GRIDS = (
 class RateJob:
     """Meta-train with one combination of rates, then meta-test on search trajectories."""
 
+    code: ClassVar[str] = "anml.rate_search"
     training: str
     rates: tuple[tuple[str, float], ...]
     treatments: tuple[str, ...]

@@ -86,7 +86,7 @@ def test_run_hands_everything_on(
     assert profile == tiny
     assert drawings.source == "omniglot"
     assert (data, folder) == (options[1], tmp_path / "run")
-    assert named == {"device": "cpu", "workers": 3, "only": ["ANML,", "probe"]}
+    assert named == {"device": "cpu", "workers": 3, "only": ["ANML,", "probe"], "keep": False}
 
 
 def test_tables_are_gathered_from_what_is_finished(

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -70,6 +71,7 @@ def test_a_job_waits_for_the_models_that_it_needs() -> None:
 class Named:
     """A job as far as its part is concerned."""
 
+    code: ClassVar[str] = "anml.meta_test"
     name: str
 
     def result(self, place: Place) -> Path:

@@ -15,14 +15,17 @@ import pytest
 import torch
 from refusal import refusal
 
-from anml import pipeline as module
+from anml import gather as gathering
+from anml import workers as module
 from anml.checkpoint import load_checkpoint
 from anml.disagreements import DisagreementJob
 from anml.evaluations import EvaluateJob, SearchJob
+from anml.gather import learning_curve, write_tables
 from anml.jobs import Place, TrainJob, write_part
 from anml.meta_train import LOG_METRICS
 from anml.packed import Drawings
-from anml.pipeline import claim, default_folder, gather, learning_curve, plan, run, write_tables
+from anml.pipeline import claim, default_folder, gather, run
+from anml.plan import plan
 from anml.points import Point
 from anml.probe_jobs import ProbeJob
 from anml.profiles import Profile, find_profile
@@ -98,7 +101,7 @@ def test_a_damaged_mark_and_an_unwritable_folder_are_one_line(
 
 
 def test_a_learning_curve_is_means_over_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOG_POINTS", 3)
+    monkeypatch.setattr(gathering, "LOG_POINTS", 3)
     log = torch.arange(21.0, dtype=torch.float64).view(7, 3)
     rows = pd.DataFrame(learning_curve(TrainJob("anml", 4), log))
     assert set(rows["model_seed"]) == {4}
@@ -222,7 +225,7 @@ def test_a_run_that_is_complete_starts_no_process(
         job.result(place).parent.mkdir(exist_ok=True)
         job.result(place).write_text("{}")
     monkeypatch.setattr(module, "ProcessPoolExecutor", None)
-    module._run_jobs(place, "glyphs", jobs, 1)
+    module.run_jobs(place, "glyphs", jobs, 1)
 
 
 LONG = {"meta_iterations": 1_000_000, "pretrain_iterations": 1_000_000}

@@ -1,0 +1,173 @@
+"""The subcommands about what a run will take and what is recorded: `anml plan`, `anml results`."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anml.cli_run import add_common, prepare, require
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Subparsers = Any
+
+DEFAULT_SAMPLE = 4
+DEFAULT_LONGEST = 100
+
+
+def add_plan_parser(subparsers: Subparsers) -> None:
+    """Add `anml plan`."""
+    parser = subparsers.add_parser(
+        "plan",
+        help="estimate what a run will take here",
+        description="Time a few steps of everything that a profile asks for on this machine, and "
+        "print how long all of it would take, what of it is finished, and the room on the disk.",
+    )
+    add_common(parser)
+    parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+    parser.set_defaults(func=_plan)
+
+
+def add_results_parser(subparsers: Subparsers) -> None:
+    """Add `anml results show`, `verify` and `record`."""
+    group = subparsers.add_parser(
+        "results",
+        help="show, verify or record results",
+        description="Recorded results are tables, with where they come from inside each, and the "
+        "models that they were measured on.",
+    )
+    commands = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    show = commands.add_parser(
+        "show", help="list recorded tables", description="List tables and where they come from."
+    )
+    show.add_argument(
+        "folders", nargs="*", type=Path, help="folders of tables (default: those of results/)"
+    )
+    show.set_defaults(func=_show)
+
+    verify = commands.add_parser(
+        "verify",
+        help="do a sample of recorded meta-tests again",
+        description="Do a random sample of the recorded meta-tests again, from the recorded "
+        "models, and compare. Exit status 1 if one differs by more than two drawings and one "
+        "point.",
+    )
+    add_common(verify)
+    verify.add_argument(
+        "--folder", type=Path, help="the recorded results (default: results/<profile>)"
+    )
+    verify.add_argument(
+        "--sample", type=int, default=DEFAULT_SAMPLE, help=f"default: {DEFAULT_SAMPLE}"
+    )
+    verify.add_argument(
+        "--longest",
+        type=int,
+        default=DEFAULT_LONGEST,
+        help=f"of at most so many classes (default: {DEFAULT_LONGEST})",
+    )
+    verify.add_argument("--seed", type=int, default=0, help="of the choice (default: 0)")
+    verify.set_defaults(func=_verify)
+
+    record = commands.add_parser(
+        "record",
+        help="keep a run's tables and models",
+        description="Copy the tables of a run to results/<profile>, and its models in float16.",
+    )
+    add_common(record)
+    record.add_argument("--to", type=Path, help="another folder")
+    record.set_defaults(func=_record)
+
+
+GROUPS = (add_plan_parser, add_results_parser)
+
+
+def _plan(args: argparse.Namespace) -> None:
+    import os
+
+    import pandas as pd
+
+    from anml.disk import bytes_to_write, free_bytes
+    from anml.estimate import estimate
+    from anml.jobs import Place
+    from anml.plan import plan
+    from anml.results import duration
+
+    require(args.workers, "--workers", 1)
+    profile, drawings, folder = prepare(args)
+    place, workers = Place(profile, folder, args.device), args.workers or os.cpu_count() or 1
+    jobs = plan(profile)
+    found = estimate(place, drawings, jobs)
+    rows = [
+        {
+            "what": one.kind,
+            "jobs": one.jobs,
+            "finished": one.finished,
+            "left, one thread": duration(one.seconds),
+        }
+        for one in found
+    ]
+    _print_table(pd.DataFrame(rows))
+    total = sum(one.seconds for one in found)
+    needed, free = bytes_to_write(place, jobs), free_bytes(folder.absolute())
+    print(
+        f"{profile.name} on {drawings.source}, folder {folder}: about {duration(total / workers)} "
+        f"with {workers} processes here ({duration(total)} of one thread)"
+    )
+    print(f"disk: about {needed / 1e9:.2f} GB to write, {free / 1e9:.1f} GB free")
+
+
+def _show(args: argparse.Namespace) -> None:
+    from anml.errors import AnmlError
+    from anml.notebook import repository_root
+    from anml.record import contents
+
+    folders = args.folders or sorted((repository_root() / "results").iterdir())
+    found = contents(folders)
+    if found.empty:
+        raise AnmlError(f"no tables in {', '.join(map(str, folders))}: `anml results record` does")
+    found["folder"] = [Path(folder).name for folder in found["folder"]]
+    _print_table(found)
+
+
+def _verify(args: argparse.Namespace) -> int:
+    import pandas as pd
+
+    from anml.notebook import repository_root
+    from anml.record import verify
+    from anml.results import read_table
+
+    require(args.sample, "--sample", 1)
+    require(args.longest, "--longest", 1)
+    require(args.seed, "--seed", 0)
+    profile, drawings, _ = prepare(args)
+    folder = args.folder or repository_root() / "results" / profile.name
+    table = read_table(folder / "meta_test.parquet")
+    checks = verify(table, folder, drawings, args.sample, args.longest, args.seed)
+    rows = [
+        {
+            "meta-test": check.what,
+            "metric": check.metric,
+            "recorded": f"{100 * check.recorded:.2f}%",
+            "again": f"{100 * check.again:.2f}%",
+            "": "agrees" if check.agrees else "DIFFERS",
+        }
+        for check in checks
+    ]
+    _print_table(pd.DataFrame(rows))
+    return int(not all(check.agrees for check in checks))
+
+
+def _record(args: argparse.Namespace) -> None:
+    from anml.jobs import Place
+    from anml.notebook import repository_root
+    from anml.record import record
+
+    profile, _, folder = prepare(args)
+    destination = args.to or repository_root() / "results" / profile.name
+    for path in record(Place(profile, folder, args.device), destination):
+        print(path)
+
+
+def _print_table(frame: "pd.DataFrame") -> None:
+    print(frame.to_string(index=False))

@@ -1,0 +1,82 @@
+"""Which code a result was made by: a fingerprint of the modules that decide its numbers.
+
+A finished job is made again when this changes, and not when a comment, a figure or a message does.
+The modules are those that one module imports, directly or not, less those whose contents are
+compared as values anyway.
+"""
+
+import ast
+import importlib.util
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+
+PACKAGE = "anml"
+COMPARED_AS_VALUES = frozenset(
+    f"{PACKAGE}.{name}"
+    for name in (
+        *("profiles", "treatments"),  # settings: the run's folder and every job's name say them
+        *("glyphs", "glyph_alphabets", "glyph_strokes", "glyph_writers"),  # drawings: fingerprint
+        *("errors", "files", "interrupt", "checkpoint", "tables"),  # none changes a number
+    )
+)
+
+
+@cache
+def code_state(module: str) -> str:
+    """The fingerprint, 16 hexadecimal digits, of `module` ('anml.meta_train') and what it imports.
+
+    Docstrings, comments and layout do not count; torch's version does.
+    """
+    total = sha256(torch.__version__.encode())
+    for name in sorted(reached(module) - COMPARED_AS_VALUES):
+        total.update(f"{name}\n{bare_source(source_path(name))}\n".encode())
+    return total.hexdigest()[:16]
+
+
+@cache
+def reached(module: str) -> frozenset[str]:
+    """`module` and every module of this package that it imports, directly or not."""
+    seen, left = set(), [module]
+    while left:
+        name = left.pop()
+        if name not in seen:
+            seen.add(name)
+            left += imported(source_path(name))
+    return frozenset(seen)
+
+
+def source_path(module: str) -> Path:
+    """The file of a module of this package."""
+    return Path(importlib.util.find_spec(module).origin)
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of this package that a source file names in `from ... import`."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom) or not node.module:
+            continue
+        if node.module == PACKAGE:
+            names = (f"{PACKAGE}.{alias.name}" for alias in node.names)
+            found |= {name for name in names if importlib.util.find_spec(name)}
+        elif node.module.startswith(f"{PACKAGE}."):
+            found.add(node.module)
+    return found
+
+
+def bare_source(path: Path) -> str:
+    """A source file's code without docstrings and comments, in one layout."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and _is_text(body[0]):
+            node.body = body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _is_text(node: ast.AST) -> bool:
+    """Whether a statement is nothing but a text: a docstring."""
+    return isinstance(node, ast.Expr) and isinstance(getattr(node.value, "value", None), str)

@@ -1,0 +1,99 @@
+"""What a run will take on this machine, from a few steps of everything that it does."""
+
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+
+from anml.data import Drawings
+from anml.disagreements import DisagreementJob
+from anml.episodes import Stream
+from anml.evaluations import EvaluateJob, SearchJob
+from anml.groups import group_name
+from anml.jobs import Place, Plan, TrainJob, Work, make_runs
+from anml.meta_test import meta_test
+from anml.meta_train import Job, initial_model, meta_train
+from anml.rate_search import RateJob
+from anml.treatments import find_training, find_treatment
+
+ITERATIONS = 4
+"""Meta-iterations that are timed, the first of which is left out."""
+CLASSES = 20
+"""Classes that a meta-test learns to be timed: several of the blocks in which it reports."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One kind of job: how many, how many are finished, and seconds of one thread for the rest."""
+
+    kind: str
+    jobs: int
+    finished: int
+    seconds: float
+
+
+def estimate(place: Place, drawings: Drawings, jobs: Plan) -> list[Estimate]:
+    """Time a few steps of each kind of work on one thread, and count what is left of it."""
+    a_step = step_timer(place, drawings)
+    found: dict[str, list[tuple[bool, float]]] = defaultdict(list)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for job in jobs:
+            done = job.result(place).is_file()
+            seconds = 0.0 if done else job.steps(place.profile) * a_step(job)
+            found[group_name(job).partition(".")[0]].append((done, seconds))
+    finally:
+        torch.set_num_threads(threads)
+    return [
+        Estimate(kind, len(own), sum(done for done, _ in own), sum(s for _, s in own))
+        for kind, own in found.items()
+    ]
+
+
+def step_timer(place: Place, drawings: Drawings) -> Callable[[Work], float]:
+    """A function that gives the seconds of one of a job's steps; each kind is timed once."""
+
+    @cache
+    def training_step(training: str) -> float:
+        profile = replace(place.profile, meta_iterations=ITERATIONS, pretrain_iterations=ITERATIONS)
+        with tempfile.TemporaryDirectory() as folder:
+            job = Job(
+                *(find_training(training), profile, drawings, (0,), Path(folder)),
+                device=place.device,
+            )
+            times = [time.monotonic()]
+            meta_train(job, progress=False, on_step=lambda *_: times.append(time.monotonic()))
+        return statistics.median(b - a for a, b in pairwise(times[1:]))
+
+    @cache
+    def meta_test_step(treatment: str, optimizer: str) -> float:
+        row = find_treatment(treatment)
+        network = find_training(row.training).network
+        model = initial_model(network, place.profile, 0).to(place.device)
+        runs = make_runs(place.profile, CLASSES, [0], [1e-3], Stream.SEARCH)
+        heard: list[tuple[float, int]] = []
+        meta_test(
+            row, model, drawings, runs, optimizer, lambda n: heard.append((time.monotonic(), n))
+        )
+        # What comes before the first report is set-up, which long runs have once.
+        return (heard[-1][0] - heard[0][0]) / sum(n for _, n in heard[1:])
+
+    def step(job: Work) -> float:
+        match job:
+            case TrainJob(training, _) | RateJob(training):
+                return training_step(training)
+            case SearchJob(point, _) | EvaluateJob(point, _):
+                return meta_test_step(point.treatment, point.optimizer)
+            case DisagreementJob(setting, _) if not job.evaluations(place.profile):
+                return meta_test_step(setting.treatment, setting.optimizer)
+        return job.weight() / 1000
+
+    return step

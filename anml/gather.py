@@ -1,0 +1,71 @@
+"""The tables of a run: the rows that finished jobs left, with one provenance."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from anml.checkpoint import load_checkpoint
+from anml.data import Drawings
+from anml.jobs import Place, Row, TrainJob, Work, read_part
+from anml.meta_train import LOG_METRICS
+from anml.results import provenance_now, write_table
+
+LOG_POINTS = 200
+"""Points of each learning curve that the log table keeps: means over equal stretches."""
+
+
+def write_tables(place: Place, drawings: Drawings, jobs: Sequence[Work]) -> Path:
+    """Gather finished jobs into the tables; returns their folder.
+
+    A table is whatever rows some job's part names it; meta-trainings add `meta_train_log`.
+    """
+    profile, folder = place.profile, place.folder / "results"
+    rows: dict[str, list[Row]] = defaultdict(list)
+    seconds = 0.0
+    for job in jobs:
+        if isinstance(job, TrainJob):
+            tensors, header = load_checkpoint(job.result(place))
+            seconds += header["seconds"]
+            rows["meta_train_log"] += learning_curve(job, tensors["log"])
+        else:
+            tables, took = read_part(job, place)
+            seconds += took
+            for name, observations in tables.items():
+                rows[name] += observations
+    provenance = provenance_now(
+        data_source=drawings.source,
+        data_fingerprint=drawings.fingerprint,
+        profile=profile.name,
+        profile_values=profile.values(),
+        seconds=seconds,
+        device=place.device,
+    )
+    for name, observations in rows.items():
+        if observations:
+            frame = pd.DataFrame(observations)
+            frame.insert(0, "data", drawings.source)
+            frame.insert(0, "profile", profile.name)
+            write_table(folder / f"{name}.parquet", frame, provenance)
+    return folder
+
+
+def learning_curve(job: TrainJob, log: torch.Tensor) -> list[Row]:
+    """Rows of the log table: means over at most 200 equal stretches of `log` [iterations, 3]."""
+    stretches = log.chunk(min(LOG_POINTS, len(log)))
+    rows, done = [], 0
+    for stretch in stretches:
+        done += len(stretch)
+        rows += [
+            {
+                "treatment": job.training,
+                "model_seed": job.seed,
+                "iteration": done,
+                "metric": metric,
+                "value": value,
+            }
+            for metric, value in zip(LOG_METRICS, stretch.mean(0).tolist(), strict=True)
+        ]
+    return rows

@@ -1,0 +1,59 @@
+"""Which finished jobs must be done again: those whose code changed since, and all that read them.
+
+What is stale is moved into the run's folder `stale/`, not deleted: it took time to make.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from anml.checkpoint import read_header
+from anml.code_state import code_state
+from anml.errors import AnmlError
+from anml.jobs import Place, Plan, TrainJob, Work, read_json
+
+
+def made_by(path: Path) -> str | None:
+    """The state of the code that a checkpoint or part was made by; None if it does not say."""
+    record = read_header(path) if path.suffix == ".safetensors" else read_json(path)
+    return record.get("code") if isinstance(record, dict) else None
+
+
+def stale_jobs(place: Place, jobs: Plan) -> list[Work]:
+    """Of `jobs`, the finished ones that have to be done again, in the plan's order.
+
+    AnmlError: a result is damaged.
+    """
+    finished = [job for job in jobs if job.result(place).is_file()]
+    stale = {job for job in finished if made_by(job.result(place)) != code_state(job.code)}
+    reached = len(stale) + 1
+    while reached != len(stale):
+        reached = len(stale)
+        stale |= {job for job in finished if not stale.isdisjoint(jobs[job])}
+    return [job for job in finished if job in stale]
+
+
+def stale_beginnings(place: Place, jobs: Plan) -> list[Path]:
+    """Working checkpoints of meta-trainings that other code began."""
+    found = []
+    for job in jobs:
+        path = job.working(place) if isinstance(job, TrainJob) else None
+        if path is not None and path.is_file() and _other_code(path, job.code):
+            found.append(path)
+    return found
+
+
+def _other_code(path: Path, code: str) -> bool:
+    try:
+        return made_by(path) != code_state(code)
+    except AnmlError:  # damaged, as the job itself will say
+        return False
+
+
+def set_aside(place: Place, paths: Iterable[Path]) -> Path:
+    """Move results of the run to its folder `stale/`, over what lies there; returns that folder."""
+    folder = place.folder / "stale"
+    for path in paths:
+        target = folder / path.relative_to(place.folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
+    return folder
