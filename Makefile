@@ -28,6 +28,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.anml-installed-$(shell pwd | cksum | cut -d' ' -f1)
 # Standard library only (-S): it must be able to speak before anything is installed.
 PREFLIGHT = "$(PYTHON)" -S workflow/preflight.py --profile "$$PROFILE" --data "$$DATA" --stand "$$STAND"
+# One graph, workflow/Snakefile; it says itself what it does and why.
+FLOW = "$(BIN)/snakemake" -s workflow/Snakefile --workflow-profile workflow/profiles/default --cores all
+READY = \nThe book is ready. Open this page:\n  %s\n
 PYTEST = "$(BIN)/python" -m pytest
 
 .PHONY: help python check check-notebook setup book site results rerun pages bench test test-site clean
@@ -68,17 +71,16 @@ $(STAMP): pyproject.toml constraints.txt | python
 	@touch "$@"
 
 book: check $(STAMP) ## compute at PROFILE on DATA, run the notebooks, build the site
-	@data="$$($(PREFLIGHT))" && "$(BIN)/anml" run --profile "$$PROFILE" --data "$$data" \
-	  && "$(BIN)/python" workflow/build_notebooks.py --profile "$$PROFILE" --data "$$data"
-	@$(MAKE) site
+	@data="$$($(PREFLIGHT))" && $(FLOW) site --forcerun pages --config profile="$$PROFILE" data="$$data"
+	@printf '$(READY)' "$(CURDIR)/_build/html/index.html"
 
 site: $(STAMP) ## build the site from the notebooks as they stand, running nothing
 	"$(BIN)/jupyter-book" build . --all -W -n --keep-going \
 	  || { echo "error: the book was not built cleanly; the warnings above say where" >&2; exit 1; }
-	@printf '\nThe book is ready. Open this page:\n  %s\n' "$(CURDIR)/_build/html/index.html"
+	@printf '$(READY)' "$(CURDIR)/_build/html/index.html"
 
 results: check $(STAMP) ## only compute: meta-train and meta-test at PROFILE on DATA, into runs/
-	@data="$$($(PREFLIGHT))" && "$(BIN)/anml" run --profile "$$PROFILE" --data "$$data"
+	@data="$$($(PREFLIGHT))" && $(FLOW) results --config profile="$$PROFILE" data="$$data"
 
 rerun: check-notebook $(STAMP) ## run one NOTEBOOK, or all, at PROFILE on DATA, into build/ or OUT
 	@data="$$($(PREFLIGHT))" && "$(BIN)/python" workflow/build_notebooks.py --profile "$$PROFILE" \
