@@ -1,0 +1,74 @@
+"""Which code a result was made by: what counts as a change and what does not."""
+
+from pathlib import Path
+
+import pytest
+
+from anml import code_state as module
+from anml.code_state import bare_source, code_state, imported, reached
+
+
+def source(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "one.py"
+    path.write_text(text)
+    return bare_source(path)
+
+
+PLAIN = '"""Doc."""\n\nX = 1\n\n\ndef f(a):\n    """Doc."""\n    return a + X\n'
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        (PLAIN.replace("Doc", "Other words"), True),
+        (PLAIN.replace("X = 1", "X = 1  # why"), True),
+        (PLAIN.replace("X = 1\n\n\n", "X = 1\n\n"), True),
+        (PLAIN.replace('    """Doc."""\n', ""), True),
+        (PLAIN.replace("X = 1", "X = 2"), False),
+        (PLAIN.replace("a + X", "a - X"), False),
+        (PLAIN.replace("X = 1", 'X = "text"'), False),
+    ],
+)
+def test_words_and_layout_are_no_change_and_code_is(tmp_path, changed, same):
+    assert (source(tmp_path, changed) == source(tmp_path, PLAIN)) == same
+
+
+def test_a_function_of_nothing_but_a_docstring_is_still_code(tmp_path):
+    assert "pass" in source(tmp_path, 'def f():\n    """Doc."""\n')
+
+
+def test_what_is_reached_is_what_decides_the_numbers():
+    training = reached("anml.meta_train")
+    assert {"anml.adapt", "anml.inner_step", "anml.models", "anml.outer_step"} <= training
+    assert not {"anml.plots", "anml.cli", "anml.meta_test", "anml.notebook"} & training
+    testing = reached("anml.meta_test")
+    assert {"anml.linear_learning_adam", "anml.network_learning", "anml.models"} <= testing
+    assert "anml.adapt" not in testing
+
+
+def test_both_ways_of_importing_are_seen(tmp_path):
+    path = tmp_path / "one.py"
+    path.write_text(
+        "from anml import data, __version__\nfrom anml.models import ANML\nimport json\n"
+    )
+    assert imported(path) == {"anml.data", "anml.models"}
+
+
+def test_the_state_changes_with_code_that_is_reached_and_with_torch(monkeypatch):
+    before = {name: code_state(name) for name in ("anml.meta_train", "anml.meta_test")}
+    assert before["anml.meta_train"] != before["anml.meta_test"]
+    real = bare_source
+
+    def touched(path: Path) -> str:
+        return real(path) + ("\nchanged = 1" if path.stem == "inner_step" else "")
+
+    monkeypatch.setattr(module, "bare_source", touched)
+    code_state.cache_clear()
+    try:
+        assert code_state("anml.meta_train") != before["anml.meta_train"]
+        assert code_state("anml.meta_test") == before["anml.meta_test"]
+        monkeypatch.setattr(module.torch, "__version__", "9.9")
+        code_state.cache_clear()
+        assert code_state("anml.meta_test") != before["anml.meta_test"]
+    finally:
+        code_state.cache_clear()

@@ -1,0 +1,66 @@
+"""What a run will take: time from a few steps, room on the disk from sizes."""
+
+from pathlib import Path
+
+import pytest
+from refusal import refusal
+
+from anml import cli, disk
+from anml.disk import bytes_to_write, require_space
+from anml.estimate import estimate
+from anml.jobs import Place, TrainJob
+from anml.packed import Drawings
+from anml.plan import plan
+from anml.profiles import Profile
+
+
+def test_every_kind_of_job_is_counted_and_timed(
+    tiny: Profile, noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    place = Place(tiny, tmp_path)
+    jobs = plan(tiny)
+    found = {one.kind: one for one in estimate(place, noise_drawings, jobs)}
+    assert sum(one.jobs for one in found.values()) == len(jobs)
+    assert set(found) == {"meta-train", "meta-test", "probe", "paper-versus-code"}
+    assert all(one.seconds > 0 and one.finished == 0 for one in found.values())
+    TrainJob("oml", 0).run(place, noise_drawings, lambda n: None)
+    after = {one.kind: one for one in estimate(place, noise_drawings, jobs)}
+    assert after["meta-train"].finished == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoints"}
+
+
+def test_room_is_for_what_is_not_there_yet(
+    tiny: Profile, noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    place, job = Place(tiny, tmp_path), TrainJob("oml", 0)
+    before = bytes_to_write(place, {job: []})
+    job.run(place, noise_drawings, lambda n: None)
+    written = sum(path.stat().st_size for path in (tmp_path / "checkpoints").iterdir())
+    assert written < before < 3 * written
+    assert bytes_to_write(place, {job: []}) == 0
+
+
+def test_a_disk_that_is_too_full_is_told_before_the_work(
+    tiny: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tiny, tmp_path / "not there yet" / "run")
+    require_space(place, plan(tiny))
+    monkeypatch.setattr(disk, "free_bytes", lambda folder: 1000)
+    message = refusal(lambda: require_space(place, plan(tiny)))
+    assert "0.0 GB free and the run needs 0.2 GB" in message
+    assert "--out" in message
+
+
+def test_the_command(
+    packed_noise: Path, tiny: Profile, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    values = tiny.values()
+    options = ["--data", str(packed_noise), "--out", str(tmp_path / "run"), "--workers", "2"]
+    for name in ("pln_channels", "nm_channels", "oml_channels", "oml_hidden", "meta_iterations"):
+        options += ["--set", f"{name}={values[name]}"]
+    assert cli.main(["plan", *options]) == 0
+    out = capsys.readouterr().out
+    assert "with 2 processes here" in out
+    assert "GB free" in out
+    assert "meta-train" in out
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,75 @@
+"""Locks: one writer at a time, and nothing left behind by a process that was killed."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from refusal import refusal
+
+from anml.lock import locked
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from anml.lock import locked
+with locked(Path(sys.argv[1]), "it", shared=sys.argv[2] == "shared"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path):
+    """Starts processes that hold the lock: `holder('alone')` or `holder('shared')`."""
+    running = []
+
+    def start(how: str) -> subprocess.Popen:
+        command = [sys.executable, "-c", HOLD, str(tmp_path / "run.lock"), how]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        running.append(process)
+        assert process.stdout.readline() == "held\n"
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+def take(path: Path, shared: bool = False) -> None:
+    with locked(path, "runs/x", shared=shared):
+        pass
+
+
+def test_a_second_one_is_refused_and_told_who_holds_it(holder, tmp_path):
+    process = holder("alone")
+    path = tmp_path / "run.lock"
+    for shared in (False, True):
+        message = refusal(lambda shared=shared: take(path, shared))
+        assert message.startswith("runs/x is in use by another run")
+        assert f"process {process.pid} on " in message
+        assert "--out" in message
+
+
+def test_shared_holders_stand_each_other_but_nobody_alone(holder, tmp_path):
+    holder("shared")
+    holder("shared")
+    take(tmp_path / "run.lock", shared=True)
+    assert "in use" in refusal(lambda: take(tmp_path / "run.lock"))
+
+
+def test_a_killed_holder_leaves_no_lock(holder, tmp_path):
+    process = holder("alone")
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert (tmp_path / "run.lock").is_file()
+    take(tmp_path / "run.lock")
+
+
+def test_the_lock_is_given_back_after_an_error(tmp_path):
+    with pytest.raises(ValueError, match="mine"), locked(tmp_path / "run.lock", "x"):
+        raise ValueError("mine")
+    take(tmp_path / "run.lock")

@@ -1,0 +1,115 @@
+"""Recorded results: kept with their models, listed, and measured again."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from refusal import refusal
+
+from anml import cli
+from anml.checkpoint import load_checkpoint
+from anml.evaluations import EvaluateJob, search_jobs
+from anml.gather import write_tables
+from anml.jobs import Place, TrainJob
+from anml.packed import Drawings
+from anml.points import Point
+from anml.profiles import Profile
+from anml.record import Check, contents, record, verify
+from anml.results import Table, read_table
+
+
+@pytest.fixture(scope="module")
+def recorded(tiny: Profile, noise_drawings: Drawings, tmp_path_factory) -> Path:
+    """A small run, recorded: three trained models, two meta-tests."""
+    place = Place(tiny, tmp_path_factory.mktemp("run"))
+    jobs = [TrainJob(name, 0) for name in ("anml", "oml", "pretrain")]
+    for point in (Point("ANML", 2), Point("OML", 2)):
+        jobs += [*search_jobs(tiny, point), EvaluateJob(point, 0)]
+    for job in jobs:
+        job.run(place, noise_drawings, lambda n: None)
+    write_tables(place, noise_drawings, jobs)
+    folder = tmp_path_factory.mktemp("results") / "smoke"
+    record(place, folder)
+    return folder
+
+
+def table(recorded: Path) -> Table:
+    return read_table(recorded / "meta_test.parquet")
+
+
+def test_tables_and_half_precision_models_are_kept(recorded: Path) -> None:
+    names = {path.name for path in recorded.iterdir()}
+    assert {"meta_test.parquet", "meta_train_log.parquet", "checkpoints"} <= names
+    models = sorted(path.name for path in (recorded / "checkpoints").iterdir())
+    assert models == [f"{name}-seed0.safetensors" for name in ("anml", "oml", "pretrain")]
+    tensors, header = load_checkpoint(recorded / "checkpoints" / models[0])
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+    assert "log" not in tensors
+    assert header["stored_as"] == "float16"
+    assert header["iteration"] == 8
+
+
+def test_what_is_recorded_is_listed(recorded: Path) -> None:
+    rows = contents([recorded]).set_index("table")
+    assert rows.loc["meta_test", "models"] == 1
+    assert rows.loc["meta_test", "trajectories"] == 2
+    assert set(rows["data"]) == {"omniglot"}
+
+
+def test_recorded_meta_tests_come_out_again(recorded: Path, noise_drawings: Drawings) -> None:
+    checks = verify(table(recorded), recorded, noise_drawings, sample=10, longest=2)
+    assert len(checks) == 2 * 2 * 2  # treatments, trajectories, accuracies
+    assert all(check.agrees for check in checks)
+    assert len({check.what for check in checks}) == 4
+    few = verify(table(recorded), recorded, noise_drawings, sample=1, longest=2, seed=3)
+    assert len(few) == 2
+
+
+def test_a_changed_number_is_found(recorded: Path, noise_drawings: Drawings) -> None:
+    found = table(recorded)
+    frame = found.frame.assign(value=(found.frame["value"] + 0.5) % 1)
+    checks = verify(replace(found, frame=frame), recorded, noise_drawings, sample=10, longest=2)
+    assert not any(check.agrees for check in checks)
+
+
+@pytest.mark.parametrize(
+    ("recorded_value", "again", "drawings", "agrees"),
+    [
+        (0.5, 0.5, 50, True),
+        (0.5, 0.54, 50, True),
+        (0.5, 0.56, 50, False),
+        (0.5, 0.51, 3000, True),
+        (0.5, 0.515, 3000, False),
+    ],
+)
+def test_two_drawings_or_one_point_may_differ(recorded_value, again, drawings, agrees) -> None:
+    assert Check("x", "y", recorded_value, again, drawings).agrees == agrees
+
+
+def test_wrong_drawings_and_too_short_are_one_line(
+    recorded: Path, noise_drawings: Drawings
+) -> None:
+    other = replace(noise_drawings, fingerprint="0" * 16)
+    assert "--data" in refusal(lambda: verify(table(recorded), recorded, other, 1, 2))
+    message = refusal(lambda: verify(table(recorded), recorded, noise_drawings, 1, 1))
+    assert "raise --longest" in message
+
+
+def test_a_run_without_tables_is_not_recorded(tiny: Profile, tmp_path: Path) -> None:
+    assert "has no tables" in refusal(lambda: record(Place(tiny, tmp_path), tmp_path / "x"))
+
+
+def test_the_commands(
+    recorded: Path, packed_noise: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert cli.main(["results", "show", str(recorded)]) == 0
+    assert "meta_test" in capsys.readouterr().out
+    assert cli.main(["results", "show", str(tmp_path)]) == 2
+    assert "no tables in" in capsys.readouterr().err
+    asked = ["--data", str(packed_noise), "--folder", str(recorded), "--longest", "2"]
+    assert cli.main(["results", "verify", *asked]) == 0
+    assert "agrees" in capsys.readouterr().out
+    changed = pd.read_parquet(recorded / "meta_test.parquet")
+    assert set(changed["n_classes"]) == {2}

@@ -1,0 +1,122 @@
+"""The workflow: its graph, what it does again and why, and a run that was killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import draw_graph
+import flow
+import pytest
+import yaml
+from conftest import TINY
+from refusal import refusal
+
+from anml.profiles import find_profile
+
+ROOT = Path(__file__).resolve().parents[1]
+SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
+
+
+def as_text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def command(*targets: str, packed: Path, out: Path, dry: bool = False, **changes: object) -> list:
+    """A call of the workflow at a tiny size, split into groups, in a folder of its own."""
+    values = ";".join(f"{k}={as_text(v)}" for k, v in (TINY | changes).items())
+    return [
+        *(SNAKEMAKE, *targets, "--snakefile", str(ROOT / "workflow" / "Snakefile")),
+        *("--workflow-profile", str(ROOT / "workflow" / "profiles" / "default"), "--cores", "2"),
+        *(["--dry-run"] if dry else []),
+        *("--config", "profile=smoke", f"data={packed}", f"out={out}", "split=true"),
+        f"set={values}",
+    ]
+
+
+def call(*arguments, **options) -> subprocess.CompletedProcess:
+    asked = command(*arguments, **options)
+    return subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def test_memory_time_and_overrides() -> None:
+    assert flow.memory_mb(find_profile("laptop")) < flow.memory_mb(find_profile("paper"))
+    assert flow.minutes(find_profile("paper"), "meta-train") == 24 * 60
+    assert flow.read_overrides("a=1; b=2,3;") == {"a": "1", "b": "2,3"}
+    assert "NAME=VALUE" in refusal(lambda: flow.read_overrides("a"))
+
+
+@pytest.mark.parametrize("name", ["default", "slurm"])
+def test_profiles_go_on_after_a_kill_and_hold_no_machines_names(name: str) -> None:
+    text = (ROOT / "workflow" / "profiles" / name / "config.yaml").read_text()
+    values = yaml.safe_load(text)
+    assert values["rerun-incomplete"] is True
+    assert "/home" not in text
+
+
+def test_a_graph_is_read_without_loops_and_detours() -> None:
+    text = '0[label = "a"]1[label = "b"]2[label = "c"] 0 -> 1 1 -> 1 1 -> 2 0 -> 2'
+    edges = draw_graph.read_edges(text)
+    assert edges == {("a", "b"), ("b", "c")}
+
+
+@pytest.mark.slow
+def test_the_drawing_in_the_book_is_the_workflows_graph() -> None:
+    edges = draw_graph.rule_edges()
+    assert ("meta_train", "meta_test") in edges
+    assert ("pages", "site") in edges
+    assert draw_graph.DRAWING.read_text() == draw_graph.drawing(edges)
+
+
+@pytest.mark.slow
+def test_an_unknown_profile_names_the_known_ones(packed_noise: Path, tmp_path: Path) -> None:
+    asked = [*command(packed=packed_noise, out=tmp_path, dry=True), "profile=smok"]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert "unknown profile 'smok': choose one of smoke, quick" in done.stderr + done.stdout
+
+
+@pytest.mark.slow
+def test_groups_run_once_and_again_for_a_reason(packed_noise: Path, tmp_path: Path) -> None:
+    run = {"packed": packed_noise, "out": tmp_path / "run"}
+    target = f"{run['out']}/done/probe.seed0"
+    first = call(target, **run)
+    assert first.returncode == 0, first.stderr
+    parts = list((run["out"] / "parts").iterdir())
+    assert [path.name for path in parts] == ["probe-representations-seed-0.json"]
+    assert len(list((run["out"] / "checkpoints").glob("*-seed0.safetensors"))) == 2
+
+    assert "Nothing to be done" in call(target, **run).stderr
+
+    # A group whose list of jobs is another one: what it had is kept, the reason is said.
+    again = call(f"{run['out']}/done/meta-train.oml-seed0", dry=True, meta_iterations=9, **run)
+    assert "Params have changed" in again.stdout + again.stderr
+
+
+@pytest.mark.slow
+def test_a_killed_workflow_goes_on(packed_noise: Path, tmp_path: Path) -> None:
+    run = {"packed": packed_noise, "out": tmp_path / "run"}
+    target = f"{run['out']}/done/meta-train.oml-seed0"
+    long = {"meta_iterations": 2000}
+    process = subprocess.Popen(
+        command(target, **run, **long),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    logs = run["out"] / "logs"
+    deadline = time.monotonic() + 120
+    while not list(logs.glob("*.log")):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not Path(target).exists()
+    subprocess.run([*command(target, **run, **long), "--unlock"], cwd=ROOT, capture_output=True)
+    done = call(target, **run, **long)
+    assert done.returncode == 0, done.stderr
+    assert Path(target).is_file()
+    assert (run["out"] / "checkpoints" / "oml-seed0.safetensors").is_file()

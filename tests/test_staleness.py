@@ -1,0 +1,120 @@
+"""What has to be done again when code changed: the job itself and all that read it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from refusal import refusal
+
+from anml import staleness as module
+from anml.evaluations import EvaluateJob, search_jobs
+from anml.jobs import Place, TrainJob, write_part
+from anml.packed import Drawings
+from anml.pipeline import do, gather
+from anml.plan import plan
+from anml.points import Point
+from anml.profiles import Profile
+from anml.staleness import made_by, set_aside, stale_beginnings, stale_jobs
+
+POINT = Point("OML-OLFT", 2)
+
+
+@pytest.fixture
+def finished(tiny: Profile, noise_drawings: Drawings, tmp_path: Path):
+    """A run of one meta-training, its search and its evaluation, all finished."""
+    place = Place(tiny, tmp_path)
+    (search,), train, test = search_jobs(tiny, POINT), TrainJob("oml", 0), EvaluateJob(POINT, 0)
+    jobs = {train: [], search: [train], test: [train, search]}
+    for job in jobs:
+        job.run(place, noise_drawings, lambda n: None)
+    return place, jobs, (train, search, test)
+
+
+def change(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
+    """As if the code of `modules` had changed since."""
+    real = module.code_state
+    monkeypatch.setattr(module, "code_state", lambda name: real(name) + "!" * (name in modules))
+
+
+def test_nothing_is_stale_while_no_code_changed(finished) -> None:
+    place, jobs, (train, search, test) = finished
+    assert stale_jobs(place, jobs) == []
+    assert stale_beginnings(place, jobs) == []
+    states = {made_by(job.result(place)) for job in (search, test)}
+    assert len(states) == 1
+    assert made_by(train.result(place)) not in states
+
+
+def test_changed_meta_testing_leaves_the_models(finished, monkeypatch) -> None:
+    place, jobs, (_, search, test) = finished
+    change(monkeypatch, "anml.meta_test")
+    assert stale_jobs(place, jobs) == [search, test]
+    assert stale_beginnings(place, jobs) == []
+
+
+def test_changed_meta_training_takes_all_that_used_the_model_with_it(finished, monkeypatch) -> None:
+    place, jobs, everything = finished
+    change(monkeypatch, "anml.meta_train")
+    assert stale_jobs(place, jobs) == list(everything)
+    assert stale_beginnings(place, jobs) == [everything[0].working(place)]
+
+
+def test_a_result_that_does_not_say_its_code_is_stale_and_a_damaged_one_is_told(finished) -> None:
+    place, jobs, (_, _, test) = finished
+    path = test.result(place)
+    part = json.loads(path.read_text())
+    del part["code"]
+    path.write_text(json.dumps(part))
+    assert stale_jobs(place, jobs) == [test]
+    path.write_text("{")
+    assert "damaged" in refusal(lambda: stale_jobs(place, jobs))
+
+
+def test_what_is_stale_is_set_aside_and_done_again(
+    finished, monkeypatch, capsys, packed_noise: Path
+) -> None:
+    place, jobs, (train, search, test) = finished
+    before = test.result(place).read_text()
+    change(monkeypatch, "anml.meta_test")
+    done = []
+    monkeypatch.setattr("anml.pipeline.run_jobs", lambda *a: done.append(a))
+    do(place, str(packed_noise), jobs, 1)
+    error = capsys.readouterr().err
+    assert "2 results were made by other code" in error
+    assert "--keep" in error
+    aside = place.folder / "stale" / test.result(place).relative_to(place.folder)
+    assert aside.read_text() == before
+    assert not test.result(place).exists()
+    assert not search.result(place).exists()
+    assert train.result(place).is_file()
+    assert len(done) == 1
+
+
+def test_keep_takes_results_as_they_are(finished, monkeypatch, packed_noise: Path) -> None:
+    place, jobs, _ = finished
+    change(monkeypatch, "anml.meta_train", "anml.meta_test")
+    monkeypatch.setattr("anml.pipeline.run_jobs", lambda *a: None)
+    do(Place(place.profile, place.folder, keep=True), str(packed_noise), jobs, 1)
+    assert all(job.result(place).is_file() for job in jobs)
+
+
+def test_tables_leave_out_what_is_stale(
+    tiny: Profile, noise_drawings: Drawings, tmp_path: Path, monkeypatch
+) -> None:
+    place = Place(tiny, tmp_path)
+    job = EvaluateJob(POINT, 0)
+    write_part(job, place, {"odd": [{"x": 1}]}, 1.0)
+    assert gather(place, noise_drawings)[1] == len(plan(tiny)) - 1
+    change(monkeypatch, "anml.meta_test")
+    assert "nothing that is finished" in refusal(lambda: gather(place, noise_drawings))
+    kept = Place(tiny, tmp_path, keep=True)
+    assert gather(kept, noise_drawings)[1] == len(plan(tiny)) - 1
+
+
+def test_setting_aside_again_takes_the_newer_one(tiny: Profile, tmp_path: Path) -> None:
+    place = Place(tiny, tmp_path)
+    for text in ("old", "new"):
+        (tmp_path / "parts").mkdir(exist_ok=True)
+        (tmp_path / "parts" / "x.json").write_text(text)
+        folder = set_aside(place, [tmp_path / "parts" / "x.json"])
+    assert (folder / "parts" / "x.json").read_text() == "new"
