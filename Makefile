@@ -28,8 +28,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.anml-installed-$(shell pwd | cksum | cut -d' ' -f1)
 # Standard library only (-S): it must be able to speak before anything is installed.
 PREFLIGHT = "$(PYTHON)" -S workflow/preflight.py --profile "$$PROFILE" --data "$$DATA" --stand "$$STAND"
-# One graph, workflow/Snakefile; it says itself what it does and why.
-FLOW = "$(BIN)/snakemake" -s workflow/Snakefile --workflow-profile workflow/profiles/default --cores all
+# One graph, workflow/Snakefile; it says itself what it does and why (workflow/profiles/default).
+FLOW = "$(BIN)/snakemake" --snakefile workflow/Snakefile --cores all
+STOPPED = { echo "error: stopped; the line above that begins with error: or with the name of an error says why; the same command goes on from here" >&2; exit 1; }
 READY = \nThe book is ready. Open this page:\n  %s\n
 PYTEST = "$(BIN)/python" -m pytest
 
@@ -71,7 +72,8 @@ $(STAMP): pyproject.toml constraints.txt | python
 	@touch "$@"
 
 book: check $(STAMP) ## compute at PROFILE on DATA, run the notebooks, build the site
-	@data="$$($(PREFLIGHT))" && $(FLOW) site --forcerun pages --config profile="$$PROFILE" data="$$data"
+	@data="$$($(PREFLIGHT))" && $(FLOW) site --forcerun pages --config profile="$$PROFILE" data="$$data" \
+	  || $(STOPPED)
 	@printf '$(READY)' "$(CURDIR)/_build/html/index.html"
 
 site: $(STAMP) ## build the site from the notebooks as they stand, running nothing
@@ -80,7 +82,8 @@ site: $(STAMP) ## build the site from the notebooks as they stand, running nothi
 	@printf '$(READY)' "$(CURDIR)/_build/html/index.html"
 
 results: check $(STAMP) ## only compute: meta-train and meta-test at PROFILE on DATA, into runs/
-	@data="$$($(PREFLIGHT))" && $(FLOW) results --config profile="$$PROFILE" data="$$data"
+	@data="$$($(PREFLIGHT))" && $(FLOW) results --config profile="$$PROFILE" data="$$data" \
+	  || $(STOPPED)
 
 rerun: check-notebook $(STAMP) ## run one NOTEBOOK, or all, at PROFILE on DATA, into build/ or OUT
 	@data="$$($(PREFLIGHT))" && "$(BIN)/python" workflow/build_notebooks.py --profile "$$PROFILE" \
@@ -112,5 +115,5 @@ test-site: $(STAMP) ## the browser tests on the site that stands in _build/
 	$(PYTEST) -q tests/site
 
 clean: ## remove what was built; runs/ (your results) and the environment stay
-	rm -rf build _build .pytest_cache .ruff_cache .hypothesis
+	rm -rf build _build .snakemake .pytest_cache .ruff_cache .hypothesis
 	find anml tests workflow benchmarks notebooks book -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

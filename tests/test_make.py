@@ -89,8 +89,9 @@ def test_help_is_the_default_and_lists_every_target_and_variable():
 @pytest.mark.parametrize(
     ("target", "steps"),
     [
-        ("book", ["preflight.py", 'anml" run', "build_notebooks.py", "jupyter-book"]),
-        ("results", ["preflight.py", 'anml" run']),
+        ("book", ["preflight.py", "snakemake", " site ", "--forcerun pages"]),
+        ("site", ["jupyter-book"]),
+        ("results", ["preflight.py", "snakemake", " results "]),
         ("rerun", ["preflight.py", "build_notebooks.py", "--rerun"]),
         ("test", ["ruff check", "ruff format", "not slow", "-m slow", "--nbval", "-q tests/site"]),
     ],

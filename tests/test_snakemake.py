@@ -1,6 +1,7 @@
 """The workflow: its graph, what it does again and why, and a run that was killed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,7 +30,7 @@ def command(*targets: str, packed: Path, out: Path, dry: bool = False, **changes
     values = ";".join(f"{k}={as_text(v)}" for k, v in (TINY | changes).items())
     return [
         *(SNAKEMAKE, *targets, "--snakefile", str(ROOT / "workflow" / "Snakefile")),
-        *("--workflow-profile", str(ROOT / "workflow" / "profiles" / "default"), "--cores", "2"),
+        *("--cores", "2"),
         *(["--dry-run"] if dry else []),
         *("--config", "profile=smoke", f"data={packed}", f"out={out}", "split=true"),
         f"set={values}",
@@ -93,6 +94,31 @@ def test_groups_run_once_and_again_for_a_reason(packed_noise: Path, tmp_path: Pa
     # A group whose list of jobs is another one: what it had is kept, the reason is said.
     again = call(f"{run['out']}/done/meta-train.oml-seed0", dry=True, meta_iterations=9, **run)
     assert "Params have changed" in again.stdout + again.stderr
+
+
+def slurm_answers() -> bool:
+    """Whether this machine belongs to a SLURM cluster that runs."""
+    if shutil.which("sinfo") is None:
+        return False
+    return subprocess.run(["sinfo"], capture_output=True, timeout=60).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not slurm_answers(), reason="no SLURM runs here")
+def test_a_cluster_does_the_groups(packed_noise: Path) -> None:
+    """A single node will do; jobs are really submitted."""
+    shared = ROOT / "build" / "slurm-test"  # every node has to see it
+    shutil.rmtree(shared, ignore_errors=True)
+    data = shutil.copy(packed_noise, shared.parent / "slurm-test.npz")
+    run = {"packed": Path(data), "out": shared}
+    target = f"{shared}/done/probe.seed0"
+    asked = command(target, **run)
+    cores = asked.index("--cores")
+    asked[cores : cores + 2] = ["--profile", str(ROOT / "workflow" / "profiles" / "slurm")]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("has been submitted with SLURM jobid") == 3
+    assert Path(target).is_file()
 
 
 @pytest.mark.slow
