@@ -16,6 +16,10 @@ _SECOND_ORDER = (
     "The released code leaves out the graph of the inner loop, so that the published models were "
     "meta-trained to first order; here, as the paper writes, to second order."
 )
+_RATE_FALLS = (
+    "Where convolutions learn, the best meta-test rate falls with the number of classes; a profile "
+    "that searches it at few of them may learn the longest sequences at too large a rate."
+)
 
 WHY: dict[str, str] = {
     "anml_600": _SECOND_ORDER,
@@ -25,6 +29,8 @@ WHY: dict[str, str] = {
     "olft_drop_600": _OML_RATES,
     "olft_overtakes": _OML_RATES,
     "above_chance_oml": _OML_RATES,
+    "anml_ft_pln": _RATE_FALLS,
+    "anml_ft_pln_nm": _RATE_FALLS,
     "pretrain_20ep": _PRETRAIN_RATES,
     "pretrain_drop_600": _PRETRAIN_RATES,
     "pretrain_train_400up": _PRETRAIN_RATES,

@@ -164,7 +164,7 @@ PROFILES = {
         ),
         Profile(
             "quick",
-            "minutes on two cores: narrow networks, one seed",
+            "a first real result: narrow networks, one seed",
             pln_channels=64,
             nm_channels=28,
             oml_channels=32,

@@ -13,6 +13,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import synthetic_disagreements
+import synthetic_learning
 import synthetic_probes
 import synthetic_rates
 import synthetic_results
@@ -66,6 +67,7 @@ def results(tmp_path_factory) -> Path:
     tables = synthetic_results.everything("glyphs") | synthetic_probes.tables("glyphs")
     tables["disagreements"] = synthetic_disagreements.table({})
     tables["training_rates"] = synthetic_rates.table("glyphs")
+    tables["meta_train_log"] = synthetic_learning.table("glyphs")
     source = synthetic_table.provenance("glyphs", profile="smoke")
     values = source.profile_values | {"drawings_split": "shuffled"}
     fingerprint = load("glyphs").fingerprint

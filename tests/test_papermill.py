@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import synthetic_disagreements
+import synthetic_learning
 import synthetic_probes
 import synthetic_rates
 import synthetic_results
@@ -48,6 +49,7 @@ def results(tmp_path_factory) -> Path:
     tables = synthetic_results.everything() | synthetic_probes.tables()
     tables["disagreements"] = synthetic_disagreements.table({})
     tables["training_rates"] = synthetic_rates.table()
+    tables["meta_train_log"] = synthetic_learning.table()
     source = provenance()
     source.profile_values["drawings_split"] = "shuffled"
     for name, table in tables.items():
