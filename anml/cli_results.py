@@ -72,7 +72,8 @@ def add_results_parser(subparsers: Subparsers) -> None:
     record = commands.add_parser(
         "record",
         help="keep a run's tables and models",
-        description="Copy the tables of a run to results/<profile>, and its models in float16.",
+        description="Copy the tables of a run to results/<profile>, and its models without their "
+        "heads, which meta-test draws anew.",
     )
     add_common(record)
     record.add_argument("--to", type=Path, help="another folder")

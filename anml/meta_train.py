@@ -105,9 +105,13 @@ def meta_train(
 
 def load_model(path: Path, network: str, profile: Profile, device: str = "cpu") -> nn.Module:
     """A finished model for evaluation; AnmlError if its shapes are not the profile's."""
-    tensors, _ = load_checkpoint(path, device)
+    tensors, header = load_checkpoint(path, device)
     model = build_model(network, profile).to(device)
     tensors.pop("log", None)
+    # Recorded models come without their head: meta-test draws it anew.
+    tensors |= {
+        name: torch.zeros_like(model.state_dict()[name]) for name in header.get("without", [])
+    }
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:

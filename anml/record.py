@@ -1,7 +1,8 @@
 """Recorded results: what the repository keeps of a run, and whether it can be had again.
 
-A run is recorded as its tables and, in half precision, the models that every treatment starts from:
-whoever has a clone can meta-test them without meta-training.
+A run is recorded as its tables and the models that every treatment starts from, without their
+heads, which are most of a narrow network and which meta-test draws anew: whoever has a clone can
+meta-test them without meta-training.
 """
 
 import shutil
@@ -31,7 +32,7 @@ ONE_META_TEST = ["treatment", "regime", "optimizer", "n_classes", "model_seed", 
 
 
 def record(place: Place, destination: Path) -> list[Path]:
-    """Copy a run's tables to `destination`, and its models in float16 to `checkpoints/` there.
+    """Copy a run's tables to `destination`, and its models, headless, to `checkpoints/` there.
 
     AnmlError: the run has no tables, a model is missing, or `destination` is not writable.
     """
@@ -48,8 +49,9 @@ def record(place: Place, destination: Path) -> list[Path]:
     for job in compared_models(place):
         tensors, header = load_checkpoint(job.result(place))
         tensors.pop("log")  # the table meta_train_log has it
-        halves = {name: tensor.half() for name, tensor in tensors.items()}
-        save_checkpoint(job.result(own), halves, header | {"stored_as": "float16"})
+        heads = [name for name in tensors if name.startswith("head.")]
+        body = {name: tensor for name, tensor in tensors.items() if name not in heads}
+        save_checkpoint(job.result(own), body, header | {"without": heads})
         written.append(job.result(own))
     return written
 
