@@ -17,7 +17,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))
-BOOK = [TOC["root"]] + [page["file"] for part in TOC["parts"] for page in part["chapters"]]
+CHAPTERS = [page for part in TOC["parts"] for page in part["chapters"]]
+BOOK = [TOC["root"]] + [p["file"] for page in CHAPTERS for p in [page, *page.get("sections", [])]]
 PAGES = [f"{page}.html" for page in BOOK] + ["search.html", "genindex.html"]
 NARROW, WIDE = 390, 1280
 
