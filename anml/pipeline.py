@@ -72,10 +72,11 @@ def run_group(
     AnmlError: a group that it waits for is not finished; or as `run`.
     """
     claim(place, drawings)
+    waits = plan(place.profile)
     missing = [
         job.name
         for own in group.jobs
-        for job in plan(place.profile)[own]
+        for job in waits[own]
         if job not in group.jobs and not job.result(place).is_file()
     ]
     if missing:
@@ -87,7 +88,8 @@ def run_group(
         locked(place.folder / LOCK, str(place.folder), shared=True),
         locked(place.folder / "locks" / group.name, f"{group.name} in {place.folder}"),
     ):
-        do(place, data_name, {job: [] for job in group.jobs}, workers)
+        inside = {own: [job for job in waits[own] if job in group.jobs] for own in group.jobs}
+        do(place, data_name, inside, workers)
 
 
 def do(place: Place, data_name: str, jobs: Plan, workers: int) -> None:
@@ -95,7 +97,7 @@ def do(place: Place, data_name: str, jobs: Plan, workers: int) -> None:
     require_space(place, jobs)
     log = RunLog(place.folder / "logs")
     if not place.keep:
-        stale = stale_jobs(place, jobs)
+        stale = stale_jobs(place, jobs, plan(place.profile))
         paths = [job.result(place) for job in stale] + stale_beginnings(place, jobs)
         if paths:
             text = (
@@ -123,7 +125,7 @@ def gather(place: Place, drawings: Drawings) -> tuple[Path, int]:
     jobs = plan(place.profile)
     finished = [job for job in jobs if job.result(place).is_file()]
     if not place.keep:
-        stale = set(stale_jobs(place, jobs))
+        stale = set(stale_jobs(place, jobs, jobs))
         finished = [job for job in finished if job not in stale]
     if not finished:
         raise AnmlError(f"{place.folder} holds nothing that is finished: run it without --gather")

@@ -18,18 +18,21 @@ def made_by(path: Path) -> str | None:
     return record.get("code") if isinstance(record, dict) else None
 
 
-def stale_jobs(place: Place, jobs: Plan) -> list[Work]:
-    """Of `jobs`, the finished ones that have to be done again, in the plan's order.
+def stale_jobs(place: Place, jobs: Plan, everything: Plan) -> list[Work]:
+    """The finished jobs that have to be done again if `jobs` are to be: theirs, in their order, and
+    then all of `everything` that read what those left, whether it is among `jobs` or not.
 
     AnmlError: a result is damaged.
     """
-    finished = [job for job in jobs if job.result(place).is_file()]
-    stale = {job for job in finished if made_by(job.result(place)) != code_state(job.code)}
-    reached = len(stale) + 1
-    while reached != len(stale):
-        reached = len(stale)
-        stale |= {job for job in finished if not stale.isdisjoint(jobs[job])}
-    return [job for job in finished if job in stale]
+    stale = [
+        job
+        for job in jobs
+        if job.result(place).is_file() and made_by(job.result(place)) != code_state(job.code)
+    ]
+    readers = [job for job in everything if job.result(place).is_file()]
+    for job in stale:  # grows while it is read: readers have readers
+        stale += [other for other in readers if job in everything[other] and other not in stale]
+    return stale
 
 
 def stale_beginnings(place: Place, jobs: Plan) -> list[Path]:

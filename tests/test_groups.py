@@ -60,6 +60,24 @@ def test_a_group_says_what_has_to_run_before_it(
     assert "run meta-train.anml-seed0, meta-train.oml-seed0 first" in message
 
 
+def test_within_a_group_jobs_keep_their_order(
+    tiny: Profile, noise_drawings: Drawings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An evaluation reads its search, which may be the shorter of the two."""
+    place = Place(tiny, tmp_path)
+    TrainJob("oml", 0).run(place, noise_drawings, lambda n: None)
+    asked = []
+    monkeypatch.setattr(
+        "anml.pipeline.run_jobs", lambda place, data, jobs, *rest: asked.append(jobs)
+    )
+    group = find_group(tiny, "meta-test.oml-sequential")
+    run_group(place, noise_drawings, "unused", group)
+    whole = plan(tiny)
+    for job, waits in asked[0].items():
+        assert waits == [other for other in whole[job] if other != TrainJob("oml", 0)]
+    assert any(asked[0].values())
+
+
 @pytest.mark.slow
 def test_a_group_does_its_jobs_and_leaves_a_log(
     tiny: Profile, noise_drawings: Drawings, packed_noise: Path, tmp_path: Path

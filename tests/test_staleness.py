@@ -38,7 +38,7 @@ def change(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
 
 def test_nothing_is_stale_while_no_code_changed(finished) -> None:
     place, jobs, (train, search, test) = finished
-    assert stale_jobs(place, jobs) == []
+    assert stale_jobs(place, jobs, jobs) == []
     assert stale_beginnings(place, jobs) == []
     states = {made_by(job.result(place)) for job in (search, test)}
     assert len(states) == 1
@@ -48,15 +48,25 @@ def test_nothing_is_stale_while_no_code_changed(finished) -> None:
 def test_changed_meta_testing_leaves_the_models(finished, monkeypatch) -> None:
     place, jobs, (_, search, test) = finished
     change(monkeypatch, "anml.meta_test")
-    assert stale_jobs(place, jobs) == [search, test]
+    assert stale_jobs(place, jobs, jobs) == [search, test]
     assert stale_beginnings(place, jobs) == []
 
 
 def test_changed_meta_training_takes_all_that_used_the_model_with_it(finished, monkeypatch) -> None:
     place, jobs, everything = finished
     change(monkeypatch, "anml.meta_train")
-    assert stale_jobs(place, jobs) == list(everything)
+    assert stale_jobs(place, jobs, jobs) == list(everything)
     assert stale_beginnings(place, jobs) == [everything[0].working(place)]
+
+
+def test_what_read_a_stale_model_goes_too_when_only_the_model_is_asked_for(
+    finished, monkeypatch
+) -> None:
+    """Else its parts would be taken for current once the model is made again."""
+    place, jobs, (train, search, test) = finished
+    change(monkeypatch, "anml.meta_train")
+    assert stale_jobs(place, {train: []}, jobs) == [train, search, test]
+    assert stale_jobs(place, {test: []}, jobs) == []
 
 
 def test_a_result_that_does_not_say_its_code_is_stale_and_a_damaged_one_is_told(finished) -> None:
@@ -65,9 +75,9 @@ def test_a_result_that_does_not_say_its_code_is_stale_and_a_damaged_one_is_told(
     part = json.loads(path.read_text())
     del part["code"]
     path.write_text(json.dumps(part))
-    assert stale_jobs(place, jobs) == [test]
+    assert stale_jobs(place, jobs, jobs) == [test]
     path.write_text("{")
-    assert "damaged" in refusal(lambda: stale_jobs(place, jobs))
+    assert "damaged" in refusal(lambda: stale_jobs(place, jobs, jobs))
 
 
 def test_what_is_stale_is_set_aside_and_done_again(
