@@ -2,14 +2,12 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from anml.cli_run import add_common, prepare, require
+from anml.cli_run import Subparsers, add_common, add_workers, prepare, require
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Subparsers = Any
 
 DEFAULT_SAMPLE = 4
 DEFAULT_LONGEST = 100
@@ -24,7 +22,7 @@ def add_plan_parser(subparsers: Subparsers) -> None:
         "print how long all of it would take, what of it is finished, and the room on the disk.",
     )
     add_common(parser)
-    parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+    add_workers(parser)
     parser.set_defaults(func=_plan)
 
 

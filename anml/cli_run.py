@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 from math import inf, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,7 +81,7 @@ def add_run_parser(subparsers: Subparsers) -> None:
         "missing.",
     )
     add_common(parser)
-    parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+    add_workers(parser)
     parser.add_argument(
         "--only",
         action="append",
@@ -129,9 +130,14 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu (the default) or cuda")
 
 
-def _overrides(args: argparse.Namespace) -> dict[str, str]:
-    """The `--set` options as a mapping."""
-    pairs = [item.partition("=") for item in args.set]
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add the option of a whole run that says how many processes share it."""
+    parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+
+
+def read_overrides(items: Iterable[str]) -> dict[str, str]:
+    """Single values of the profile from 'NAME=VALUE' texts; AnmlError says how to write one."""
+    pairs = [item.partition("=") for item in items]
     for name, sign, _ in pairs:
         if not sign:
             raise AnmlError(f"--set {name}: write NAME=VALUE, such as --set meta_iterations=500")
@@ -147,7 +153,7 @@ def prepare(args: argparse.Namespace) -> tuple["Profile", Any, Path]:
     from anml.pipeline import default_folder
     from anml.profiles import find_profile
 
-    overrides = _overrides(args)
+    overrides = read_overrides(args.set)
     profile = find_profile(args.profile, overrides)
     devices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     if args.device not in devices + ["cuda"] * (len(devices) > 1):

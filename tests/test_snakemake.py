@@ -45,8 +45,8 @@ def call(*arguments, **options) -> subprocess.CompletedProcess:
 def test_memory_time_and_overrides() -> None:
     assert flow.memory_mb(find_profile("laptop")) < flow.memory_mb(find_profile("paper"))
     assert flow.minutes(find_profile("paper"), "meta-train") == 24 * 60
-    assert flow.read_overrides("a=1; b=2,3;") == {"a": "1", "b": "2,3"}
-    assert "NAME=VALUE" in refusal(lambda: flow.read_overrides("a"))
+    assert flow.overrides("a=1; b=2,3;") == {"a": "1", "b": "2,3"}
+    assert "NAME=VALUE" in refusal(lambda: flow.overrides("a"))
 
 
 @pytest.mark.parametrize("name", ["default", "slurm"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from anml.errors import AnmlError
+from anml.cli_run import read_overrides
 from anml.profiles import Profile
 
 NARROW, WIDE = 1500, 4000
@@ -25,10 +25,6 @@ def minutes(profile: Profile, kind: str) -> int:
     return 60 * (HOURS.get(kind, OTHER_HOURS) if profile.name == "paper" else OTHER_HOURS)
 
 
-def read_overrides(text: str) -> dict[str, str]:
+def overrides(text: str) -> dict[str, str]:
     """Single values of the profile from 'NAME=VALUE;NAME=VALUE'."""
-    pairs = [item.partition("=") for item in text.split(";") if item.strip()]
-    for name, sign, _ in pairs:
-        if not sign:
-            raise AnmlError(f"set={name}: write NAME=VALUE;NAME=VALUE")
-    return {name.strip(): value.strip() for name, _, value in pairs}
+    return read_overrides(item.strip() for item in text.split(";") if item.strip())
