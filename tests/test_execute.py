@@ -174,3 +174,14 @@ def test_sources_hold_no_outputs(source):
     for cell in nbformat.read(source, as_version=4).cells:
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
+
+
+def test_what_is_printed_in_pieces_is_one_piece_and_stderr_is_left_out():
+    def stream(name: str, text: str) -> nbformat.NotebookNode:
+        return nbformat.v4.new_output("stream", name=name, text=text)
+
+    picture = nbformat.v4.new_output("display_data", data={"text/plain": "x"})
+    outputs = [stream("stdout", "a"), stream("stderr", "!"), stream("stdout", "b"), picture]
+    found = execute.joined([*outputs, stream("stdout", "c")])
+    assert [output.get("text") for output in found] == ["ab", None, "c"]
+    assert found[1] is picture

@@ -126,6 +126,20 @@ def _environment(**values: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """The outputs without stderr, and stdout that came in pieces, as timing has it, in one."""
+    result: list[NotebookNode] = []
+    for output in outputs:
+        printed = output.output_type == "stream"
+        if printed and output.name == "stderr":
+            continue
+        if printed and result and result[-1].output_type == "stream":
+            result[-1].text += output.text
+        else:
+            result.append(output)
+    return result
+
+
 def clean(notebook: NotebookNode, source: str, out: str) -> NotebookNode:
     """Remove in place what differs from run to run; `source` and `out` are the two names' stems.
 
@@ -150,11 +164,7 @@ def clean(notebook: NotebookNode, source: str, out: str) -> NotebookNode:
             figure.name = out.replace("_", "-") + label.removeprefix(old)
         if cell.cell_type != "code":
             continue
-        cell.outputs = [
-            output
-            for output in cell.outputs
-            if not (output.output_type == "stream" and output.name == "stderr")
-        ]
+        cell.outputs = joined(cell.outputs)
         if cell.source.strip():
             count += 1
             cell.execution_count = count
