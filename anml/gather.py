@@ -9,9 +9,11 @@ import torch
 
 from anml.checkpoint import load_checkpoint
 from anml.data import Drawings
+from anml.groups import group_name
 from anml.jobs import Place, Row, TrainJob, Work, read_part
 from anml.meta_train import LOG_METRICS
 from anml.results import provenance_now, write_table
+from anml.workers import worker_device
 
 LOG_POINTS = 200
 """Points of each learning curve that the log table keeps: means over equal stretches."""
@@ -20,28 +22,32 @@ LOG_POINTS = 200
 def write_tables(place: Place, drawings: Drawings, jobs: Sequence[Work]) -> Path:
     """Gather finished jobs into the tables; returns their folder.
 
-    A table is whatever rows some job's part names it; meta-trainings add `meta_train_log`.
+    A table is whatever rows some job's part names it; meta-trainings add `meta_train_log`, and all
+    jobs `stages`: how long each kind of work took.
     """
     profile, folder = place.profile, place.folder / "results"
     rows: dict[str, list[Row]] = defaultdict(list)
-    seconds = 0.0
+    spent: dict[str, list[float]] = defaultdict(list)
     for job in jobs:
         if isinstance(job, TrainJob):
             tensors, header = load_checkpoint(job.result(place))
-            seconds += header["seconds"]
+            took = header["seconds"]
             rows["meta_train_log"] += learning_curve(job, tensors["log"])
         else:
             tables, took = read_part(job, place)
-            seconds += took
             for name, observations in tables.items():
                 rows[name] += observations
+        spent[group_name(job).partition(".")[0]].append(took)
+    rows["stages"] = [
+        {"stage": stage, "jobs": len(own), "seconds": sum(own)} for stage, own in spent.items()
+    ]
     provenance = provenance_now(
         data_source=drawings.source,
         data_fingerprint=drawings.fingerprint,
         profile=profile.name,
         profile_values=profile.values(),
-        seconds=seconds,
-        device=place.device,
+        seconds=sum(sum(own) for own in spent.values()),
+        device=worker_device(place.device),
     )
     for name, observations in rows.items():
         if observations:

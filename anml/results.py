@@ -102,12 +102,15 @@ def git_commit(folder: Path | None = None) -> str:
         return "unknown"
 
 
-def device_name(device: torch.device | str = "cpu") -> str:
-    """Return the hardware in words, without a host name: `CPU, 2 threads`."""
+def device_name(device: torch.device | str = "cpu", threads: int | None = None) -> str:
+    """Return the hardware in words, without a host name: `CPU, 2 threads`.
+
+    `threads`: of a CPU, those of this process unless given.
+    """
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    threads = torch.get_num_threads()
+    threads = threads or torch.get_num_threads()
     return f"{device.type.upper()}, {threads} thread{'s' if threads != 1 else ''}"
 
 
@@ -118,9 +121,12 @@ def provenance_now(
     profile: str,
     profile_values: Mapping[str, Any],
     seconds: float,
-    device: torch.device | str = "cpu",
+    device: str | None = None,
 ) -> Provenance:
-    """Return the provenance of a table that has just been computed, `seconds` of work in all."""
+    """Return the provenance of a table that has just been computed, `seconds` of work in all.
+
+    `device`: in words; by default that of `device_name()`.
+    """
     return Provenance(
         data_source=data_source,
         data_fingerprint=data_fingerprint,
@@ -128,7 +134,7 @@ def provenance_now(
         profile_values=dict(profile_values),
         package_version=anml.__version__,
         commit=git_commit(),
-        device=device_name(device),
+        device=device or device_name(),
         seconds=float(seconds),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -122,6 +122,9 @@ TABLES: dict[str, dict[str, Column]] = {
         "x": NUMBER,
         "y": NUMBER,
     },
+    # How long each kind of work took, in seconds over all its jobs.
+    "stages": COMMON
+    | {"stage": TEXT, "jobs": Column("integer", low=1), "seconds": Column("number", low=0)},
     "meta_train_log": COMMON
     | {
         "treatment": TEXT,
@@ -148,6 +151,7 @@ KEYS: dict[str, tuple[str, ...]] = {
         *("profile", "data", "training", "inner_rate", "outer_rate", "iterations"),
         *("n_classes", "treatment", "learning_rate"),
     ),
+    "stages": ("profile", "data", "stage"),
     "units": ("profile", "data", "model_seed", "drawing", "layer", "unit"),
     "activity": ("profile", "data", "treatment", "model_seed", "layer", "metric"),
     "knn": ("profile", "data", "model_seed", "representation", "k"),

@@ -24,8 +24,11 @@ from anml.errors import AnmlError
 from anml.interrupt import hold_interrupt, terminate_as_interrupt
 from anml.jobs import Place, Plan, TrainJob, Work
 from anml.memory import keep_freed_memory
+from anml.results import device_name
 
 BAR_FORMAT = "{desc} |{bar}| {percentage:3.0f}% [{elapsed}, about {remaining} left{postfix}]"
+THREADS = 1
+"""Of a worker: jobs side by side are faster than threads within one."""
 REPORT_SECONDS = 0.5
 """A worker reports progress, and asks whether to stop, about this often."""
 
@@ -112,6 +115,11 @@ def _advance(bar: tqdm, ticks: "Queue[float]") -> None:
             return
 
 
+def worker_device(device: str) -> str:
+    """What a worker computes on, in words: 'CPU, 1 thread a process', or the GPU's name."""
+    return device_name(device, THREADS) + (" a process" if device == "cpu" else "")
+
+
 @dataclass(frozen=True)
 class _Worker:
     """What a worker process has at hand for every job."""
@@ -128,7 +136,7 @@ def _start_worker(data_name: str, ticks: "Queue[float]", stop: c_byte) -> None:
     """Set up a worker process: one thread, its own copy of the drawings."""
     global _worker
     keep_freed_memory()
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     threading.Thread(
         target=_end_with, args=(multiprocessing.parent_process(),), daemon=True

@@ -100,9 +100,10 @@ def test_tables_are_gathered_from_what_is_finished(
     status, out, err = outcome(capsys, "run", *options, "--gather")
     assert (status, out) == (0, f"{tmp_path / 'run' / 'results'}\n")
     assert "jobs are missing" in err
-    assert [path.name for path in (tmp_path / "run" / "results").iterdir()] == [
-        "meta_train_log.parquet"
-    ]
+    assert {path.name for path in (tmp_path / "run" / "results").iterdir()} == {
+        "meta_train_log.parquet",
+        "stages.parquet",
+    }
 
 
 def test_a_run_of_no_job_is_one_line(

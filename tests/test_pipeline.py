@@ -119,12 +119,15 @@ def test_any_table_that_a_part_names_is_gathered(
     write_part(first, place, {"odd": [{"x": 1}], "even": []}, 1.5)
     write_part(second, place, {"odd": [{"x": 3}, {"x": 5}]}, 2.0)
     folder = write_tables(place, noise_drawings, [first, second])
-    assert [path.name for path in folder.iterdir()] == ["odd.parquet"]
+    assert {path.name for path in folder.iterdir()} == {"odd.parquet", "stages.parquet"}
     table = read_table(folder / "odd.parquet")
     assert table.frame["x"].tolist() == [1, 3, 5]
     assert set(table.frame["profile"]) == {"smoke"}
     assert set(table.frame["data"]) == {"omniglot"}
     assert table.provenance.seconds == 3.5
+    assert table.provenance.device == "CPU, 1 thread a process"
+    stages = read_table(folder / "stages.parquet").frame
+    assert stages[["stage", "jobs", "seconds"]].to_numpy().tolist() == [["meta-test", 2, 3.5]]
 
 
 def test_gathering_takes_what_is_there_and_says_what_is_not(
