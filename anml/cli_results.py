@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anml.cli_run import Subparsers, add_common, add_workers, prepare, require
+from anml.cli_run import Subparsers, add_common, add_keep, add_workers, prepare, require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +23,8 @@ def add_plan_parser(subparsers: Subparsers) -> None:
     )
     add_common(parser)
     add_workers(parser)
+    add_keep(parser)
+    parser.add_argument("--csv", type=Path, help="write the estimate here as well")
     parser.set_defaults(func=_plan)
 
 
@@ -88,13 +90,17 @@ def _plan(args: argparse.Namespace) -> None:
 
     from anml.disk import bytes_to_write, free_bytes
     from anml.estimate import estimate
+    from anml.files import replacing, require_writable
     from anml.jobs import Place
     from anml.plan import plan
     from anml.results import duration
 
     require(args.workers, "--workers", 1)
     profile, drawings, folder = prepare(args)
-    place, workers = Place(profile, folder, args.device), args.workers or os.cpu_count() or 1
+    place, workers = (
+        Place(profile, folder, args.device, args.keep),
+        args.workers or os.cpu_count() or 1,
+    )
     jobs = plan(profile)
     found = estimate(place, drawings, jobs)
     rows = [
@@ -107,6 +113,11 @@ def _plan(args: argparse.Namespace) -> None:
         for one in found
     ]
     _print_table(pd.DataFrame(rows))
+    if args.csv:
+        require_writable(args.csv.parent)
+        with replacing(args.csv) as temporary:
+            rows = [{"what": one.kind, "jobs": one.jobs, "seconds": one.seconds} for one in found]
+            pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.0f")
     total = sum(one.seconds for one in found)
     needed, free = bytes_to_write(place, jobs), free_bytes(folder.absolute())
     print(

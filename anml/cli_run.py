@@ -98,15 +98,20 @@ def add_run_parser(subparsers: Subparsers) -> None:
         help="do one group of jobs and write no table, as a workflow does that shares a run out; "
         "several may be at work in one folder",
     )
+    add_keep(parser)
+    parser.set_defaults(func=_run)
+
+
+GROUPS = (add_profiles_parser, add_meta_train_parser, add_meta_test_parser, add_run_parser)
+
+
+def add_keep(parser: argparse.ArgumentParser) -> None:
+    """Add the option of what looks at a run's finished results."""
     parser.add_argument(
         "--keep",
         action="store_true",
         help="take what is finished as it is, even if code that decides its numbers has changed",
     )
-    parser.set_defaults(func=_run)
-
-
-GROUPS = (add_profiles_parser, add_meta_train_parser, add_meta_test_parser, add_run_parser)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:

@@ -21,6 +21,7 @@ from anml.jobs import Place, Plan, TrainJob, Work, make_runs
 from anml.meta_test import meta_test
 from anml.meta_train import Job, initial_model, meta_train
 from anml.rate_search import RateJob
+from anml.staleness import stale_jobs
 from anml.treatments import find_training, find_treatment
 
 ITERATIONS = 4
@@ -40,14 +41,18 @@ class Estimate:
 
 
 def estimate(place: Place, drawings: Drawings, jobs: Plan) -> list[Estimate]:
-    """Time a few steps of each kind of work on one thread, and count what is left of it."""
+    """Time a few steps of each kind of work on one thread, and count what is left of it.
+
+    What other code made is left to do, unless `place.keep`, as it is for `run`.
+    """
     a_step = step_timer(place, drawings)
+    stale = set() if place.keep else set(stale_jobs(place, jobs, jobs))
     found: dict[str, list[tuple[bool, float]]] = defaultdict(list)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         for job in jobs:
-            done = job.result(place).is_file()
+            done = job.result(place).is_file() and job not in stale
             seconds = 0.0 if done else job.steps(place.profile) * a_step(job)
             found[group_name(job).partition(".")[0]].append((done, seconds))
     finally:

@@ -1,11 +1,13 @@
 """What a run will take: time from a few steps, room on the disk from sizes."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from refusal import refusal
 
-from anml import cli, disk
+from anml import cli, disk, staleness
 from anml.disk import bytes_to_write, require_space
 from anml.estimate import estimate
 from anml.jobs import Place, TrainJob
@@ -27,6 +29,18 @@ def test_every_kind_of_job_is_counted_and_timed(
     after = {one.kind: one for one in estimate(place, noise_drawings, jobs)}
     assert after["meta-train"].finished == 1
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoints"}
+
+
+def test_what_other_code_made_is_left_to_do_unless_it_is_kept(
+    tiny: Profile, noise_drawings: Drawings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, jobs = Place(tiny, tmp_path), {TrainJob("oml", 0): []}
+    TrainJob("oml", 0).run(place, noise_drawings, lambda n: None)
+    monkeypatch.setattr(staleness, "code_state", lambda module: "other code")
+    (again,) = estimate(place, noise_drawings, jobs)
+    assert (again.finished, again.seconds > 0) == (0, True)
+    (kept,) = estimate(replace(place, keep=True), noise_drawings, jobs)
+    assert (kept.finished, kept.seconds) == (1, 0.0)
 
 
 def test_room_is_for_what_is_not_there_yet(
@@ -56,6 +70,7 @@ def test_the_command(
 ) -> None:
     values = tiny.values()
     options = ["--data", str(packed_noise), "--out", str(tmp_path / "run"), "--workers", "2"]
+    options += ["--csv", str(tmp_path / "plan.csv")]
     for name in ("pln_channels", "nm_channels", "oml_channels", "oml_hidden", "meta_iterations"):
         options += ["--set", f"{name}={values[name]}"]
     assert cli.main(["plan", *options]) == 0
@@ -64,3 +79,6 @@ def test_the_command(
     assert "GB free" in out
     assert "meta-train" in out
     assert not (tmp_path / "run").exists()
+    table = pd.read_csv(tmp_path / "plan.csv")
+    assert list(table.columns) == ["what", "jobs", "seconds"]
+    assert (table["seconds"] >= 0).all()
