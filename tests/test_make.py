@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from notebook_table import read_rows
+from notebook_table import read_rows, row_named
 
 ROOT = Path(__file__).resolve().parents[1]
 # Steps of other targets, not for the user.
@@ -83,7 +83,9 @@ def test_help_is_the_default_and_lists_every_target_and_variable():
     assert listed == targets
     variables = set(re.findall(r"^([A-Z]+) \?=", text, re.M))
     assert variables == set(re.findall(r"^  ([A-Z]+)=", shown, re.M))
-    assert shown.split("Notebooks:\n")[1].split() == [row.output for row in read_rows()]
+    named = shown.split("Notebooks:\n")[1].split()
+    rerun = {row_named(row.output, read_rows()).source for row in read_rows()}
+    assert {row.source for row in read_rows() if row.output in named} == rerun
 
 
 @pytest.mark.parametrize(

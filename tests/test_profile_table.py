@@ -16,11 +16,6 @@ def test_the_readme_is_current():
     assert profile_table.README.read_text() == profile_table.readme()
 
 
-def test_a_profile_that_is_not_recorded_is_said_to_be_so():
-    row = profile_table.expected_row(PROFILES["paper"], None)
-    assert row["recorded on"] == "not recorded yet"
-
-
 def test_one_model_costs_seconds_times_iterations():
     costs = profile_table.read_costs()
     seconds = profile_table.case(costs, "paper", "anml").seconds

@@ -29,7 +29,7 @@ def test_each_row_names_a_notebook_that_takes_its_parameters(row):
     tagged = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
     assert len(tagged) == 1
     offered = {line.split("=")[0].split(":")[0].strip() for line in tagged[0].source.splitlines()}
-    assert {*row.parameters, *row.rerun_with} <= offered
+    assert {*row.parameters, *row_named(row.output, ROWS).parameters} <= offered
 
 
 def test_each_page_from_a_notebook_is_in_the_book():
@@ -51,7 +51,18 @@ def test_a_rerun_of_recorded_results_is_at_the_readers_own_scale():
     own = row_named("fig4_oracles", ROWS)
     assert own.simulates
     assert own.filled(**PLACES).parameters["results"] == PLACES["results"]
-    assert own.filled(**PLACES).inputs == (PLACES["results"],)
+    assert own.filled(**PLACES).inputs == (PLACES["results"], "results")
+    assert row_named("fig4_oracles_quick", ROWS) == own
+
+
+def test_each_recorded_profile_of_a_row_has_a_page():
+    pages = {row.recorded: row for row in ROWS if row.source == "fig4_oracles"}
+    assert list(pages) == ["laptop", "quick"]
+    assert pages["laptop"].output == "fig4_oracles"
+    assert pages["quick"].output == "fig4_oracles_quick"
+    filled = [row.filled(**PLACES).parameters for row in pages.values()]
+    assert [one["figures"] for one in filled] == ["figures", ""]
+    assert [one["results"] for one in filled] == ["results/laptop", "results/quick"]
 
 
 def test_preflight_speaks_before_anything_is_installed():

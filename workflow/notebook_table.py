@@ -1,4 +1,4 @@
-"""Read notebooks.toml: which page is made from which notebook, with which parameters."""
+"""Read notebooks.toml: which pages are made from which notebook, with which parameters."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from pathlib import Path
 TABLE = Path(__file__).with_name("notebooks.toml")
 ALL = "all"
 """In place of a notebook's name: every one of them."""
+OWN = {"profile": "{profile}", "data": "{source}", "results": "{results}", "figures": "{figures}"}
+"""Parameters of a rerun at the reader's own scale."""
+RECORDED = "results"
+"""Where recorded results lie."""
+
+Parameters = dict[str, str | int | float | bool]
 
 
 @dataclass(frozen=True)
@@ -17,11 +23,11 @@ class Row:
 
     output: str
     source: str
-    parameters: dict[str, str | int | float | bool]
+    parameters: Parameters
     inputs: tuple[str, ...] = field(default=())
     simulates: bool = False
     rerun_as: str = ""
-    rerun_with: dict[str, str | int | float | bool] = field(default_factory=dict)
+    recorded: str = ""  # the profile whose recorded results it shows
 
     def filled(self, **values: str) -> Row:
         """The same row with the names in braces, such as {profile}, replaced by `values`."""
@@ -37,16 +43,48 @@ class Row:
 
 
 def read_rows(table: Path = TABLE) -> list[Row]:
-    """The rows of `table`, in their order. An unknown field raises TypeError: the table is code."""
+    """The pages of `table`, in their order.
+
+    An unknown field raises TypeError: the table is code.
+    """
     rows = tomllib.loads(table.read_text(encoding="utf-8"))["notebook"]
-    return [Row(**{**row, "inputs": tuple(row.get("inputs", ()))}) for row in rows]
+    return [page for row in rows for page in _pages(**row)]
+
+
+def _pages(
+    output: str,
+    source: str = "",
+    parameters: Parameters | None = None,
+    recorded: tuple[str, ...] = (),
+    inputs: tuple[str, ...] = (),
+    simulates: bool = False,
+    rerun_as: str = "",
+) -> list[Row]:
+    """The pages of one row of the table: one, or one a recorded profile."""
+    source = source or output
+    if not recorded:
+        return [Row(output, source, parameters or {}, tuple(inputs), simulates, rerun_as)]
+    names = {profile: f"{output}_{profile}" for profile in recorded} | {recorded[0]: output}
+    pages = []
+    for profile, name in names.items():
+        own = {
+            "profile": profile,
+            "data": "omniglot",
+            "results": f"{RECORDED}/{profile}",
+            "figures": "{figures}" if name == output else "",
+        }
+        instead = rerun_as or (output if name != output else "")
+        read = (*inputs, RECORDED)  # of other profiles too: each page says what those gave
+        pages.append(Row(name, source, own | (parameters or {}), read, False, instead, profile))
+    return pages
 
 
 def row_named(name: str, rows: list[Row]) -> Row:
-    """The row whose output is `name`; for a page of recorded results, the row to rerun instead."""
+    """The row to rerun where the page `name` is asked for: at the reader's own scale."""
     row = next(row for row in rows if row.output == name)
     if row.rerun_as:
         return row_named(row.rerun_as, rows)
-    if row.rerun_with:
-        return replace(row, parameters=row.rerun_with, inputs=("{results}",), simulates=True)
+    if row.recorded:
+        read = ("{results}", *row.inputs)
+        return replace(row, parameters=row.parameters | OWN, inputs=read, simulates=True)
     return row

@@ -18,9 +18,10 @@ import pandas as pd
 
 from anml.curves import replicate_words
 from anml.files import replacing
-from anml.plot_fig3 import fig3_values
+from anml.plot_fig3 import FIVE, fig3_values
 from anml.profiles import PROFILES, Profile
-from anml.results import SOURCE_LABELS, Table, duration, read_table
+from anml.recorded import MEANING, accuracy_rows, recorded_tables, spread_sheet
+from anml.results import Table, duration, read_table
 from anml.tables import TESTING, TRAINING
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +31,8 @@ COSTS = ROOT / "book" / "generated" / "costs.md"
 README = ROOT / "README.md"
 REFERENCE = ROOT / "results" / "reference"
 TRAININGS = ("anml", "oml", "pretrain")
+PLANNED = REFERENCE / "plan_paper.csv"
+STAGES = ("meta-train", "rates", "meta-test", "paper-versus-code", "probe")
 SHOWN = "laptop"
 """The recorded profile whose accuracies the README shows."""
 
@@ -82,19 +85,19 @@ def cost_row(profile: Profile, costs: pd.DataFrame) -> dict[str, str]:
     return row | {"memory": f"{peak / 1000:.1f} GB"}
 
 
-def expected_row(profile: Profile, table: Table | None) -> dict[str, str]:
-    """What a recorded run of the profile gave, at its longest N."""
-    row = {"profile": f"**{profile.name}**"}
-    if table is None:
-        return row | {"recorded on": "not recorded yet"}
-    values = fig3_values(table)
-    longest = values["n_classes"].max()
-    last = values[(values["n_classes"] == longest) & (values["metric"] == TESTING)]
-    means = last.set_index("treatment")["mean"]
-    row["recorded on"] = SOURCE_LABELS[table.provenance.data_source]
-    row["compute"] = duration(table.provenance.seconds)
-    row["N"] = str(longest)
-    return row | {name: f"{100 * value:.1f}%" for name, value in means.items()}
+def stages_row(name: str, table: Table) -> dict[str, str]:
+    """How long each kind of work of a recorded run took."""
+    spent = table.frame.set_index("stage")["seconds"]
+    hours = {stage: duration(spent[stage]) for stage in STAGES if stage in spent}
+    total = {"all": duration(spent.sum()), "on": table.provenance.device}
+    return {"profile": f"**{name}**"} | hours | total
+
+
+def plan_row(name: str, planned: pd.DataFrame) -> dict[str, str]:
+    """How long each kind of work of a run is estimated to take on one thread."""
+    spent = planned.set_index("what")["seconds"]
+    hours = {stage: duration(spent[stage]) for stage in STAGES if stage in spent}
+    return {"profile": f"**{name}**"} | hours | {"all": duration(spent.sum())}
 
 
 def markdown(rows: list[dict[str, str]]) -> str:
@@ -115,14 +118,21 @@ def page() -> str:
     """The book's three tables."""
     costs = read_costs()
     profiles = PROFILES.values()
+    stages = recorded_tables("stages", ROOT)
+    planned = pd.read_csv(PLANNED)
     parts = (
         "What each profile runs:",
         markdown([sizes_row(profile) for profile in profiles]),
         costs_part(costs),
-        "What recorded runs gave: meta-test testing accuracy at the longest N, mean over models "
-        "and trajectories. A rerun with the same seeds on another machine differs by rounding "
-        "that training amplifies: expect it near these numbers, not at them.",
-        markdown([expected_row(profile, read_recorded(profile.name)) for profile in profiles]),
+        "Where the time of the recorded runs went, summed over processes:",
+        markdown([stages_row(name, table) for name, table in stages.items()]),
+        "What all of `paper` would take, estimated from a few steps of everything "
+        "(`anml plan --profile paper`), one thread of a CPU; nothing has been timed on a GPU yet:",
+        markdown([plan_row("paper", planned)]),
+        f"What recorded runs gave: meta-test testing accuracy at the longest N. {MEANING}",
+        spread_sheet(recorded_tables("meta_test", ROOT), accuracy_rows(FIVE)).to_markdown(
+            index=False, disable_numparse=True
+        ),
     )
     return "\n\n".join(parts) + "\n"
 

@@ -1,0 +1,173 @@
+"""What recorded runs gave at each profile: what a reader's own rerun is to be compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from anml.disagreements import QUESTIONS
+from anml.measure import ACTIVITY, KNN_K
+from anml.meta_train import LOG_METRICS
+from anml.notebook import repository_root
+from anml.plot_fig6 import CURVES
+from anml.plot_figs9 import figs9_rows
+from anml.plot_learning import LAST, learning_values, treatment_of
+from anml.plot_style import TREATMENTS
+from anml.profiles import PROFILES
+from anml.results import SOURCE_LABELS, Table, duration, read_table
+from anml.stats import replicates
+from anml.tables import TESTING
+
+MEANING = (
+    "Mean over models and trajectories, and in parentheses the smallest and the largest single "
+    "value, in per cent. A rerun of a profile with the same seeds differs on another machine by "
+    "rounding, which training amplifies: expect it near the mean and inside the span, not at the "
+    "mean. Other seeds may fall outside where few replicates make the span."
+)
+NOT_RECORDED = "not recorded"
+
+RowsOf = Callable[[Table], pd.DataFrame]
+"""Of a table, the single values to show: columns `what` (the quantity in words), `value` (fraction)
+and `model_seed`; perhaps `trajectory_seed` and `n_classes`."""
+
+
+def recorded_tables(name: str, root: Path | None = None) -> dict[str, Table]:
+    """Return the recorded tables called `name` by profile, in the profiles' order.
+
+    Raises:
+        AnmlError: one of them is damaged.
+    """
+    folder = (repository_root() if root is None else root) / "results"
+    paths = {profile: folder / profile / f"{name}.parquet" for profile in PROFILES}
+    return {profile: read_table(path) for profile, path in paths.items() if path.is_file()}
+
+
+def spread_sheet(tables: Mapping[str, Table], rows_of: RowsOf) -> pd.DataFrame:
+    """Return what each recorded run gave, in words: a column a profile, a row a quantity.
+
+    Where there are several N, the longest of those that most quantities were measured at.
+    """
+    found = {profile: _at_one_n(rows_of(table)) for profile, table in tables.items()}
+    found = {profile: rows for profile, rows in found.items() if len(rows)}
+    what = dict.fromkeys(name for rows in found.values() for name in rows["what"])
+    columns = {}
+    for profile in PROFILES:
+        if profile not in found:
+            columns[profile] = {"drawings": NOT_RECORDED}
+            continue
+        rows, source = found[profile], tables[profile].provenance
+        columns[profile] = {
+            "drawings": SOURCE_LABELS[source.data_source],
+            "compute time of the whole run": duration(source.seconds),
+            **({"N": str(rows["n_classes"].max())} if "n_classes" in rows else {}),
+            "most replicates": _replicates(rows),
+            **{name: _span(rows.loc[rows["what"] == name, "value"]) for name in what},
+        }
+    facts = dict.fromkeys(name for own in columns.values() for name in own if name not in what)
+    sheet = pd.DataFrame(columns, index=[*facts, *what]).fillna("")
+    return sheet.rename_axis("").reset_index()
+
+
+def accuracy_rows(
+    treatments: Sequence[str], regimes: Sequence[str] = ("sequential",), optimizer: str = "adam"
+) -> RowsOf:
+    """Return a `RowsOf` for `meta_test` tables: testing accuracies."""
+
+    def rows_of(table: Table) -> pd.DataFrame:
+        frame = table.frame
+        known = frame["treatment"].isin(list(treatments)) & frame["regime"].isin(list(regimes))
+        rows = frame[known & (frame["optimizer"] == optimizer) & (frame["metric"] == TESTING)]
+        words = rows["treatment"]
+        if len(regimes) > 1:
+            words = words + ", " + rows["regime"]
+        places = {name: place for place, name in enumerate([*TREATMENTS, *regimes])}
+        order = rows[["treatment", "regime"]].map(places.get)
+        return rows.assign(what=words).loc[order.sort_values(["treatment", "regime"]).index]
+
+    return rows_of
+
+
+def order_rows(table: Table) -> pd.DataFrame:
+    """A `RowsOf` for `class_accuracy` tables: testing accuracy of early and of late classes."""
+    rows = figs9_rows(table)
+    tenth = rows["n_classes"] / 10
+    parts = {"first": rows["position"] < tenth, "last": rows["position"] >= 9 * tenth}
+    keys = ["treatment", "n_classes", "model_seed", "trajectory_seed"]
+    means = [
+        rows[chosen].groupby(keys, as_index=False)["value"].mean().assign(part=part)
+        for part, chosen in parts.items()
+    ]
+    frame = pd.concat(means).sort_values([*keys[:2], "part"])
+    words = frame["treatment"] + ", " + frame["part"] + " tenth of the classes"
+    return frame.assign(what=words)
+
+
+def activity_rows(table: Table) -> pd.DataFrame:
+    """A `RowsOf` for `activity` tables: shares of active units."""
+    words = {
+        layer: f"{'OML' if layer == 'oml' else 'ANML'}: {w}" for w, (layer, _) in ACTIVITY.items()
+    }
+    rows = table.frame[table.frame["metric"] == "share active"]
+    return _in_order(rows.assign(what=rows["layer"].map(words)), words.values())
+
+
+def knn_rows(table: Table) -> pd.DataFrame:
+    """A `RowsOf` for `knn` tables: accuracy of five neighbours."""
+    words = {name: f"{label}, K = {KNN_K}" for name, (label, _) in CURVES.items()}
+    rows = table.frame[table.frame["k"] == KNN_K]
+    return _in_order(rows.assign(what=rows["representation"].map(words)), words.values())
+
+
+def answer_rows(table: Table) -> pd.DataFrame:
+    """A `RowsOf` for `disagreements` tables: testing accuracy of every answer."""
+    titles = {question.id: question.title for question in QUESTIONS}
+    words = [f"{q.title} {answer}" for q in QUESTIONS for answer in q.answers]
+    rows = table.frame[table.frame["metric"] == TESTING]
+    rows = rows.assign(what=rows["question"].map(titles) + " " + rows["answer"])
+    return _in_order(rows, words)
+
+
+def remember_rows(table: Table) -> pd.DataFrame:
+    """A `RowsOf` for `meta_train_log` tables: accuracy on the remember set at the end."""
+    values = learning_values(table)
+    values = values[values["metric"] == LOG_METRICS[2]]
+    longest = values.groupby("training")["iteration"].transform("max")
+    last = values[values["iteration"] > (1 - LAST) * longest]
+    means = last.groupby(["training", "model_seed"], as_index=False)["value"].mean()
+    words = "remember set of " + means["training"].map(treatment_of)
+    return means.assign(what=words)
+
+
+def _in_order(rows: pd.DataFrame, words: Iterable[str]) -> pd.DataFrame:
+    """The rows whose quantity is one of `words`, in that order."""
+    places = {name: place for place, name in enumerate(words)}
+    rows = rows[rows["what"].isin(list(places))]
+    return rows.loc[rows["what"].map(places).sort_values(kind="stable").index]
+
+
+def _at_one_n(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows at the longest N of those that most quantities were measured at."""
+    if "n_classes" not in rows or rows.empty:
+        return rows
+    counts = rows.groupby("n_classes")["what"].nunique()
+    longest = counts[counts == counts.max()].index.max()
+    return rows[rows["n_classes"] == longest]
+
+
+def _replicates(rows: pd.DataFrame) -> str:
+    """The replicates of the quantity that has most, in words."""
+    models = rows.groupby("what")["model_seed"].nunique().max()
+    if "trajectory_seed" not in rows:
+        return replicates(models, 1).partition(" ×")[0]
+    most = rows.groupby(["what", "model_seed"])["trajectory_seed"].nunique().max()
+    return replicates(models, most)
+
+
+def _span(values: pd.Series) -> str:
+    """A mean and the span of its single values in per cent; '' where there is none."""
+    if values.empty:
+        return ""
+    span = f" ({100 * values.min():.1f} to {100 * values.max():.1f})" if len(values) > 1 else ""
+    return f"{100 * values.mean():.1f}{span}"

@@ -1,0 +1,103 @@
+"""What recorded runs gave, in words: the table that a reader compares a rerun with."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import synthetic_disagreements
+import synthetic_learning
+import synthetic_probes
+import synthetic_results
+
+from anml import recorded
+from anml.disagreements import QUESTIONS
+from anml.plot_fig3 import FIVE
+from anml.profiles import PROFILES
+from anml.results import Table
+from anml.tables import TESTING
+
+TABLE = synthetic_results.meta_test()
+
+
+def sheet(rows_of: recorded.RowsOf, table: Table = TABLE) -> pd.DataFrame:
+    """The sheet of one table that is recorded at `quick`, by quantity."""
+    return recorded.spread_sheet({"quick": table}, rows_of).set_index("")
+
+
+def test_a_cell_is_the_mean_and_the_span_of_single_values():
+    shown = sheet(recorded.accuracy_rows(FIVE))
+    frame = TABLE.frame
+    own = frame[
+        (frame["treatment"] == "ANML")
+        & (frame["regime"] == "sequential")
+        & (frame["n_classes"] == 600)
+        & (frame["metric"] == TESTING)
+    ]["value"]
+    text = f"{100 * own.mean():.1f} ({100 * own.min():.1f} to {100 * own.max():.1f})"
+    assert shown.loc["ANML", "quick"] == text
+    assert list(shown.index)[-5:] == list(FIVE)
+    assert shown.loc["N", "quick"] == "600"
+    assert shown.loc["most replicates", "quick"] == "2 models × 3 trajectories"
+
+
+def test_every_profile_has_a_column_and_says_where_nothing_is_recorded():
+    shown = sheet(recorded.accuracy_rows(FIVE))
+    assert list(shown.columns) == list(PROFILES)
+    assert set(shown.loc["drawings"]) == {"Omniglot", recorded.NOT_RECORDED}
+    assert set(shown.loc["ANML"].drop("quick")) == {""}
+
+
+def test_what_no_run_measured_is_recorded_nowhere():
+    shown = sheet(recorded.accuracy_rows(FIVE, optimizer="sgd"))
+    assert shown.to_numpy().tolist() == [[recorded.NOT_RECORDED] * len(PROFILES)]
+
+
+def test_the_n_is_the_longest_that_most_were_measured_at():
+    frame = TABLE.frame
+    network = frame["treatment"] == "Scratch"
+    shorter = Table(frame[~(network & (frame["n_classes"] == 600))], TABLE.provenance)
+    shown = sheet(recorded.accuracy_rows(FIVE), shorter)
+    assert shown.loc["N", "quick"] == "50"
+    assert "" not in set(shown["quick"])
+
+
+def test_regimes_are_told_apart():
+    shown = sheet(recorded.accuracy_rows(FIVE, ("sequential", "oracle")))
+    assert "ANML, sequential" in shown.index
+    assert "ANML, oracle" in shown.index
+
+
+@pytest.mark.parametrize(
+    ("table", "rows_of", "what", "count"),
+    [
+        (
+            synthetic_results.everything("omniglot")["class_accuracy"],
+            *(recorded.order_rows, "ANML, first tenth of the classes", 4),
+        ),
+        (
+            synthetic_probes.tables("omniglot")["activity"],
+            *(recorded.activity_rows, "OML: units active", 4),
+        ),
+        (
+            synthetic_probes.tables("omniglot")["knn"],
+            *(recorded.knn_rows, "NM with random weights (control), K = 5", 5),
+        ),
+        (
+            synthetic_disagreements.table({}),
+            *(recorded.answer_rows, "Adam or SGD at meta-test? SGD (paper)"),
+            sum(len(question.answers) for question in QUESTIONS),
+        ),
+        (synthetic_learning.table("omniglot"), recorded.remember_rows, "remember set of ANML", 2),
+    ],
+)
+def test_each_kind_of_table_gives_its_quantities(table, rows_of, what, count):
+    shown = sheet(rows_of, table)["quick"]
+    quantities = shown[shown.str.match(r"[\d.]+($| \()")].drop(["N"], errors="ignore")
+    assert what in quantities.index
+    assert len(quantities) == count
+
+
+def test_recorded_tables_are_read_in_the_profiles_order():
+    found = recorded.recorded_tables("meta_test")
+    assert list(found) == [name for name in PROFILES if name in found]
+    assert {"smoke", "quick", "laptop"} <= set(found)
