@@ -16,7 +16,7 @@ from anml.plot_figs9 import figs9_rows
 from anml.plot_learning import LAST, learning_values, treatment_of
 from anml.plot_style import TREATMENTS
 from anml.profiles import PROFILES
-from anml.results import SOURCE_LABELS, Table, duration, read_table
+from anml.results import Table, duration, read_table
 from anml.stats import replicates
 from anml.tables import TESTING
 
@@ -24,9 +24,9 @@ MEANING = (
     "Mean over models and trajectories, and in parentheses the smallest and the largest single "
     "value, in per cent. A rerun of a profile with the same seeds differs on another machine by "
     "rounding, which training amplifies: expect it near the mean and inside the span, not at the "
-    "mean. Other seeds may fall outside where few replicates make the span."
+    "mean. Other seeds may fall outside where few replicates make the span. A profile without a "
+    "column has nothing of this recorded yet."
 )
-NOT_RECORDED = "not recorded"
 
 RowsOf = Callable[[Table], pd.DataFrame]
 """Of a table, the single values to show: columns `what` (the quantity in words), `value` (fraction)
@@ -45,7 +45,7 @@ def recorded_tables(name: str, root: Path | None = None) -> dict[str, Table]:
 
 
 def spread_sheet(tables: Mapping[str, Table], rows_of: RowsOf) -> pd.DataFrame:
-    """Return what each recorded run gave, in words: a column a profile, a row a quantity.
+    """Return what each recorded run gave, in words: a row a quantity, a column a profile with any.
 
     Where there are several N, the longest of those that most quantities were measured at.
     """
@@ -53,20 +53,17 @@ def spread_sheet(tables: Mapping[str, Table], rows_of: RowsOf) -> pd.DataFrame:
     found = {profile: rows for profile, rows in found.items() if len(rows)}
     what = dict.fromkeys(name for rows in found.values() for name in rows["what"])
     columns = {}
-    for profile in PROFILES:
-        if profile not in found:
-            columns[profile] = {"drawings": NOT_RECORDED}
-            continue
-        rows, source = found[profile], tables[profile].provenance
+    for profile, rows in found.items():
+        source = tables[profile].provenance
         columns[profile] = {
-            "drawings": SOURCE_LABELS[source.data_source],
-            "compute time of the whole run": duration(source.seconds),
+            "drawings": "Omniglot" if source.data_source == "omniglot" else "embedded ones",
+            "compute time": duration(source.seconds),
             **({"N": str(rows["n_classes"].max())} if "n_classes" in rows else {}),
             "most replicates": _replicates(rows),
             **{name: _span(rows.loc[rows["what"] == name, "value"]) for name in what},
         }
-    facts = dict.fromkeys(name for own in columns.values() for name in own if name not in what)
-    sheet = pd.DataFrame(columns, index=[*facts, *what]).fillna("")
+    names = dict.fromkeys(name for own in columns.values() for name in own)
+    sheet = pd.DataFrame(columns, index=list(names))
     return sheet.rename_axis("").reset_index()
 
 

@@ -40,16 +40,17 @@ def test_a_cell_is_the_mean_and_the_span_of_single_values():
     assert shown.loc["most replicates", "quick"] == "2 models × 3 trajectories"
 
 
-def test_every_profile_has_a_column_and_says_where_nothing_is_recorded():
-    shown = sheet(recorded.accuracy_rows(FIVE))
-    assert list(shown.columns) == list(PROFILES)
-    assert set(shown.loc["drawings"]) == {"Omniglot", recorded.NOT_RECORDED}
-    assert set(shown.loc["ANML"].drop("quick")) == {""}
+def test_profiles_with_nothing_to_show_have_no_column():
+    tables = {"quick": TABLE, "laptop": synthetic_results.meta_test(treatments=["OML"])}
+    shown = recorded.spread_sheet(tables, recorded.accuracy_rows(["ANML"]))
+    assert list(shown.columns) == ["", "quick"]
+    assert sheet(recorded.accuracy_rows(FIVE, optimizer="sgd")).empty
 
 
-def test_what_no_run_measured_is_recorded_nowhere():
-    shown = sheet(recorded.accuracy_rows(FIVE, optimizer="sgd"))
-    assert shown.to_numpy().tolist() == [[recorded.NOT_RECORDED] * len(PROFILES)]
+def test_the_drawings_are_named():
+    shown = sheet(recorded.accuracy_rows(FIVE), synthetic_results.meta_test("glyphs"))
+    assert shown.loc["drawings", "quick"] == "embedded ones"
+    assert sheet(recorded.accuracy_rows(FIVE)).loc["drawings", "quick"] == "Omniglot"
 
 
 def test_the_n_is_the_longest_that_most_were_measured_at():

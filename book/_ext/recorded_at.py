@@ -19,6 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "workflow"))
 
 from notebook_table import TABLE, read_rows
 
+DRAWN = "Tables and figures are made anew from the recorded results with every build of this book."
+OWN_RUN = "Computed on the machine that built this book."
+
 
 class RecordedAt(SphinxDirective):
     """The line of links."""
@@ -39,6 +42,8 @@ class RecordedAt(SphinxDirective):
                 line += nodes.inline("", " · ")
             label = f"recorded at {other.recorded}" if other.recorded else "your own run"
             line += self._shown(label, other.output, here)
+        said = DRAWN if row.recorded else OWN_RUN
+        line += nodes.inline("", f". {said}")
         return [line]
 
     def _shown(self, label: str, page: str, here: str) -> nodes.Node:
