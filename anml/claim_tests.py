@@ -7,6 +7,7 @@ tables do not hold what it needs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -22,6 +23,10 @@ Frames = Mapping[str, pd.DataFrame]
 
 LONGEST = 600
 """The paper's longest trajectory."""
+GUESSING = 2.0
+"""Below so many times 1/N on both sides, a comparison says nothing: neither learned anything."""
+PARTS = 5
+"""Stretches of the order of learning that are compared with each other."""
 REPLICATE = ["model_seed", "trajectory_seed"]
 NO_ROWS = pd.DataFrame(columns=["treatment", "regime", "n_classes", *REPLICATE, "metric", "value"])
 
@@ -48,37 +53,43 @@ def leads(
     every: bool = False,
     least: int = 2,
 ) -> Finding | None:
-    """By how much `first` leads each of `others` in testing accuracy, where it leads least.
+    """By how much `first` leads each of `others` in testing accuracy, where that is least sure.
 
-    At the longest N that all of them were run at, or at `every` such N from `least` on.
+    At the longest N that all of them were run at, or at `every` such N from `least` on; without the
+    comparisons in which both do no better than guessing.
     """
     sides = {side: _accuracy(frames, side) for side in (first, *others)}
     numbers = _shared_numbers(sides.values(), least)
-    found = []
+    found, compared = [], []
     for n in numbers if every else numbers[-1:]:
         ours = _at(sides[first], n)
         for side in others:
             theirs = _at(sides[side], n)
+            if max(ours["value"].mean(), theirs["value"].mean()) < GUESSING / n:
+                continue
+            compared.append(n)
             if (margin := _paired(ours, theirs, seed)) is None:
                 return None
             values = f"{_named(ours, first)}, {_named(theirs, side)}, N = {n}"
             found.append((margin, values))
     if not found:
         return None
-    margin, text = min(found, key=lambda one: one[0].mean)
-    return Finding(margin, text, numbers[-1])
+    return Finding(*_hardest(found), compared[-1])
 
 
 def in_order(frames: Frames, seed: int, *, sides: Sequence[Side]) -> Finding | None:
-    """By how much each of `sides` leads the next in testing accuracy, where it leads least."""
+    """By how much each of `sides` leads the next in testing accuracy, where that is least sure."""
     found = [
         leads(frames, seed, first=better, others=(worse,)) for better, worse in pairwise(sides)
     ]
-    return None if None in found else min(found, key=lambda finding: finding.margin.mean)
+    if None in found:
+        return None
+    margin, text = _hardest([(one.margin, one.text) for one in found])
+    return Finding(margin, text, min(one.n_classes for one in found))
 
 
 def forgets_less(frames: Frames, seed: int, *, first: str, others: Sequence[str]) -> Finding | None:
-    """By how much the relative drop of `first` is smaller than the smallest one of `others`."""
+    """By how much less `first` drops than each of `others`, where that is least sure."""
     names = (first, *others)
     sides = {
         (name, regime): _accuracy(frames, (name, regime))
@@ -92,17 +103,10 @@ def forgets_less(frames: Frames, seed: int, *, first: str, others: Sequence[str]
     if any(at[name, "oracle"]["value"].max() <= 0 for name in names):
         return None  # of nothing, nothing can be lost
     drops = {n: relative_drop(at[n, "oracle"], at[n, "sequential"], seed=seed) for n in names}
-    other = min(others, key=lambda name: drops[name].mean)
-    ours, theirs = drops[first], drops[other]
     # The bounds are those of two separate intervals: wider than the difference's own.
-    margin = replace(
-        ours,
-        mean=theirs.mean - ours.mean,
-        low=theirs.low - ours.high,
-        high=theirs.high - ours.low,
-    )
-    values = ", ".join(f"{_percent(drops[name].mean)} {name}" for name in (first, other))
-    return Finding(margin, f"drop: {values}, N = {numbers[-1]}", numbers[-1])
+    shown = {name: f"{_percent(drops[name].mean)} {name}" for name in names}
+    margin, text = _hardest([(_apart(drops[name], drops[first]), shown[name]) for name in others])
+    return Finding(margin, f"drop: {shown[first]}, {text}, N = {numbers[-1]}", numbers[-1])
 
 
 def stays_below(
@@ -118,7 +122,8 @@ def stays_below(
         two_level_interval(limit - frame["value"], frame["model_seed"], seed=seed) for frame in rows
     ]
     values = ", ".join(_named(*one) for one in zip(rows, sides, strict=True))
-    return Finding(_least(margins), f"{values}, N = {numbers[-1]}", numbers[-1])
+    margin, _ = _hardest([(margin, "") for margin in margins])
+    return Finding(margin, f"{values}, N = {numbers[-1]}", numbers[-1])
 
 
 def memorises_only(
@@ -141,7 +146,8 @@ def memorises_only(
         f"{_named(rows[side, TRAINING], side)}, held-out {_mean(rows[side, TESTING])}"
         for side in sides
     )
-    return Finding(_beyond(_least(margins), by), f"{values}, N = {numbers[-1]}", numbers[-1])
+    margin, _ = _hardest([(_beyond(margin, by), "") for margin in margins])
+    return Finding(margin, f"{values}, N = {numbers[-1]}", numbers[-1])
 
 
 def exceeds(
@@ -169,42 +175,49 @@ def exceeds(
 
 
 def sparse_without_dead(frames: Frames, seed: int) -> Finding | None:
-    """By how much the gate lowers the share of ANML's active units, without a single dead one."""
+    """By how much fewer than half of ANML's active units the gate leaves, without one dead unit.
+
+    That the gate leaves fewer is no finding: it multiplies by at most 1.
+    """
+    if "activity" not in frames:
+        return None
     active = {"treatment": "ANML", "metric": "share active"}
-    before, after = (active | {"layer": layer} for layer in ("latent", "gated"))
-    sparser = exceeds(frames, seed, table="activity", high=before, low=after)
-    if sparser is None:
+    before, after, dead = (
+        _where(frames["activity"], chosen).assign(trajectory_seed=0)
+        for chosen in (
+            active | {"layer": "latent"},
+            active | {"layer": "gated"},
+            {"treatment": "ANML", "metric": "dead units", "layer": "gated"},
+        )
+    )
+    margin = _paired(before.assign(value=before["value"] / 2), after, seed)
+    if margin is None or dead.empty:
         return None
-    dead = _where(frames["activity"], after | {"metric": "dead units"})
-    if dead.empty:
-        return None
-    text = f"active: {sparser.text}; dead: {_mean(dead)}"
+    text = f"active: {_mean(before)} before, {_mean(after)} after; dead: {_mean(dead)}"
     # A share is at most 1: one dead unit makes the margin negative, whatever the gate does.
-    return Finding(_beyond(sparser.margin, float(dead["value"].max() > 0)), text, None)
+    return Finding(_beyond(margin, float(dead["value"].max() > 0)), text, None)
 
 
 def order_matters_little(
     frames: Frames, seed: int, *, treatment: str, limit: float
 ) -> Finding | None:
-    """By how much less than `limit` the classes learned first and last (a third each) differ."""
+    """By how much less than `limit` fifths of the order of learning differ, best and worst."""
     frame = _where(frames.get("class_accuracy", NO_ROWS), {"treatment": treatment})
     numbers = _shared_numbers([frame])
     if not numbers:
         return None
     n = numbers[-1]
     frame = _at(frame, n)
-    first, last = (
-        frame[part].groupby(REPLICATE)["value"].mean().reset_index()
-        for part in (frame["position"] < n / 3, frame["position"] >= n - n / 3)
-    )
-    gap = _paired(last, first, seed)
+    part = (frame["position"] * PARTS // n).rename("part")
+    means = frame.groupby([part, *REPLICATE])["value"].mean().reset_index()
+    level = means.groupby("part")["value"].mean()
+    best, worst = (means[means["part"] == which] for which in (level.idxmax(), level.idxmin()))
+    gap = _paired(best, worst, seed)
     if gap is None:
         return None
-    bounds = sorted((abs(gap.low), abs(gap.high)))
-    nearest = 0.0 if gap.low < 0 < gap.high else bounds[0]
-    margin = replace(gap, mean=limit - abs(gap.mean), low=limit - bounds[1], high=limit - nearest)
-    text = f"{_mean(first)} for the first third, {_mean(last)} for the last, N = {n}"
-    return Finding(margin, text, n)
+    margin = replace(gap, mean=limit - gap.mean, low=limit - gap.high, high=limit - gap.low)
+    shown = (f"{_mean(rows)} for fifth {rows['part'].iloc[0] + 1}" for rows in (best, worst))
+    return Finding(margin, f"{', '.join(shown)}, N = {n}", n)
 
 
 def _accuracy(frames: Frames, side: Side, metric: str = TESTING) -> pd.DataFrame:
@@ -242,8 +255,33 @@ def _paired(ours: pd.DataFrame, theirs: pd.DataFrame, seed: int) -> Interval | N
     return two_level_interval(both["value"] - both["value_theirs"], both["model_seed"], seed=seed)
 
 
-def _least(margins: Sequence[Interval]) -> Interval:
-    return min(margins, key=lambda margin: margin.mean)
+def _hardest(found: Sequence[tuple[Interval, str]]) -> tuple[Interval, str]:
+    """The margin, with its text, that a claim about all of `found` rests on.
+
+    One that is not above 0 if there is such, else the one with the lowest lower bound (where there
+    is an interval); with the fewest replicates of any, since the claim is about all of them.
+    """
+
+    def certainty(one: tuple[Interval, str]) -> tuple[bool, float]:
+        margin = one[0]
+        return margin.mean > 0, margin.mean if math.isnan(margin.low) else margin.low
+
+    margin, text = min(found, key=certainty)
+    models = min(one.models for one, _ in found)
+    trajectories = min(one.trajectories for one, _ in found)
+    return replace(margin, models=models, trajectories=trajectories), text
+
+
+def _apart(above: Interval, below: Interval) -> Interval:
+    """The difference of two means with bounds that hold whatever the two share."""
+    return replace(
+        above,
+        mean=above.mean - below.mean,
+        low=above.low - below.high,
+        high=above.high - below.low,
+        models=min(above.models, below.models),
+        trajectories=min(above.trajectories, below.trajectories),
+    )
 
 
 def _beyond(margin: Interval, by: float) -> Interval:

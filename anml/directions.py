@@ -43,9 +43,6 @@ DIRECTIONS: dict[str, Direction] = {
     "scratch_20ep": _above(regime="oracle"),
     "pretrain_20ep": _above(regime="oracle"),
     "anml_20ep": _above(regime="oracle"),
-    "active_before": _above(metric="units active after the gate"),
-    "active_after": _below(metric="units active before the gate"),
-    "active_nm": _above(metric="units active after the gate"),
     "active_oml": _below(treatment="ANML", metric="units active before the gate"),
     "knn_nm": _above(metric="kNN accuracy of a random-weight NM"),
     "knn_nm_random": _below(metric="kNN accuracy of NM activations"),
@@ -56,6 +53,5 @@ DIRECTIONS: dict[str, Direction] = {
     "oml_ft_rln": _below(treatment="OML"),
     "oml_unlimited": _below(treatment="OML"),
 }
-"""Of the paper's numbers. The dead units have none: there, only the value itself can agree."""
-REPLICATIONS = _above(treatment="OML")
-"""The direction of the replications' numbers, all of them ANML's."""
+"""Of the paper's numbers. The dead units, and the active ones around the gate, have none: a gate
+leaves fewer active than there were, whatever it learned. There only the value itself can agree."""

@@ -10,7 +10,7 @@ from anml.curves import shown
 from anml.disagreements import QUESTIONS, Question
 from anml.errors import AnmlError
 from anml.results import Table
-from anml.stats import LEVEL, replicates, summary, two_level_interval
+from anml.stats import LEVEL, replicates, student_interval, summary
 from anml.tables import TESTING, TRAINING
 
 REPLICATE = ["n_classes", "model_seed", "trajectory_seed"]
@@ -49,11 +49,12 @@ def answer_values(table: Table, question: Question, seed: int = 0) -> pd.DataFra
     )
 
 
-def differences(table: Table, question: Question, seed: int = 0) -> pd.DataFrame:
+def differences(table: Table, question: Question) -> pd.DataFrame:
     """Return each further answer's testing accuracy minus the first answer's, one row a point.
 
     Differences are taken trajectory by trajectory, since all answers meet the same ones. Columns:
-    `answer`, `n_classes`, `mean`, `low`, `high` (fractions), `models`, `trajectories`.
+    `answer`, `n_classes`, `mean`, `low`, `high` (fractions; Student interval), `models`,
+    `trajectories`.
     """
     rows = _rows(table, question)
     rows = rows[rows["metric"] == TESTING]
@@ -66,9 +67,7 @@ def differences(table: Table, question: Question, seed: int = 0) -> pd.DataFrame
     result = []
     for other, pair in zip(others, pairs, strict=True):
         for n, group in pair.groupby("n_classes"):
-            gap = two_level_interval(
-                group["value"] - group["value_first"], group["model_seed"], seed=seed
-            )
+            gap = student_interval(group["value"] - group["value_first"], group["model_seed"])
             result.append(
                 {
                     "answer": other,
@@ -100,12 +99,12 @@ def answer_table(table: Table, question: Question, seed: int = 0) -> pd.DataFram
     return frame.sort_values("N", kind="stable", ignore_index=True)
 
 
-def sense(table: Table, question: Question, seed: int = 0) -> list[str]:
+def sense(table: Table, question: Question) -> list[str]:
     """Return what to make of a question: a sentence an answer, at the longest N that it was run at.
 
     A difference is called one only where its whole interval lies on one side of zero.
     """
-    gaps = differences(table, question, seed)
+    gaps = differences(table, question)
     first, *others = question.answers
     lines = []
     for answer in others:
@@ -117,7 +116,7 @@ def sense(table: Table, question: Question, seed: int = 0) -> list[str]:
         counts = replicates(int(gap["models"]), int(gap["trajectories"]))
         lines.append(
             f"{answer} against {first}, after {gap['n_classes']} classes: {_points(gap)} of "
-            f"testing accuracy ({LEVEL:.0%} interval, {counts}): {_verdict(gap)}."
+            f"testing accuracy ({LEVEL:.0%} Student interval, {counts}): {_verdict(gap)}."
         )
     if len(gaps) and gaps["models"].max() == 1:
         lines.append("One model each: how models differ is not in these intervals.")
@@ -134,7 +133,7 @@ def _points(gap: pd.Series) -> str:
 
 def _verdict(gap: pd.Series) -> str:
     if math.isnan(gap["low"]):
-        return "a single replicate, which cannot tell a difference from chance"
+        return "too few replicates to tell a difference from chance"
     if gap["low"] > 0:
         return "better"
     if gap["high"] < 0:

@@ -15,13 +15,15 @@ import pandas as pd
 from anml.claim_notes import WHY
 from anml.claims import published_with_noted
 from anml.curves import FULL_WIDTH
-from anml.directions import DIRECTIONS, REPLICATIONS, Direction
+from anml.directions import DIRECTIONS, Direction
 from anml.measure import Measured, measured
 from anml.profiles import PROFILES
 from anml.qualitative import CLAIMS, Claim, finding
 from anml.results import Provenance, Table
 from anml.stats import replicates
 
+MODELS = 4
+"""With fewer a side, no Mann-Whitney U test between models can reach 0.05."""
 META_ITERATIONS = PROFILES["paper"].meta_iterations
 TABLES = ("meta_test", "class_accuracy", "activity", "knn")
 """The result tables that the ledger reads; any of them may be missing."""
@@ -36,17 +38,19 @@ VERDICTS = {
         "and the published value lies inside the measured interval or within the tolerance (5 "
         "percentage points, or half of the published value where that is less, but 1 point at "
         "least); a published bound is kept. A claim: it holds on Omniglot at the N that it was "
-        "made for, and so does the whole interval of its margin."
+        "made for and with networks of the paper's width, and so does the whole interval of its "
+        "margin, over four models at least: fewer support no test between models."
     ),
     DIRECTION: (
         "The number differs, or was measured at another N or with other widths, but lies on the "
-        "published side of what it is compared with. The claim holds at a smaller N, or not over "
-        "the whole interval of its margin."
+        "published side of what it is compared with. The claim holds, but at a smaller N, with "
+        "other widths, with fewer than four models, or not over the whole interval of its margin."
     ),
     NOT: "Measured at an N that the paper speaks of, and not even the direction is as published.",
     NOT_RUN: (
-        "Nothing measured yet, or only at another N and against the published direction, which "
-        "refutes nothing; or not on Omniglot, the only drawings that the paper speaks of."
+        "Nothing measured yet, or nothing that did better than guessing; only at another N and "
+        "against the published direction, or with other widths where no direction is published, "
+        "which refutes nothing; or not on Omniglot, the only drawings that the paper speaks of."
     ),
 }
 """What each verdict means, in the words that the page shows."""
@@ -96,7 +100,7 @@ def judge(*, ran: bool, as_stated: bool, agrees: bool, direction: bool | None, s
 
     Args:
         ran: something was measured, on Omniglot.
-        as_stated: at the paper's N and, for a number, with networks of the paper's width.
+        as_stated: at the paper's N and with networks of the paper's width.
         agrees: the value is the published one (`VERDICTS`); the claim holds over its interval.
         direction: it lies on the published side; None where there is nothing to compare it with.
         same_n: at an N that the paper speaks of.
@@ -125,7 +129,7 @@ def tolerance(percent: float) -> float:
 def _number(row: pd.Series, tables: Mapping[str, Table], options: dict) -> Entry:
     """Judge one row of `published.csv`."""
     paper = row["source"] == "paper"
-    direction = DIRECTIONS.get(row["id"].removesuffix("_training")) if paper else REPLICATIONS
+    direction = DIRECTIONS.get(row["id"].removesuffix("_training"))
     condition = ", ".join(
         text for text in (row["treatment"], row["regime"]) if text != "representation"
     )
@@ -151,7 +155,9 @@ def _number(row: pd.Series, tables: Mapping[str, Table], options: dict) -> Entry
         ran=provenance.data_source == "omniglot",
         as_stated=same_n and _full_width(provenance),
         agrees=agrees,
-        direction=_holds(direction, row, found, tables, options) if direction else agrees,
+        direction=_holds(direction, row, found, tables, options)
+        if direction
+        else (agrees if paper else None),
         same_n=same_n,
     )
     return Entry(
@@ -183,9 +189,8 @@ def _claim(claim: Claim, tables: Mapping[str, Table], options: dict) -> Entry:
     same_n = claim.needs is None or found.n_classes >= claim.needs
     verdict = judge(
         ran=provenance.data_source == "omniglot",
-        as_stated=same_n,
-        # With a single replicate there is no interval, and nothing that says how sure it is.
-        agrees=holds and found.margin.low > 0,
+        as_stated=same_n and _full_width(provenance),
+        agrees=holds and found.margin.low > 0 and found.margin.models >= MODELS,
         direction=holds,
         same_n=same_n or claim.everywhere,
     )
@@ -197,7 +202,9 @@ def _claim(claim: Claim, tables: Mapping[str, Table], options: dict) -> Entry:
         interval=_interval(found.margin.low, found.margin.high, sign="+"),
         replicates=found.margin.replicates,
         n_classes=_text(found.n_classes),
-        why=_why(claim.id, verdict, provenance, needs, found.n_classes),
+        why=_why(
+            claim.id, verdict, provenance, needs, found.n_classes, found.margin.models < MODELS
+        ),
     )
 
 
@@ -232,7 +239,12 @@ def _full_width(provenance: Provenance) -> bool:
 
 
 def _why(
-    known: str, verdict: str, provenance: Provenance, wanted: str, n_classes: int | None
+    known: str,
+    verdict: str,
+    provenance: Provenance,
+    wanted: str,
+    n_classes: int | None,
+    few: bool = False,
 ) -> str:
     """Return what is known of why a row is not reproduced: the scale first, then the notes."""
     if verdict == REPRODUCED:
@@ -243,6 +255,7 @@ def _why(
         f"Measured up to N = {n_classes}, not {wanted}.": (
             wanted.isdigit() and n_classes is not None and n_classes < int(wanted)
         ),
+        f"Over fewer than {MODELS} models.": few,
         "Networks narrower than the paper's.": not _full_width(provenance),
         f"Meta-trained for {iterations:,} iterations, not {META_ITERATIONS:,}.": (
             iterations < META_ITERATIONS

@@ -98,8 +98,8 @@ CLAIMS = (
     Claim(
         "order_matters_little",
         "4.1 / Fig. S9",
-        "For ANML the order of learning barely matters: the thirds of the classes learned first "
-        "and last differ by less than 10 points",
+        "For ANML the order of learning barely matters: no two fifths of the classes, in the order "
+        "in which they were learned, differ by 10 points",
         partial(order_matters_little, treatment="ANML", limit=0.10),
     ),
     Claim(
@@ -126,7 +126,8 @@ CLAIMS = (
     Claim(
         "unlimited_anml",
         "Fig. S8",
-        "With everything plastic, ANML is still better than OML at every N",
+        "With everything plastic, ANML is still better than OML with everything plastic, at every "
+        "N",
         partial(
             leads,
             first=("ANML-Unlimited", "sequential"),
@@ -138,7 +139,8 @@ CLAIMS = (
     Claim(
         "gating_sparsifies",
         "4.2 / Fig. 5",
-        "Gating makes the activity sparse and leaves no unit dead",
+        "Gating makes the activity sparse (it leaves fewer than half of the active units active) "
+        "and no unit dead",
         sparse_without_dead,
         needs=None,
     ),

@@ -13,11 +13,13 @@ from math import comb
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import binom, binomtest, mannwhitneyu
+from scipy.stats import binom, binomtest, mannwhitneyu, t
 
 LEVEL = 0.95
 RESAMPLES = 4000
 SIGNIFICANT = 0.05
+MIN_STUDENT = 3
+"""Replicates of a Student interval: with two it would hang on a single difference."""
 CLASS_THRESHOLD = 7.96e-6
 """The paper's bound on p for one class to be above chance (section 4.1, Fig. S9)."""
 
@@ -116,6 +118,29 @@ def two_level_interval(
         low, high = _percentiles(means, level)
     sizes = [len(group) for group in groups]
     return Interval(mean, low, high, level, len(groups), max(sizes))
+
+
+def student_interval(values: ArrayLike, models: ArrayLike, *, level: float = LEVEL) -> Interval:
+    """Return the mean over models and its Student interval, for verdicts on few replicates.
+
+    The replicates are the models' means where there are several models, else the values of the one
+    model, which leaves out how models differ. Where a bootstrap of three values spans no more than
+    those three, this covers what it says if they are normal. NaN bounds below three replicates.
+
+    Args:
+        values: `[n]`, one a (model, trajectory).
+        models: `[n]`, the model that each value belongs to.
+        level: coverage in (0, 1).
+    """
+    frame = pd.DataFrame({"value": np.asarray(values, dtype=np.float64), "model": models})
+    grouped = frame.groupby("model")["value"]
+    units = grouped.mean().to_numpy() if grouped.ngroups > 1 else frame["value"].to_numpy()
+    low = high = float("nan")
+    if len(units) >= MIN_STUDENT:
+        half = t.ppf((1 + level) / 2, len(units) - 1) * units.std(ddof=1) / np.sqrt(len(units))
+        low, high = float(units.mean() - half), float(units.mean() + half)
+    sizes = grouped.size()
+    return Interval(float(units.mean()), low, high, level, len(sizes), int(sizes.max()))
 
 
 def _groups(values: np.ndarray, models: np.ndarray) -> list[np.ndarray]:

@@ -10,7 +10,7 @@ from anml.disagreements import QUESTIONS, Question
 from anml.results import Table
 from anml.tables import TESTING, TRAINING
 
-MODELS, TRAJECTORIES = 2, 3
+MODELS, TRAJECTORIES = 3, 3
 
 
 def table(gaps: dict[str, float], questions: tuple[Question, ...] = QUESTIONS) -> Table:

@@ -203,7 +203,7 @@ def test_a_difference_is_called_one_only_where_the_interval_says_so():
     assert "tell from chance" in sense(table, find_question("drawings"))[0]
     one = table.frame[(table.frame["model_seed"] == 0) & (table.frame["trajectory_seed"] == 0)]
     lines = sense(Table(one, table.provenance), find_question("order-anml"))
-    assert "a single replicate" in lines[0]
+    assert "too few replicates" in lines[0]
     assert lines[-1].startswith("One model each")
 
 

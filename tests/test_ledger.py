@@ -7,15 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 import synthetic_results
 from notebook_table import read_rows
 
 from anml.claim_notes import WHY
+from anml.claim_tests import leads
 from anml.claims import published_with_noted
 from anml.directions import DIRECTIONS
 from anml.ledger import (
     DIRECTION,
+    MODELS,
     NOT,
     NOT_RUN,
     REPRODUCED,
@@ -68,7 +71,7 @@ def entries(tables: dict[str, Table]) -> dict[str, Entry]:
 
 @pytest.fixture(scope="module")
 def meta_test() -> Table:
-    return wide(synthetic_results.meta_test())
+    return wide(synthetic_results.meta_test(models=MODELS))
 
 
 def test_every_number_and_claim_has_one_row_whatever_is_missing():
@@ -81,7 +84,8 @@ def test_every_number_and_claim_has_one_row_whatever_is_missing():
 def test_directions_and_notes_are_of_rows_that_exist():
     claims = {claim.id for claim in CLAIMS}
     own = {name for name in PAPER["id"] if not name.endswith("_training")}
-    assert set(DIRECTIONS) == own - {"dead_anml", "dead_oml"}
+    without = {"dead_anml", "dead_oml", "active_before", "active_after", "active_nm"}
+    assert set(DIRECTIONS) == own - without
     assert set(WHY) <= claims | set(PAPER["id"])
 
 
@@ -179,13 +183,72 @@ def test_a_claim_about_every_n_is_refuted_by_one_n(meta_test):
         assert "N = 10" in entry.measured
 
 
-def test_a_claim_that_holds_at_a_shorter_n_or_by_one_replicate_is_direction_only(meta_test):
+def test_a_claim_that_holds_on_less_than_the_paper_has_is_direction_only(meta_test):
     frame = meta_test.frame
-    short = frame[frame["n_classes"] < 600]
+    assert entries({"meta_test": meta_test})["plasticity_hurts"].verdict == REPRODUCED
+    short = Table(frame[frame["n_classes"] < 600], meta_test.provenance)
+    fewer = Table(frame[frame["model_seed"] < MODELS - 1], meta_test.provenance)
     one = frame[(frame["model_seed"] == 0) & (frame["trajectory_seed"] == 0)]
-    for rows in (short, one):
-        found = entries({"meta_test": Table(rows, meta_test.provenance)})
-        assert found["plasticity_hurts"].verdict == DIRECTION
+    narrow = Table(frame, synthetic_results.meta_test().provenance)
+    for table in (short, fewer, Table(one, meta_test.provenance), narrow):
+        assert entries({"meta_test": table})["plasticity_hurts"].verdict == DIRECTION
+
+
+def test_a_replication_has_no_direction_so_narrow_networks_say_nothing_of_it():
+    for entry in ledger(synthetic_results.everything()):
+        if entry.kind == "replication":
+            assert (entry.direction, entry.verdict) == ("", NOT_RUN)
+
+
+def lead(mean: float, spread: float, name: str) -> pd.DataFrame:
+    """Rows of a treatment that lies `mean` below 0.9, one model's value `spread` off it."""
+    rows = synthetic_results.meta_test(treatments=["OML"], numbers=[600]).frame
+    values = 0.9 - mean + spread * (rows["model_seed"] - 0.5)
+    return rows.assign(treatment=name, value=values)
+
+
+def test_the_hardest_case_is_the_least_certain_one_not_the_smallest_lead():
+    first = lead(0.0, 0.0, "ANML")
+    frame = pd.concat([first, lead(0.02, 0.0, "OML"), lead(0.07, 0.3, "Scratch")])
+    sides = [(name, "sequential") for name in ("OML", "Scratch")]
+    found = leads({"meta_test": frame}, 0, first=("ANML", "sequential"), others=sides)
+    assert found.margin.low < 0
+    assert "Scratch" in found.text
+
+
+def test_a_case_that_fails_is_shown_even_beside_one_without_an_interval():
+    single = lead(0.1, 0.0, "Scratch").query("model_seed == 0 and trajectory_seed == 0")
+    frame = pd.concat([lead(0.0, 0.0, "ANML"), lead(-0.01, 0.0, "OML"), single])
+    sides = [(name, "sequential") for name in ("OML", "Scratch")]
+    found = leads({"meta_test": frame}, 0, first=("ANML", "sequential"), others=sides)
+    assert found.margin.mean < 0
+    assert found.margin.models == 1  # the fewest of any
+
+
+def test_what_does_no_better_than_guessing_is_not_compared():
+    frame = pd.concat([lead(0.8990, 0.0, "ANML"), lead(0.8985, 0.0, "OML")])  # chance is 0.0017
+    side = ("ANML", "sequential")
+    assert leads({"meta_test": frame}, 0, first=side, others=[("OML", "sequential")]) is None
+
+
+@pytest.mark.parametrize(("after", "holds"), [(0.2, True), (0.3, False)])
+def test_a_gate_that_closes_few_units_is_not_sparse(after, holds):
+    table = synthetic_results.activity()  # about 0.5 before the gate, and no dead unit
+    chosen = {"layer": "gated", "metric": "share active"}
+    (claim,) = [claim for claim in CLAIMS if claim.id == "gating_sparsifies"]
+    found = finding(claim, {"activity": with_values(table, after, **chosen)})
+    assert (found.margin.mean > 0) == holds
+
+
+def test_a_rise_and_a_fall_do_not_cancel_in_the_order_of_learning():
+    table = with_values(synthetic_results.everything()["class_accuracy"], 0.5, treatment="ANML")
+    (claim,) = [claim for claim in CLAIMS if claim.id == "order_matters_little"]
+    assert finding(claim, {"class_accuracy": table}).margin.mean > 0
+    for position in range(24, 36):  # the middle fifth of 60 classes
+        table = with_values(table, 0.9, treatment="ANML", position=position)
+    found = finding(claim, {"class_accuracy": table})
+    assert found.margin.mean < 0
+    assert "fifth 3" in found.text
 
 
 FALSE_WHERE = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 from scipy.stats import binom, norm
 
 from anml.stats import (
@@ -13,6 +14,7 @@ from anml.stats import (
     model_means,
     relative_drop,
     smallest_p,
+    student_interval,
     two_level_interval,
 )
 
@@ -187,3 +189,24 @@ def test_a_class_that_is_missing_is_refused():
         above_chance(frame.iloc[:-1], 5)
     with pytest.raises(ValueError, match="one number of classes"):
         above_chance(frame.iloc[:0], 5)
+
+
+def test_student_interval_covers_what_it_says_where_a_bootstrap_of_three_does_not():
+    rng = np.random.default_rng(0)
+    inside = {student_interval: 0, two_level_interval: 0}
+    for _ in range(400):
+        values = rng.normal(0, 1, 3)
+        for make in inside:
+            found = make(values, np.zeros(3))
+            inside[make] += found.low <= 0 <= found.high
+    assert 0.92 < inside[student_interval] / 400 < 0.98
+    assert inside[two_level_interval] / 400 < 0.85
+
+
+def test_student_interval_counts_models_where_there_are_several():
+    values, models = np.repeat([1.0, 2.0, 6.0], 2), np.repeat([0, 1, 2], 2)
+    found = student_interval(values, models)
+    low, high = scipy.stats.t.interval(0.95, 2, 3.0, scipy.stats.sem([1.0, 2.0, 6.0]))
+    assert (found.mean, found.models, found.trajectories) == (3.0, 3, 2)
+    assert np.allclose([found.low, found.high], [low, high])
+    assert np.isnan(student_interval(values[:4], models[:4]).low)  # two models
