@@ -36,13 +36,10 @@ from anml.jobs import (
     train_jobs,
     write_part,
 )
-from anml.points import Point
+from anml.points import Point, rate_grid
 from anml.profiles import MAX_META_TEST_CLASSES, META_TRAIN_CLASSES, Profile
 from anml.trajectories import TRAINING_DRAWINGS, Trajectory
 from anml.treatments import TREATMENTS, VARIANTS, find_treatment
-
-SGD_RATES = (1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4)
-"""Searched for SGD at meta-test: the profiles' rates are Adam's, a hundred times too small here."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +187,8 @@ class DisagreementJob:
         if evaluations := self.evaluations(profile):
             return len(evaluations)
         own = self._profile(profile)
-        searches = own.search_trajectories * len(own.learning_rates)
+        rates = rate_grid(own, self.setting.treatment, self.setting.optimizer)
+        searches = own.search_trajectories * len(rates)
         if self.setting.extra_class:
             searches = 0
         runs = searches + own.model_seeds * own.trajectories
@@ -256,11 +254,9 @@ class DisagreementJob:
 
     def _profile(self, profile: Profile) -> Profile:
         """The profile with what the setting changes."""
-        rates = profile.learning_rates if self.setting.optimizer == "adam" else SGD_RATES
         return replace(
             profile,
             drawings_split=self.setting.drawings_split,
-            learning_rates=rates,
             model_seeds=len(model_seeds(profile, [self.setting])),
         )
 

@@ -51,7 +51,7 @@ class SearchJob:
 
     def steps(self, profile: Profile) -> int:
         """Drawings learned."""
-        return self.point.steps(len(rate_grid(profile, self.point.treatment)))
+        return self.point.steps(len(rate_grid(profile, self.point.treatment, self.point.optimizer)))
 
     def weight(self) -> float:
         """Roughly how long a step takes, for the progress bar and the order of work."""
@@ -182,7 +182,7 @@ def search_rows(
     Search trajectories are no result's; they take turns with the models.
     """
     seed = search % place.profile.model_seeds
-    rates = rate_grid(place.profile, point.treatment)
+    rates = rate_grid(place.profile, point.treatment, point.optimizer)
     runs = point.runs(place.profile, [search], rates, Stream.SEARCH)
     scores = point.scores(place, drawings, seed, runs, on_step)
     return [point.row(score, seed, TESTING, score.testing) for score in scores]

@@ -80,7 +80,8 @@ def figs9(values: pd.DataFrame, provenance: Provenance) -> Figure:
         axis.set_ylabel("Testing accuracy at the end, %")
         figure.subplots_adjust(left=0.072, right=0.99, top=0.82, bottom=0.24)
         figure.legend(loc="upper left", bbox_to_anchor=(0.05, 0.13), ncols=3, **LEGEND)
-        heading(figure, values, provenance)
+        optimizer = provenance.profile_values.get("optimizers", ["adam"])[0]
+        heading(figure, values, provenance, optimizer)
     return figure
 
 

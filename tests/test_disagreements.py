@@ -25,7 +25,6 @@ from anml.disagreement_values import (
 )
 from anml.disagreements import (
     QUESTIONS,
-    SGD_RATES,
     DisagreementJob,
     Setting,
     insert_extra,
@@ -38,7 +37,7 @@ from anml.evaluations import EvaluateJob, plan_evaluations
 from anml.jobs import Place, TrainJob, Work
 from anml.packed import DRAWINGS_PER_CLASS
 from anml.plot_disagreements import disagreements_figure, shown_values
-from anml.points import Point
+from anml.points import SGD_RATES, Point
 from anml.profiles import Profile, find_profile
 from anml.results import Table, write_table
 from anml.tables import TESTING

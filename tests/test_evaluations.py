@@ -80,7 +80,8 @@ def test_the_paper_measures_everything_everywhere(profile: Profile) -> None:
     ways = {extent(profile, t, r) for t, r in product(TREATMENTS, REGIMES)}
     assert ways == {Extent(profile.n_classes, 10, 10)}
     for treatment in TREATMENTS:
-        assert len(rate_grid(profile, treatment)) == 14
+        assert len(rate_grid(profile, treatment, "adam")) == 14
+        assert max(rate_grid(profile, treatment, "sgd")) == 1.0
         for n in profile.n_classes:
             assert searched_for(profile, Point(treatment, n)) == Point(treatment, n)
 

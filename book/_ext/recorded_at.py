@@ -19,7 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "workflow"))
 
 from notebook_table import TABLE, read_rows
 
-DRAWN = "Tables and figures are made anew from the recorded results with every build of this book."
+DRAWN = (
+    "Tables and figures were drawn from those results when the pages of this book were last made."
+)
 OWN_RUN = "Computed on the machine that built this book."
 
 

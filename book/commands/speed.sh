@@ -1,2 +1,2 @@
 make rerun NOTEBOOK=speed
-papermill notebooks/speed.ipynb build/speed.ipynb --cwd notebooks -p profile quick -p figures ""
+papermill notebooks/speed.ipynb build/speed.ipynb --cwd notebooks -p profile quick

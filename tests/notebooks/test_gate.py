@@ -81,29 +81,57 @@ def test_a_stripped_copy_is_seen_although_nbval_passes_it(executed):
     assert len(unexecuted(executed)) == 2
 
 
+def strip(cell: nbformat.NotebookNode) -> None:
+    """Make a cell one that was never executed."""
+    cell.update(outputs=[], execution_count=None)
+
+
+def fail(cell: nbformat.NotebookNode) -> None:
+    """Make a cell one that raised."""
+    error = nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=["no"])
+    cell.outputs.append(error)
+
+
+# What is done to every code cell, whether another page cites a value of the notebook, and what the
+# build says then; None: the book is built.
+BUILDS = {
+    "honest": (lambda cell: None, True, None),
+    "stripped": (strip, False, "was not executed"),
+    "failed": (fail, False, "failed"),
+    "value gone": (lambda cell: cell.update(outputs=[]), True, "mean"),
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("broken", [False, True])
-def test_the_book_is_not_built_with_a_value_that_a_notebook_does_not_hold(tmp_path, broken):
+@pytest.mark.parametrize("case", BUILDS)
+def test_the_book_is_not_built_from_a_broken_notebook(tmp_path, case):
+    breaking, cited, said = BUILDS[case]
     cell = "from myst_nb import glue\nglue('mean', 40.0 + n, display=False)"
     source = tiny_notebook.write(tmp_path / "source.ipynb", cell)
     book = tmp_path / "book"
     execute.run(source, book / "page.ipynb", [])
     notebook = nbformat.read(book / "page.ipynb", as_version=4)
     notebook.cells.insert(0, nbformat.v4.new_markdown_cell("# Page", id="title"))
-    if broken:
-        for each in notebook.cells:
-            if each.cell_type == "code":
-                each.update(outputs=[], execution_count=None)
+    for each in notebook.cells:
+        if each.cell_type == "code":
+            breaking(each)
     nbformat.write(notebook, book / "page.ipynb")
-    (book / "index.md").write_text("# Index\n\n{glue:text}`page.ipynb::mean:.1f`\n")
+    citation = "{glue:text}`page.ipynb::mean:.1f`" if cited else "Nothing."
+    (book / "index.md").write_text(f"# Index\n\n{citation}\n")
     (book / "_toc.yml").write_text("format: jb-book\nroot: index\nchapters:\n- file: page\n")
-    (book / "_config.yml").write_text('title: T\nexecute:\n  execute_notebooks: "off"\n')
+    (book / "_config.yml").write_text(
+        'title: T\nexecute:\n  execute_notebooks: "off"\n'
+        f"sphinx:\n  local_extensions:\n    executed: {ROOT / 'book' / '_ext'}\n"
+    )
     # The jupyter-book of this very environment, however the tests were started.
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", ".", "-W", "-n"]
     result = subprocess.run(command, cwd=book, capture_output=True, text=True)
-    assert (result.returncode != 0) is broken, result.stdout + result.stderr
-    if not broken:
+    output = result.stdout + result.stderr
+    assert (result.returncode != 0) is (said is not None), output
+    if said is None:
         assert "42.0" in (book / "_build" / "html" / "index.html").read_text()
+    else:
+        assert said in output
 
 
 @pytest.mark.parametrize("path", EXECUTED, ids=lambda path: path.stem)
