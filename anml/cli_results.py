@@ -84,14 +84,13 @@ GROUPS = (add_plan_parser, add_results_parser)
 
 
 def _plan(args: argparse.Namespace) -> None:
-    import os
-
     import pandas as pd
 
     from anml.disk import bytes_to_write, free_bytes
     from anml.estimate import estimate
     from anml.files import replacing, require_writable
     from anml.jobs import Place
+    from anml.pipeline import default_workers
     from anml.plan import plan
     from anml.results import duration
 
@@ -99,7 +98,7 @@ def _plan(args: argparse.Namespace) -> None:
     profile, drawings, folder = prepare(args)
     place, workers = (
         Place(profile, folder, args.device, args.keep),
-        args.workers or os.cpu_count() or 1,
+        args.workers or default_workers(args.device),
     )
     jobs = plan(profile)
     found = estimate(place, drawings, jobs)

@@ -137,7 +137,11 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the option of a whole run that says how many processes share it."""
-    parser.add_argument("--workers", type=int, help="processes (default: one a core)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        help="processes (default: one a core; on a GPU, which they would share, one)",
+    )
 
 
 def read_overrides(items: Iterable[str]) -> dict[str, str]:
@@ -154,6 +158,7 @@ def prepare(args: argparse.Namespace) -> tuple["Profile", Any, Path]:
     import torch
 
     from anml import data
+    from anml.graphed import choose_float32
     from anml.memory import keep_freed_memory
     from anml.pipeline import default_folder
     from anml.profiles import find_profile
@@ -166,6 +171,7 @@ def prepare(args: argparse.Namespace) -> tuple["Profile", Any, Path]:
             f"--device {args.device}: not available here: choose one of {', '.join(devices)}"
         )
     keep_freed_memory()
+    choose_float32(tf32=False)  # meta-training may be asked for another
     drawings = data.load(args.data)
     return profile, drawings, args.out or default_folder(profile, drawings.source, overrides)
 

@@ -22,6 +22,7 @@ from anml.meta_test import meta_test
 from anml.meta_train import Job, initial_model, meta_train
 from anml.rate_search import RateJob
 from anml.staleness import stale_jobs
+from anml.trajectories import TRAINING_DRAWINGS
 from anml.treatments import find_training, find_treatment
 
 ITERATIONS = 4
@@ -93,8 +94,14 @@ def step_timer(place: Place, drawings: Drawings) -> Callable[[Work], float]:
 
     def step(job: Work) -> float:
         match job:
-            case TrainJob(training, _) | RateJob(training):
+            case TrainJob(training, _):
                 return training_step(training)
+            case RateJob(training, _, treatments, numbers):
+                profile = place.profile
+                runs = profile.search_trajectories * len(profile.learning_rates)
+                tested = runs * sum(numbers) * TRAINING_DRAWINGS
+                learning = sum(tested * meta_test_step(name, "adam") for name in treatments)
+                return training_step(training) + learning / max(1, job.steps(profile))
             case SearchJob(point, _) | EvaluateJob(point, _):
                 return meta_test_step(point.treatment, point.optimizer)
             case DisagreementJob(setting, _) if not job.evaluations(place.profile):

@@ -52,16 +52,21 @@ def run(
 
     `data_name`: what `data.load` was asked for, since workers load the drawings themselves. `only`:
     as for `plan`; the tables then hold all that is finished so far. `workers`: processes of one
-    thread each (default: one a core). `keep`: do not do again what other code made. AnmlError:
-    another run is at work in the folder, it holds a run of other settings, the disk is too full, or
-    a job failed. KeyboardInterrupt: after workers have saved.
+    thread each (default: `default_workers`). `keep`: do not do again what other code made.
+    AnmlError: another run is at work in the folder, it holds a run of other settings, the disk is
+    too full, or a job failed. KeyboardInterrupt: after workers have saved.
     """
     place = Place(profile, folder, device, keep)
     jobs = plan(profile, only)
     claim(place, drawings)
     with locked(folder / LOCK, str(folder)):
-        do(place, data_name, jobs, workers or os.cpu_count() or 1)
+        do(place, data_name, jobs, workers or default_workers(device))
         return gather(place, drawings)
+
+
+def default_workers(device: str) -> int:
+    """One process a core; on a GPU one, since processes would take turns on it."""
+    return (os.cpu_count() or 1) if device == "cpu" else 1
 
 
 def run_group(

@@ -64,7 +64,7 @@ class RateJob:
         return part_path(self, place)
 
     def steps(self, profile: Profile) -> int:
-        """Meta-iterations; the meta-tests behind them are short."""
+        """Meta-iterations; the meta-tests behind them are not counted."""
         return profile.rate_search_iterations
 
     def weight(self) -> float:

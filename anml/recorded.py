@@ -23,9 +23,10 @@ from anml.tables import TESTING
 MEANING = (
     "Mean over models and trajectories, and in parentheses the smallest and the largest single "
     "value, in per cent. A rerun of a profile with the same seeds differs on another machine by "
-    "rounding, which training amplifies: expect it near the mean and inside the span, not at the "
-    "mean. Other seeds may fall outside where few replicates make the span. A profile without a "
-    "column has nothing of this recorded yet."
+    "rounding, which meta-training amplifies until its models are others. Where several models "
+    "make the span, expect yours inside it or close by; where there is one, the span is that of "
+    "its trajectories alone, and another model often lies some points outside. A profile without "
+    "a column has nothing of this recorded yet."
 )
 
 RowsOf = Callable[[Table], pd.DataFrame]

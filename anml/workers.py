@@ -21,6 +21,7 @@ from anml import data
 from anml.checkpoint import read_header
 from anml.data import Drawings
 from anml.errors import AnmlError
+from anml.graphed import choose_float32
 from anml.interrupt import hold_interrupt, terminate_as_interrupt
 from anml.jobs import Place, Plan, TrainJob, Work
 from anml.memory import keep_freed_memory
@@ -137,6 +138,7 @@ def _start_worker(data_name: str, ticks: "Queue[float]", stop: c_byte) -> None:
     global _worker
     keep_freed_memory()
     torch.set_num_threads(THREADS)
+    choose_float32(tf32=False)  # meta-test and probes too, whatever this worker did before
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     threading.Thread(
         target=_end_with, args=(multiprocessing.parent_process(),), daemon=True

@@ -169,6 +169,13 @@ def test_a_copy_under_another_name_gets_its_own_figure_label():
     assert cell.metadata.mystnb.figure.name == "my-run-left"
 
 
+def test_a_copy_under_another_name_offers_no_files_of_the_first():
+    text = "{download}`as SVG <../../figures/x.svg>`,\n{download}`this <../../notebooks/x.ipynb>`."
+    for name, kept in (("x", text), ("x_quick", "{download}`this <../../notebooks/x.ipynb>`.")):
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
+        assert execute.clean(notebook, "x", name).cells[0].source == kept
+
+
 @pytest.mark.parametrize("source", sorted((SCRIPT.parents[1] / "notebooks").glob("*.ipynb")))
 def test_sources_hold_no_outputs(source):
     for cell in nbformat.read(source, as_version=4).cells:

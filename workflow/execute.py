@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import ast
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ from anml.files import replacing
 # A loaded machine starts a kernel slowly; papermill's own minute is then too short.
 KERNEL_START_S = 300
 INJECTED_ID = "injected-parameters"
+FIGURE_LINK = re.compile(r"\{download\}`[^`]*<\.\./\.\./figures/[^`]*`[,;]\s*")
 
 
 def parameters_of(source: Path) -> dict[str, str]:
@@ -143,8 +145,9 @@ def joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
 def clean(notebook: NotebookNode, source: str, out: str) -> NotebookNode:
     """Remove in place what differs from run to run; `source` and `out` are the two names' stems.
 
-    A copy under another name (the reader's own run) gets figure labels of its own: names that begin
-    with the source's begin with the copy's instead, since a label may occur once in a book.
+    A copy under another name (another profile's results, the reader's own run) gets figure labels
+    of its own: names that begin with the source's begin with the copy's instead, since a label may
+    occur once in a book. And it loses its links to the figure's files, which are not this copy's.
     """
     notebook.metadata.pop("papermill", None)
     notebook.metadata.get("language_info", {}).pop("version", None)
@@ -163,6 +166,8 @@ def clean(notebook: NotebookNode, source: str, out: str) -> NotebookNode:
         if label.startswith(old):
             figure.name = out.replace("_", "-") + label.removeprefix(old)
         if cell.cell_type != "code":
+            if out != source:
+                cell.source = FIGURE_LINK.sub("", cell.source)
             continue
         cell.outputs = joined(cell.outputs)
         if cell.source.strip():

@@ -129,8 +129,8 @@ def page() -> str:
         "What all of `paper` would take, estimated from a few steps of everything "
         "(`anml plan --profile paper`), one thread of a CPU; nothing has been timed on a GPU yet:",
         markdown([plan_row("paper", planned)]),
-        "`anml run --profile paper --data omniglot.npz --device cuda` does what is left; on a "
-        "cluster, the Snakemake command below.",
+        "`anml run --profile paper --data omniglot.npz` does it, and goes on where it stopped; for "
+        "a GPU or a cluster see below.",
         f"What recorded runs gave: meta-test testing accuracy at the longest N. {MEANING}",
         spread_sheet(recorded_tables("meta_test", ROOT), accuracy_rows(FIVE)).to_markdown(
             index=False, disable_numparse=True
