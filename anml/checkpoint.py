@@ -12,14 +12,20 @@ from torch import Tensor
 
 from anml.errors import AnmlError
 from anml.files import replacing
+from anml.results import device_name, running_commit, together
 
 HEADER = "anml"
 FORMAT = 1
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    """Write `tensors` and the JSON-able `header` under a temporary name, then rename."""
-    text = json.dumps({"format": FORMAT, **header}, sort_keys=True)
+    """Write `tensors` and the JSON-able `header` under a temporary name, then rename.
+
+    The header says which commit of the package was running on what, unless it does already.
+    """
+    made_on = {device_name(tensor.device) for tensor in tensors.values()}
+    own = {"format": FORMAT, "commit": running_commit(), "made_on": together(made_on)}
+    text = json.dumps({**own, **header}, sort_keys=True)
     try:
         tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
         path.parent.mkdir(parents=True, exist_ok=True)

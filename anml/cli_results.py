@@ -1,6 +1,7 @@
 """The subcommands about what a run will take and what is recorded: `anml plan`, `anml results`."""
 
 import argparse
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,22 +103,16 @@ def _plan(args: argparse.Namespace) -> None:
     )
     jobs = plan(profile)
     found = estimate(place, drawings, jobs)
-    rows = [
-        {
-            "what": one.kind,
-            "jobs": one.jobs,
-            "finished": one.finished,
-            "left, one thread": duration(one.seconds),
-        }
-        for one in found
-    ]
-    _print_table(pd.DataFrame(rows))
+    columns = ["stage", "group", "jobs", "finished", "seconds"]
+    frame = pd.DataFrame([astuple(one) for one in found], columns=columns)
+    stages = frame.groupby("stage", sort=False, as_index=False)[columns[2:]].sum()
+    left = stages.pop("seconds").map(duration)
+    _print_table(stages.assign(**{"left, one thread": left}))
     if args.csv:
         require_writable(args.csv.parent)
         with replacing(args.csv) as temporary:
-            rows = [{"what": one.kind, "jobs": one.jobs, "seconds": one.seconds} for one in found]
-            pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.0f")
-    total = sum(one.seconds for one in found)
+            frame.to_csv(temporary, index=False, float_format="%.0f")
+    total = frame["seconds"].sum()
     needed, free = bytes_to_write(place, jobs), free_bytes(folder.absolute())
     print(
         f"{profile.name} on {drawings.source}, folder {folder}: about {duration(total / workers)} "

@@ -19,7 +19,8 @@ COMPARED_AS_VALUES = frozenset(
     for name in (
         *("profiles", "treatments"),  # settings: the run's folder and every job's name say them
         *("glyphs", "glyph_alphabets", "glyph_strokes", "glyph_writers"),  # drawings: fingerprint
-        *("errors", "files", "interrupt", "checkpoint", "tables"),  # none changes a number
+        # None of these changes a number.
+        *("errors", "files", "interrupt", "checkpoint", "results", "tables"),
     )
 )
 

@@ -204,7 +204,7 @@ class DisagreementJob:
         rows: list[Row] = []
         if evaluations := self.evaluations(place.profile):
             for job in evaluations:
-                rows += read_part(job, place)[0]["meta_test"]
+                rows += read_part(job, place)["tables"]["meta_test"]
                 on_step(1)
         else:
             rows = self._measure(place, drawings, on_step)

@@ -33,9 +33,10 @@ CLASSES = 20
 
 @dataclass(frozen=True)
 class Estimate:
-    """One kind of job: how many, how many are finished, and seconds of one thread for the rest."""
+    """One group of jobs: how many, how many finished, and seconds of one thread for the rest."""
 
-    kind: str
+    stage: str
+    group: str
     jobs: int
     finished: int
     seconds: float
@@ -55,12 +56,16 @@ def estimate(place: Place, drawings: Drawings, jobs: Plan) -> list[Estimate]:
         for job in jobs:
             done = job.result(place).is_file() and job not in stale
             seconds = 0.0 if done else job.steps(place.profile) * a_step(job)
-            found[group_name(job).partition(".")[0]].append((done, seconds))
+            found[group_name(job)].append((done, seconds))
     finally:
         torch.set_num_threads(threads)
     return [
-        Estimate(kind, len(own), sum(done for done, _ in own), sum(s for _, s in own))
-        for kind, own in found.items()
+        Estimate(
+            *(group.partition(".")[0], group, len(own)),
+            sum(done for done, _ in own),
+            sum(seconds for _, seconds in own),
+        )
+        for group, own in found.items()
     ]
 
 

@@ -140,7 +140,7 @@ def search_jobs(profile: Profile, point: Point) -> list[SearchJob]:
 def read_searches(place: Place, point: Point) -> list[Row]:
     """The rows that the finished searches of `point` left."""
     jobs = search_jobs(place.profile, point)
-    return [row for job in jobs for row in read_part(job, place)[0]["learning_rates"]]
+    return [row for job in jobs for row in read_part(job, place)["tables"]["learning_rates"]]
 
 
 def accuracies(score: Score) -> tuple[tuple[str, float], tuple[str, float]]:

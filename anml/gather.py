@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -12,8 +13,7 @@ from anml.data import Drawings
 from anml.groups import group_name
 from anml.jobs import Place, Row, TrainJob, Work, read_part
 from anml.meta_train import LOG_METRICS
-from anml.results import provenance_now, write_table
-from anml.workers import worker_device
+from anml.results import provenance_now, together, write_table
 
 LOG_POINTS = 200
 """Points of each learning curve that the log table keeps: means over equal stretches."""
@@ -23,23 +23,25 @@ def write_tables(place: Place, drawings: Drawings, jobs: Sequence[Work]) -> Path
     """Gather finished jobs into the tables; returns their folder.
 
     A table is whatever rows some job's part names it; meta-trainings add `meta_train_log`, and all
-    jobs `stages`: how long each kind of work took.
+    jobs `stages`: how long each group of them took.
     """
     profile, folder = place.profile, place.folder / "results"
     rows: dict[str, list[Row]] = defaultdict(list)
     spent: dict[str, list[float]] = defaultdict(list)
+    makers: list[dict[str, Any]] = []
     for job in jobs:
         if isinstance(job, TrainJob):
-            tensors, header = load_checkpoint(job.result(place))
-            took = header["seconds"]
+            tensors, made = load_checkpoint(job.result(place))
             rows["meta_train_log"] += learning_curve(job, tensors["log"])
         else:
-            tables, took = read_part(job, place)
-            for name, observations in tables.items():
+            made = read_part(job, place)
+            for name, observations in made["tables"].items():
                 rows[name] += observations
-        spent[group_name(job).partition(".")[0]].append(took)
+        makers.append(made)
+        spent[group_name(job)].append(made["seconds"])
     rows["stages"] = [
-        {"stage": stage, "jobs": len(own), "seconds": sum(own)} for stage, own in spent.items()
+        {"stage": group.partition(".")[0], "group": group, "jobs": len(own), "seconds": sum(own)}
+        for group, own in spent.items()
     ]
     provenance = provenance_now(
         data_source=drawings.source,
@@ -47,7 +49,8 @@ def write_tables(place: Place, drawings: Drawings, jobs: Sequence[Work]) -> Path
         profile=profile.name,
         profile_values=profile.values(),
         seconds=sum(sum(own) for own in spent.values()),
-        device=worker_device(place.device),
+        device=together(made["made_on"] for made in makers),
+        commit=together(made["commit"] for made in makers),
     )
     for name, observations in rows.items():
         if observations:

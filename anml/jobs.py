@@ -22,6 +22,7 @@ from anml.meta_test import Run
 from anml.meta_train import Job, initial_model, load_model, meta_train
 from anml.profiles import Profile
 from anml.regimes import SEQUENTIAL, Regime
+from anml.results import device_name, running_commit
 from anml.trajectories import draw_trajectory
 from anml.treatments import TRAININGS, find_training
 
@@ -30,6 +31,8 @@ Row = dict[str, Any]
 Tables = Mapping[str, Sequence[Row]]
 """Rows by the name of their table (`anml.tables`), without the columns profile and data."""
 
+PART = ("tables", "seconds", "code", "commit", "made_on")
+"""What a part holds."""
 SEEDS_A_MODEL = 1000
 """Trajectory `t` of model `m` has seed `1000 m + t`, the same for every treatment."""
 
@@ -119,14 +122,21 @@ def part_path(job: Work, place: Place) -> Path:
 
 
 def write_part(job: Work, place: Place, tables: Tables, seconds: float) -> None:
-    """Write the rows that a job adds to the tables, and how long it took, as its result.
+    """Write the rows that a job adds to the tables, and how and in what time, as its result.
 
     Raises:
         AnmlError: the folder cannot be written to, or the disk is full.
     """
     path = job.result(place)
     require_writable(path.parent)
-    text = json.dumps({"tables": tables, "seconds": seconds, "code": code_state(job.code)})
+    part = {
+        "tables": tables,
+        "seconds": seconds,
+        "code": code_state(job.code),
+        "commit": running_commit(),
+        "made_on": device_name(place.device),
+    }
+    text = json.dumps(part)
     try:
         with replacing(path) as temporary:
             temporary.write_text(text)
@@ -147,13 +157,13 @@ def read_json(path: Path) -> Any:
         ) from error
 
 
-def read_part(job: Work, place: Place) -> tuple[Tables, float]:
-    """The rows that a finished job left, and its seconds; AnmlError if the part is damaged."""
+def read_part(job: Work, place: Place) -> dict[str, Any]:
+    """What `write_part` wrote of a finished job; AnmlError if the part is damaged."""
     path = job.result(place)
     part = read_json(path)
-    if not isinstance(part, dict) or set(part) != {"tables", "seconds", "code"}:
+    if not isinstance(part, dict) or not set(PART) <= set(part):
         raise AnmlError(f"{path} is damaged: delete it, then run the same command to go on")
-    return part["tables"], part["seconds"]
+    return part
 
 
 def train_jobs(training: str, seeds: Sequence[int]) -> list[Work]:

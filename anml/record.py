@@ -83,7 +83,9 @@ def contents(folders: Sequence[Path]) -> pd.DataFrame:
             | counts
             | {
                 "device": source.device,
-                "commit": source.commit[:12],
+                "commit": source.commit
+                if ";" not in source.commit
+                else f"{source.commit.count(';') + 1} commits",
                 "compute": duration(source.seconds),
                 "date": source.date[:10],
             }

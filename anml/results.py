@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import math
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -102,16 +103,24 @@ def git_commit(folder: Path | None = None) -> str:
         return "unknown"
 
 
-def device_name(device: torch.device | str = "cpu", threads: int | None = None) -> str:
-    """Return the hardware in words, without a host name: `CPU, 2 threads`.
+@cache
+def running_commit() -> str:
+    """Return the commit that this process runs: `git_commit` as it was when first asked."""
+    return git_commit()
 
-    `threads`: of a CPU, those of this process unless given.
-    """
+
+def device_name(device: torch.device | str = "cpu") -> str:
+    """Return the hardware in words, without a host name: `CPU, 2 threads`."""
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    threads = threads or torch.get_num_threads()
+    threads = torch.get_num_threads()
     return f"{device.type.upper()}, {threads} thread{'s' if threads != 1 else ''}"
+
+
+def together(parts: Iterable[str]) -> str:
+    """Return what several parts of a result say of where they were made, each once."""
+    return "; ".join(sorted(set(parts)))
 
 
 def provenance_now(
@@ -122,10 +131,11 @@ def provenance_now(
     profile_values: Mapping[str, Any],
     seconds: float,
     device: str | None = None,
+    commit: str | None = None,
 ) -> Provenance:
     """Return the provenance of a table that has just been computed, `seconds` of work in all.
 
-    `device`: in words; by default that of `device_name()`.
+    `device`, in words, and `commit`: what made it; by default this process and its machine.
     """
     return Provenance(
         data_source=data_source,
@@ -133,7 +143,7 @@ def provenance_now(
         profile=profile,
         profile_values=dict(profile_values),
         package_version=anml.__version__,
-        commit=git_commit(),
+        commit=commit or running_commit(),
         device=device or device_name(),
         seconds=float(seconds),
         date=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -122,9 +122,14 @@ TABLES: dict[str, dict[str, Column]] = {
         "x": NUMBER,
         "y": NUMBER,
     },
-    # How long each kind of work took, in seconds over all its jobs.
+    # How long each group of jobs (`anml.groups`) took, in seconds of one process.
     "stages": COMMON
-    | {"stage": TEXT, "jobs": Column("integer", low=1), "seconds": Column("number", low=0)},
+    | {
+        "stage": TEXT,
+        "group": TEXT,
+        "jobs": Column("integer", low=1),
+        "seconds": Column("number", low=0),
+    },
     "meta_train_log": COMMON
     | {
         "treatment": TEXT,
@@ -151,7 +156,7 @@ KEYS: dict[str, tuple[str, ...]] = {
         *("profile", "data", "training", "inner_rate", "outer_rate", "iterations"),
         *("n_classes", "treatment", "learning_rate"),
     ),
-    "stages": ("profile", "data", "stage"),
+    "stages": ("profile", "data", "group"),
     "units": ("profile", "data", "model_seed", "drawing", "layer", "unit"),
     "activity": ("profile", "data", "treatment", "model_seed", "layer", "metric"),
     "knn": ("profile", "data", "model_seed", "representation", "k"),

@@ -25,7 +25,7 @@ from anml.graphed import choose_float32
 from anml.interrupt import hold_interrupt, terminate_as_interrupt
 from anml.jobs import Place, Plan, TrainJob, Work
 from anml.memory import keep_freed_memory
-from anml.results import device_name
+from anml.results import running_commit
 
 BAR_FORMAT = "{desc} |{bar}| {percentage:3.0f}% [{elapsed}, about {remaining} left{postfix}]"
 THREADS = 1
@@ -116,11 +116,6 @@ def _advance(bar: tqdm, ticks: "Queue[float]") -> None:
             return
 
 
-def worker_device(device: str) -> str:
-    """What a worker computes on, in words: 'CPU, 1 thread a process', or the GPU's name."""
-    return device_name(device, THREADS) + (" a process" if device == "cpu" else "")
-
-
 @dataclass(frozen=True)
 class _Worker:
     """What a worker process has at hand for every job."""
@@ -143,6 +138,7 @@ def _start_worker(data_name: str, ticks: "Queue[float]", stop: c_byte) -> None:
     threading.Thread(
         target=_end_with, args=(multiprocessing.parent_process(),), daemon=True
     ).start()
+    running_commit()  # before the tree may change under a long run
     ticks.cancel_join_thread()  # progress is no reason to wait at the end
     _worker = _Worker(data.load(data_name), ticks, stop)
 

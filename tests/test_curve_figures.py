@@ -240,3 +240,17 @@ def test_each_treatment_that_is_run_has_a_mark_of_its_own():
 
     assert set(ROWS) <= set(TREATMENTS)
     assert pd.Index(TREATMENTS).is_unique
+
+
+def test_stars_stand_where_anml_differs_from_every_other_and_models_are_enough():
+    table = synthetic_results.meta_test(treatments=plot_fig3.FIVE, models=4)
+    stars = plot_fig3.fig3_stars(table)
+    assert stars == [10, 50, 600]
+    figure = plot_fig3.fig3(plot_fig3.fig3_values(table), table.provenance, stars=stars)
+    drawn = [text for text in figure.axes[1].texts if text.get_text() == "*"]
+    assert sorted(text.xy[0] for text in drawn) == stars
+    frame = table.frame.copy()
+    frame.loc[(frame["treatment"] == "Scratch") & (frame["n_classes"] == 50), "value"] = 0.5
+    frame.loc[(frame["treatment"] == "ANML") & (frame["n_classes"] == 50), "value"] = 0.5
+    assert plot_fig3.fig3_stars(Table(frame, table.provenance)) == [10, 600]
+    assert plot_fig3.fig3_stars(synthetic_results.meta_test(models=3)) == []

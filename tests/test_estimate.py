@@ -10,6 +10,7 @@ from refusal import refusal
 from anml import cli, disk, staleness
 from anml.disk import bytes_to_write, require_space
 from anml.estimate import estimate
+from anml.groups import groups
 from anml.jobs import Place, TrainJob
 from anml.packed import Drawings
 from anml.plan import plan
@@ -21,13 +22,15 @@ def test_every_kind_of_job_is_counted_and_timed(
 ) -> None:
     place = Place(tiny, tmp_path)
     jobs = plan(tiny)
-    found = {one.kind: one for one in estimate(place, noise_drawings, jobs)}
-    assert sum(one.jobs for one in found.values()) == len(jobs)
-    assert set(found) == {"meta-train", "meta-test", "probe", "paper-versus-code"}
-    assert all(one.seconds > 0 and one.finished == 0 for one in found.values())
+    found = estimate(place, noise_drawings, jobs)
+    assert sum(one.jobs for one in found) == len(jobs)
+    stages = {"meta-train", "meta-test", "probe", "paper-versus-code"}
+    assert {one.stage for one in found} == stages
+    assert {one.group for one in found} == set(groups(tiny))
+    assert all(one.seconds > 0 and one.finished == 0 for one in found)
     TrainJob("oml", 0).run(place, noise_drawings, lambda n: None)
-    after = {one.kind: one for one in estimate(place, noise_drawings, jobs)}
-    assert after["meta-train"].finished == 1
+    after = {one.group: one for one in estimate(place, noise_drawings, jobs)}
+    assert after["meta-train.oml-seed0"].finished == 1
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoints"}
 
 
@@ -80,5 +83,5 @@ def test_the_command(
     assert "meta-train" in out
     assert not (tmp_path / "run").exists()
     table = pd.read_csv(tmp_path / "plan.csv")
-    assert list(table.columns) == ["what", "jobs", "seconds"]
+    assert list(table.columns) == ["stage", "group", "jobs", "finished", "seconds"]
     assert (table["seconds"] >= 0).all()

@@ -141,7 +141,7 @@ def test_the_plan_has_every_treatment_and_regime_and_waits_for_what_it_needs() -
 def test_a_search_and_an_evaluation_write_their_rows(
     place: Place, noise_drawings: Drawings
 ) -> None:
-    job = EvaluateJob(Point("Scratch", 2, "sgd", "oracle"), 1)
+    job = EvaluateJob(Point("Scratch", 2, "adam", "oracle"), 1)
     profile = replace(
         place.profile,
         network_trajectories=2,
@@ -155,7 +155,8 @@ def test_a_search_and_an_evaluation_write_their_rows(
         heard = []
         search.run(place, noise_drawings, heard.append)
         assert sum(heard) == search.steps(profile) == 2 * 2 * 15
-        tables, seconds = read_part(search, place)
+        part = read_part(search, place)
+        tables, seconds = part["tables"], part["seconds"]
         assert seconds > 0
         rows = pd.DataFrame(tables["learning_rates"]).assign(profile="smoke", data="omniglot")
         assert checked("learning_rates", rows)["learning_rate"].tolist() == [1e-3, 1e-2]
@@ -163,17 +164,17 @@ def test_a_search_and_an_evaluation_write_their_rows(
     heard = []
     job.run(place, noise_drawings, heard.append)
     assert sum(heard) == job.steps(profile) == 2 * 2 * 15
-    tables, _ = read_part(job, place)
+    tables = read_part(job, place)["tables"]
     assert list(tables) == ["meta_test"]
     rows = checked(
         "meta_test", pd.DataFrame(tables["meta_test"]).assign(profile="smoke", data="omniglot")
     )
     assert set(rows["regime"]) == {"oracle"}
-    assert set(rows["optimizer"]) == {"sgd"}
+    assert set(rows["optimizer"]) == {"adam"}
     assert set(zip(rows["trajectory_seed"], rows["metric"], strict=True)) == set(
         product((1000, 1001), (TRAINING, TESTING))
     )
-    searched = [row for s in searches for row in read_part(s, place)[0]["learning_rates"]]
+    searched = [row for s in searches for row in read_part(s, place)["tables"]["learning_rates"]]
     assert set(rows["learning_rate"]) == {best_rate(searched)}
 
 
@@ -200,7 +201,7 @@ def test_the_accuracy_of_each_class_is_kept_at_the_largest_number(
     for search in search_jobs(profile, job.point):
         search.run(place, noise_drawings, lambda _: None)
     job.run(place, noise_drawings, lambda _: None)
-    tables, _ = read_part(job, place)
+    tables = read_part(job, place)["tables"]
     rows = checked(
         "class_accuracy",
         pd.DataFrame(tables["class_accuracy"]).assign(profile="smoke", data="omniglot"),

@@ -26,6 +26,7 @@ from anml.meta_train import initial_model
 from anml.packed import Drawings
 from anml.profiles import Profile
 from anml.regimes import ORACLE
+from anml.results import device_name, running_commit
 
 
 @pytest.fixture
@@ -85,7 +86,10 @@ def test_a_part_is_a_file_named_after_its_job_and_reads_back(place: Place) -> No
     path = place.folder / "parts" / "meta-test-anml-ft-pln-nm-out-5-classes-more.json"
     assert job.result(place) == path
     assert list(path.parent.iterdir()) == [path]
-    assert read_part(job, place) == (tables, 2.5)
+    part = read_part(job, place)
+    assert (part["tables"], part["seconds"]) == (tables, 2.5)
+    assert part["commit"] == running_commit()
+    assert part["made_on"] == device_name()
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "1", '{"meta_test": []}', '{"tables": {}}'])
@@ -113,7 +117,7 @@ def test_a_disk_that_is_full_is_one_line_and_leaves_the_old_part(
         message = refusal(lambda: write_part(job, place, {"units": []}, 2.0))
     assert "No space left" in message
     assert "free some space" in message
-    assert read_part(job, place) == ({}, 1.0)
+    assert read_part(job, place)["tables"] == {}
     assert json.loads(job.result(place).read_text())["seconds"] == 1.0
     assert list(job.result(place).parent.iterdir()) == [job.result(place)]
 

@@ -30,7 +30,7 @@ from anml.points import Point
 from anml.probe_jobs import ProbeJob
 from anml.profiles import Profile, find_profile
 from anml.regimes import REGIMES
-from anml.results import read_table
+from anml.results import device_name, read_table, running_commit
 from anml.treatments import TRAININGS, TREATMENTS
 
 TABLES = ("meta_test", "learning_rates", "class_accuracy", "meta_train_log")
@@ -118,6 +118,8 @@ def test_any_table_that_a_part_names_is_gathered(
     first, second = (EvaluateJob(Point("ANML", n), 0) for n in (2, 3))
     write_part(first, place, {"odd": [{"x": 1}], "even": []}, 1.5)
     write_part(second, place, {"odd": [{"x": 3}, {"x": 5}]}, 2.0)
+    part = json.loads(second.result(place).read_text())
+    second.result(place).write_text(json.dumps(part | {"commit": "other", "made_on": "a GPU"}))
     folder = write_tables(place, noise_drawings, [first, second])
     assert {path.name for path in folder.iterdir()} == {"odd.parquet", "stages.parquet"}
     table = read_table(folder / "odd.parquet")
@@ -125,9 +127,12 @@ def test_any_table_that_a_part_names_is_gathered(
     assert set(table.frame["profile"]) == {"smoke"}
     assert set(table.frame["data"]) == {"omniglot"}
     assert table.provenance.seconds == 3.5
-    assert table.provenance.device == "CPU, 1 thread a process"
+    assert set(table.provenance.commit.split("; ")) == {running_commit(), "other"}
+    assert set(table.provenance.device.split("; ")) == {device_name(), "a GPU"}
     stages = read_table(folder / "stages.parquet").frame
-    assert stages[["stage", "jobs", "seconds"]].to_numpy().tolist() == [["meta-test", 2, 3.5]]
+    columns = ["stage", "group", "jobs", "seconds"]
+    expected = ["meta-test", "meta-test.anml-sequential", 2, 3.5]
+    assert stages[columns].to_numpy().tolist() == [expected]
 
 
 def test_gathering_takes_what_is_there_and_says_what_is_not(

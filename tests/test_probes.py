@@ -115,7 +115,7 @@ def probed(
 
 
 def frames(place: Place, job: ProbeJob) -> dict[str, pd.DataFrame]:
-    tables, _ = read_part(job, place)
+    tables = read_part(job, place)["tables"]
     return {
         name: checked(name, pd.DataFrame(rows).assign(profile="smoke", data="omniglot"))
         for name, rows in tables.items()

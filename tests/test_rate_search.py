@@ -55,7 +55,7 @@ def test_what_a_job_leaves(
     for rates in (used, used | {next(iter(used)): other}):
         job = RateJob(training, tuple(rates.items()), treatments, (2,))
         job.run(place, noise_drawings, heard.append)
-        rows += read_part(job, place)[0]["training_rates"]
+        rows += read_part(job, place)["tables"]["training_rates"]
     frame = checked("training_rates", pd.DataFrame(rows).assign(profile="tiny", data="omniglot"))
     assert set(frame["treatment"]) == set(treatments)
     assert set(frame["iterations"]) == {3}

@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from notebook_table import ALL, Row, read_rows, row_named
@@ -98,10 +98,14 @@ def execute(row: Row, output: Path) -> None:
     call(*command)
 
 
-def simulate(profile: str, data: str) -> None:
-    """Compute what is missing of the run at `profile` on `data`; SystemExit if it fails."""
+def simulate(profile: str, data: str, only: Iterable[str]) -> None:
+    """Compute what is missing of the run at `profile` on `data`; SystemExit if it fails.
+
+    `only`: parts of the names of the jobs that are needed; none for all of them.
+    """
     anml = str(Path(sys.executable).with_name("anml"))
-    call(anml, "run", "--profile", profile, "--data", data)
+    chosen = [word for text in only for word in ("--only", text)]
+    call(anml, "run", "--profile", profile, "--data", data, *chosen)
 
 
 def build(rows: list[Row], fingerprint: str) -> None:
@@ -151,7 +155,8 @@ def rerun(options: argparse.Namespace, source: str) -> None:
     values = row_values(options.profile, source, recorded=False)
     rows = {name: row_named(name, read_rows()) for name in names}
     if any(row.simulates for row in rows.values()):
-        simulate(options.profile, options.data)
+        only = () if given == ALL else [text for row in rows.values() for text in row.only]
+        simulate(options.profile, options.data, only)
     for name, row in rows.items():
         row = row.filled(**{**values, "own_figures": figures, "figures": figures})
         execute(row, folder / f"{name}.ipynb")

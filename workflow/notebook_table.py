@@ -27,6 +27,7 @@ class Row:
     inputs: tuple[str, ...] = field(default=())
     simulates: bool = False
     rerun_as: str = ""
+    only: tuple[str, ...] = ()
     recorded: str = ""  # the profile whose recorded results it shows
 
     def filled(self, **values: str) -> Row:
@@ -59,11 +60,13 @@ def _pages(
     inputs: tuple[str, ...] = (),
     simulates: bool = False,
     rerun_as: str = "",
+    only: tuple[str, ...] = (),
 ) -> list[Row]:
     """The pages of one row of the table: one, or one a recorded profile."""
     source = source or output
     if not recorded:
-        return [Row(output, source, parameters or {}, tuple(inputs), simulates, rerun_as)]
+        read = tuple(inputs)
+        return [Row(output, source, parameters or {}, read, simulates, rerun_as, tuple(only))]
     names = {profile: f"{output}_{profile}" for profile in recorded} | {recorded[0]: output}
     pages = []
     for profile, name in names.items():
@@ -75,7 +78,8 @@ def _pages(
         }
         instead = rerun_as or (output if name != output else "")
         read = (*inputs, RECORDED)  # of other profiles too: each page says what those gave
-        pages.append(Row(name, source, own | (parameters or {}), read, False, instead, profile))
+        own |= parameters or {}
+        pages.append(Row(name, source, own, read, False, instead, tuple(only), profile))
     return pages
 
 

@@ -2,7 +2,7 @@
 
     python workflow/profile_table.py
 
-Makes book/generated/profiles.md and costs.md, and the parts of README.md between
+Makes book/generated/profiles.md and costs/, and the parts of README.md between
 `<!-- measured:NAME -->` and `<!-- /measured -->`. Sources: results/reference/cost.csv
 (`benchmarks/cost.py`), results/reference/wall_times.csv (whole commands, timed on a fresh clone),
 and the tables under results/. Where a profile is not recorded, the tables say so.
@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import cost_pages
 import pandas as pd
 
 from anml.curves import replicate_words
@@ -26,12 +27,9 @@ from anml.tables import TESTING, TRAINING
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book" / "generated" / "profiles.md"
-COSTS = ROOT / "book" / "generated" / "costs.md"
-"""What a rerun costs, on its own: the pages of the figures include it."""
 README = ROOT / "README.md"
 REFERENCE = ROOT / "results" / "reference"
 TRAININGS = ("anml", "oml", "pretrain")
-PLANNED = REFERENCE / "plan_paper.csv"
 STAGES = ("meta-train", "rates", "meta-test", "paper-versus-code", "probe")
 SHOWN = "laptop"
 """The recorded profile whose accuracies the README shows."""
@@ -87,7 +85,7 @@ def cost_row(profile: Profile, costs: pd.DataFrame) -> dict[str, str]:
 
 def stages_row(name: str, table: Table) -> dict[str, str]:
     """How long each kind of work of a recorded run took."""
-    spent = table.frame.set_index("stage")["seconds"]
+    spent = table.frame.groupby("stage")["seconds"].sum()
     hours = {stage: duration(spent[stage]) for stage in STAGES if stage in spent}
     total = {"all": duration(spent.sum()), "on": table.provenance.device}
     return {"profile": f"**{name}**"} | hours | total
@@ -95,7 +93,7 @@ def stages_row(name: str, table: Table) -> dict[str, str]:
 
 def plan_row(name: str, planned: pd.DataFrame) -> dict[str, str]:
     """How long each kind of work of a run is estimated to take on one thread."""
-    spent = planned.set_index("what")["seconds"]
+    spent = planned.groupby("stage")["seconds"].sum()
     hours = {stage: duration(spent[stage]) for stage in STAGES if stage in spent}
     return {"profile": f"**{name}**"} | hours | {"all": duration(spent.sum())}
 
@@ -119,7 +117,7 @@ def page() -> str:
     costs = read_costs()
     profiles = PROFILES.values()
     stages = recorded_tables("stages", ROOT)
-    planned = pd.read_csv(PLANNED)
+    planned = pd.read_csv(cost_pages.PLANNED)
     parts = (
         "What each profile runs:",
         markdown([sizes_row(profile) for profile in profiles]),
@@ -184,16 +182,16 @@ def profile_times() -> str:
         "laptop": ("several seeds at every N", "narrow"),
         "paper": ("the paper's own numbers", "full width; wants a GPU"),
     }
-    rows = []
+    rows, spent = [], cost_pages.seconds_by_group()
     for profile in PROFILES.values():
         use, networks = words[profile.name]
-        seconds = profile.model_seeds * sum(one_model(profile, t, costs) for t in TRAININGS)
+        seconds = spent[profile.name].sum() if profile.name in spent else None
         rows.append(
             {
                 "profile": f"`{profile.name}`",
                 "for": use,
                 "networks": networks,
-                "meta-training all its models, estimated": duration(seconds),
+                "all of it, one process": duration(seconds) if seconds else "not measured",
             }
         )
     ours = case(costs, "paper", "anml")
@@ -206,7 +204,9 @@ def profile_times() -> str:
         for name, other in others.items()
     )
     return (
-        f"{markdown(rows)}\n\nOne exact second-order meta-gradient of ANML at full width takes "
+        f"{markdown(rows)}\n\nTimes are of one thread of a CPU, measured in the recorded runs, "
+        "`paper` estimated; more processes share them. Each page of the book says what it alone "
+        "needs.\n\nOne exact second-order meta-gradient of ANML at full width takes "
         f"{ours.seconds:.2f} s and {ours.peak_mb / 1000:.1f} GB; the same one through {compared}. "
         f"({ours.device}, medians, one process after another: `python benchmarks/cost.py`.)"
     )
@@ -233,9 +233,9 @@ def readme() -> str:
 
 
 def main() -> None:
-    """Write the three files."""
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    texts = {PAGE: page(), COSTS: costs_part(read_costs()) + "\n", README: readme()}
+    """Write the files."""
+    cost_pages.FOLDER.mkdir(parents=True, exist_ok=True)
+    texts = {PAGE: page(), README: readme(), **cost_pages.pages()}
     for path, text in texts.items():
         with replacing(path) as temporary:
             temporary.write_text(text)
