@@ -52,14 +52,13 @@ class Speed:
     machine: dict[str, str]  # what the numbers were measured on and with
     meta_test: pd.DataFrame  # a row for each treatment's layers, optimiser and way
 
-    @property
-    def gflops(self) -> float:
-        """10^9 operations a second in a large matrix product of float32."""
-        return float(self.machine["GFLOP/s"])
 
-    def floor(self, multiply_adds: pd.Series) -> pd.Series:
-        """Seconds that the multiply-adds alone take at the speed of the matrix product."""
-        return floor_seconds(multiply_adds, self.gflops)
+def floor(rows: pd.DataFrame) -> pd.Series:
+    """Seconds that the multiply-adds of rows alone take at the speed of a large matrix product.
+
+    That speed, `gflops` (10^9 operations a second, float32), was measured beside each row.
+    """
+    return floor_seconds(rows["multiply_adds"], rows["gflops"])
 
 
 def read_speed(folder: Path) -> Speed:
@@ -92,7 +91,8 @@ def speed_values(speed: Speed, profile: str) -> pd.DataFrame:
         {
             "way": own["way"],
             **{name: own[name] for name in ("seconds", "fastest", "slowest", "peak_mb")},
-            "floor": speed.floor(own["multiply_adds"]),
+            "floor": floor(own),
+            "gflops": own["gflops"],
             "ratio": own["seconds"] / own.loc[own["way"] == OURS, "seconds"].item(),
             "note": own["note"].fillna(""),
         }
@@ -122,15 +122,16 @@ def speed_table(values: pd.DataFrame) -> pd.DataFrame:
 def floor_table(speed: Speed) -> pd.DataFrame:
     """Our meta-iterations at every profile's width beside what the arithmetic alone would take."""
     own = speed.costs[speed.costs["way"] == OURS]
-    floor = speed.floor(own["multiply_adds"])
+    least = floor(own)
     return pd.DataFrame(
         {
             "profile": own["profile"],
             "meta-training": own["training"].map(TRAININGS),
             "GFLOP": (2 * own["multiply_adds"] / 1e9).map("{:.3g}".format),
-            "arithmetic, s": floor.map("{:.2g}".format),
+            "arithmetic, s": least.map("{:.2g}".format),
             "measured, s": own["seconds"].map("{:.2g}".format),
-            "share of the time": (100 * floor / own["seconds"]).map("{:.0f}%".format),
+            "share of the time": (100 * least / own["seconds"]).map("{:.0f}%".format),
+            "in convolutions and products": (100 * own["products"]).map("{:.0f}%".format),
             "peak MB": own["peak_mb"].map("{:.0f}".format),
         }
     ).sort_values("profile", key=lambda names: names.map(_order(own["profile"])), kind="stable")
@@ -162,11 +163,12 @@ def speed_lines(speed: Speed) -> list[str]:
     libraries = ("torch", "higher", "learn2learn", "torchopt")
     versions = ", ".join(f"{name} {machine[name]}" for name in libraries)
     return [
-        f"Measured on {machine['date']}: {machine['device']}, {machine['processor']}",
+        f"Measured on {machine['date']} at commit {machine['commit']}: {machine['device']}, "
+        f"{machine['processor']}",
         f"load before the run: {machine['load at the start']}; Python {machine['python']}, "
         f"{versions}",
-        f"matrix product of side {machine['matrix side']} in float32: {speed.gflops:.0f} GFLOP/s "
-        f"({machine['GFLOP/s, worst']} to {machine['GFLOP/s, best']})",
+        f"matrix product of side {machine['matrix side']} in float32, beside each row: "
+        f"{speed.costs['gflops'].min():.0f} to {speed.costs['gflops'].max():.0f} GFLOP/s",
     ]
 
 
@@ -184,7 +186,7 @@ def speed_glue(speed: Speed, profile: str) -> dict[str, float | str]:
         "speed_floor": float(own["floor"]),
         "speed_share": float(100 * own["floor"] / own["seconds"]),
         "speed_peak_gb": float(own["peak_mb"] / 1000),
-        "speed_gflops": speed.gflops,
+        "speed_gflops": float(own["gflops"]),
         "speed_device": speed.machine["device"],
     }
 
@@ -264,7 +266,7 @@ def sweeps_figure(speed: Speed, heading: str) -> Figure:
                 label="measured",
             )
             axis.plot(
-                *(own["x"], speed.floor(own["multiply_adds"])),
+                *(own["x"], floor(own)),
                 color=PREDICTED,
                 linestyle="--",
                 marker="s",
@@ -282,6 +284,6 @@ def sweeps_figure(speed: Speed, heading: str) -> Figure:
 def sweep_values(speed: Speed) -> pd.DataFrame:
     """What `sweeps_figure` shows: measured and predicted seconds, and their ratio."""
     frame = speed.sweeps[["sweep", "profile", "x", "seconds", "fastest", "slowest"]].copy()
-    frame["arithmetic"] = speed.floor(speed.sweeps["multiply_adds"])
+    frame["arithmetic"] = floor(speed.sweeps)
     frame["times arithmetic"] = frame["seconds"] / frame["arithmetic"]
     return frame

@@ -5,11 +5,12 @@
     python benchmarks/cost.py --quick --out FOLDER   # tiny sizes: does it run?
 
 Written are cost.csv (every case of `CASES`), speed_sweeps.csv (`SWEEPS`) and speed_machine.csv (the
-machine, and how fast it multiplies large matrices). Each case runs in a process of its own, one
-after another: a warm-up, then the median, the fastest and the slowest of a few meta-iterations
-(meta-gradient and Adam's step on a random episode), and the process's peak memory. Let the machine
-do nothing else meanwhile; the load at the start is recorded. The ways are those of `ways.WAYS`;
-libraries that are not installed leave their rows empty.
+machine); each row of the first two also holds how fast the machine multiplied large matrices just
+then, and ours the share of the time that convolutions and products take. Each case runs in a
+process of its own, one after another: a warm-up, then the median, the fastest and the slowest of a
+few meta-iterations (meta-gradient and Adam's step on a random episode), and the process's peak
+memory. Let the machine do nothing else meanwhile; the load at the start is recorded. The ways are
+those of `ways.WAYS`; libraries that are not installed leave their rows empty.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from shares import products_share
 from torch import Tensor
 from ways import WAYS
 
@@ -39,6 +41,7 @@ from anml.errors import AnmlError
 from anml.files import replacing, require_writable
 from anml.memory import keep_freed_memory
 from anml.profiles import META_TRAIN_CLASSES, PROFILES, Profile
+from anml.results import git_commit
 from anml.training_job import build_model, rates
 from anml.treatments import TRAININGS
 
@@ -55,7 +58,10 @@ QUICK = {
 
 Row = dict[str, Any]
 TIMES = ("seconds", "fastest", "slowest")
-COLUMNS = (*("profile", "training", "way", *TIMES, "peak_mb", "device", "multiply_adds", "note"),)
+COLUMNS = (
+    *("profile", "training", "way", *TIMES, "peak_mb", "device", "multiply_adds"),
+    *("gflops", "products", "note"),
+)
 
 
 @dataclass(frozen=True)
@@ -184,6 +190,9 @@ def measure(case: Case, quick: bool) -> Row:
         return row | {"note": "not installed"}
     profile = replace(PROFILES[case.profile], **(QUICK if quick else {}))
     times = timed(case_step(case, profile), quick)
+    row |= {"gflops": f"{product_speed(quick):.4g}"}
+    if not WAYS[case.way].library:
+        row |= {"products": f"{products_share(case_step(case, profile)):.3f}"}
     unit = 1024 if platform.system() == "Linux" else 1024**2  # KiB there, bytes on macOS
     peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
     return row | times | {"peak_mb": peak, "multiply_adds": counted(case, profile)}
@@ -197,25 +206,29 @@ def measure_sweep(name: str, quick: bool) -> list[Row]:
         count = multiply_adds("anml", profile, replicas)
         times = timed(replica_step(profile, replicas), quick)
         own = {"sweep": name, "x": x, "profile": sweep.profile, "training": "anml"}
-        rows.append(own | times | {"multiply_adds": count})
+        rows.append(own | times | {"multiply_adds": count, "gflops": f"{product_speed(quick):.4g}"})
     return rows
+
+
+def product_speed(quick: bool) -> float:
+    """10^9 operations a second in a large matrix product, the best of a few.
+
+    Taken where a case was just timed, since what a shared machine gives changes by the minute.
+    """
+    side = 128 if quick else MATRIX
+    a, b = torch.rand(side, side), torch.rand(side, side)
+    return 2 * side**3 / float(timed(lambda: a @ b, quick)["fastest"]) / 1e9
 
 
 def measure_machine(quick: bool) -> list[Row]:
     """What the numbers were measured on and with, and its speed in a large matrix product."""
-    side = 128 if quick else MATRIX
-    a, b = torch.rand(side, side), torch.rand(side, side)
-    times = timed(lambda: a @ b, quick)
-    speed = {name: f"{2 * side**3 / float(times[name]) / 1e9:.4g}" for name in TIMES}
     facts = {
         "date": datetime.now(UTC).date().isoformat(),
+        "commit": git_commit(),
         "device": device(),
         "processor": processor(),
         "load at the start": f"{os.getloadavg()[0]:.2f}",
-        "GFLOP/s": speed["seconds"],
-        "GFLOP/s, best": speed["fastest"],
-        "GFLOP/s, worst": speed["slowest"],
-        "matrix side": side,
+        "matrix side": 128 if quick else MATRIX,
         "python": platform.python_version(),
     }
     libraries = ("torch", *(way.library for way in WAYS.values() if way.library))
@@ -278,6 +291,12 @@ def run(out: Path, quick: bool) -> None:
     AnmlError: the folder cannot be written, or a part failed (nothing is written then).
     """
     require_writable(out)
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if not quick and load > cores / 4:
+        raise AnmlError(
+            f"the machine is busy (load {load:.1f} on {cores} cores), so that nothing measured now "
+            "would mean much: let it idle for some minutes, then run the same command"
+        )
     start, tables = time.monotonic(), {}
     for part in parts(quick):
         command = [sys.executable, __file__, *(["--quick"] if quick else []), "--part", *part]

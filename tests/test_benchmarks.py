@@ -1,5 +1,6 @@
 """The benchmark: every way computes the same gradient, and its tables hold what was measured."""
 
+import os
 import subprocess
 import sys
 
@@ -8,6 +9,8 @@ import pandas as pd
 import pytest
 import torch
 from reference_networks import networks, random_episode
+from refusal import refusal
+from shares import products_share
 from ways import WAYS, Way
 
 from anml.adapt import plain_meta_gradient
@@ -66,6 +69,8 @@ def test_a_case_is_timed_and_counted() -> None:
     assert 0 < float(row["fastest"]) <= float(row["seconds"]) <= float(row["slowest"])
     assert row["multiply_adds"] > 0
     assert row["peak_mb"] > 50
+    assert float(row["gflops"]) > 0
+    assert 0 < float(row["products"]) < 1
 
 
 def test_the_exact_and_the_first_order_way_have_counts_of_their_own() -> None:
@@ -103,7 +108,19 @@ def test_the_whole_command_at_tiny_sizes(tmp_path) -> None:
     assert costs.loc[0, "seconds"] > 0
     assert set(pd.read_csv(tmp_path / "speed_sweeps.csv")["sweep"]) == {"replicas"}
     machine = pd.read_csv(tmp_path / "speed_machine.csv").set_index("what")["value"]
-    assert float(machine["GFLOP/s"]) > 0
+    assert len(machine["commit"]) >= 7
+
+
+def test_a_share_is_of_what_multiplies() -> None:
+    a = torch.rand(600, 600)
+    assert products_share(lambda: a @ a) > 0.5
+    assert products_share(lambda: torch.sort(a)) == 0.0
+
+
+def test_a_busy_machine_is_refused(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (99.0, 0.0, 0.0))
+    assert "the machine is busy" in refusal(lambda: cost.run(tmp_path, quick=False))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_part_is_for_one_of_the_three_files() -> None:
