@@ -16,7 +16,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from anml.curves import METRICS, network_label, replicate_words
 from anml.plot_style import INK, MUTED, SOURCES, TREATMENTS, WARNING, Mark
-from anml.results import Provenance
+from anml.results import SOURCE_LABELS, Provenance
 from anml.stats import LEVEL
 
 OPTIMIZERS = {"adam": "Adam", "sgd": "SGD"}
@@ -119,6 +119,14 @@ def heading(
     )
     for line, inches in zip(lines, (0.46, 0.68), strict=True):
         figure.text(0.012, _from_top(figure, inches), line, fontsize=9, color=MUTED, va="center")
+
+
+def one_line_heading(figure: Figure, provenance: Provenance, words: str) -> None:
+    """Say in small print above a figure with a layout of its own which results it shows."""
+    real = provenance.data_source == "omniglot"
+    text = f"{SOURCE_LABELS[provenance.data_source]}; profile {provenance.profile}; {words}\n"
+    look = {"x": 0.01, "ha": "left", "fontsize": 8.5, "color": MUTED if real else WARNING}
+    figure.suptitle(text + network_label(provenance), **look)
 
 
 def _from_top(figure: Figure, inches: float) -> float:

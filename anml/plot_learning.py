@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from anml.meta_train import LOG_METRICS
+from anml.plot_curves import one_line_heading
 from anml.plot_style import TREATMENTS, style
-from anml.results import Table
+from anml.results import Provenance, Table
 from anml.treatments import TREATMENTS as COMPARED
 from anml.treatments import VARIANTS
 
@@ -60,10 +61,12 @@ def ends(values: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def learning_figure(values: pd.DataFrame) -> Figure:
+def learning_figure(values: pd.DataFrame, provenance: Provenance) -> Figure:
     """Draw a panel a metric of `SHOWN`: a thin line a model, a thick one for the models' mean."""
     with style():
-        figure = Figure(figsize=(9, 3.9), layout="constrained")
+        figure = Figure(figsize=(9, 4.2), layout="constrained")
+        models = values.groupby("training")["model_seed"].nunique().max()
+        one_line_heading(figure, provenance, f"{models} model{'s' if models > 1 else ''} at most")
         axes = figure.subplots(1, len(SHOWN))
         for axis, (metric, label) in zip(axes, SHOWN.items(), strict=True):
             _panel(axis, values[values["metric"] == metric], label)

@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from anml.plot_curves import one_line_heading
 from anml.plot_style import WARNING, style
-from anml.results import Table
+from anml.results import Provenance, Table
 
 NAME = "baseline_rates"
 COLUMNS = ["training", "treatment", "n_classes", "inner_rate", "outer_rate", "learning_rate"]
@@ -28,11 +29,13 @@ def best_rates(values: pd.DataFrame) -> pd.DataFrame:
     return means.sort_values(["training", "mean"], ascending=[True, False], ignore_index=True)
 
 
-def rates_figure(values: pd.DataFrame) -> Figure:
+def rates_figure(values: pd.DataFrame, provenance: Provenance) -> Figure:
     """Draw a panel a treatment and N; a frame marks the rates that the results were made with."""
     panels = list(values.groupby(["training", "treatment", "n_classes"], sort=True))
     with style():
-        figure = Figure(figsize=(9, 2.75 * -(-len(panels) // 3)), layout="constrained")
+        figure = Figure(figsize=(9, 0.4 + 2.75 * -(-len(panels) // 3)), layout="constrained")
+        words = f"one model a pair, {values['iterations'].max():,} iterations"
+        one_line_heading(figure, provenance, words)
         axes = figure.subplots(-(-len(panels) // 3), 3, squeeze=False).flatten()
         for axis, ((training, treatment, n), rows) in zip(axes, panels, strict=False):
             _panel(axis, rows, training)

@@ -45,7 +45,8 @@ def test_ends_are_means_over_models_and_the_last_tenth(table: Table) -> None:
 
 def test_the_figure_has_a_line_a_model_and_one_for_their_mean(table: Table) -> None:
     values = learning_values(table)
-    figure = learning_figure(values)
+    figure = learning_figure(values, table.provenance)
+    assert "2 models at most\nNARROW networks" in figure.get_suptitle()
     loss, remembered = figure.axes
     assert loss.get_ylabel() == "meta-loss (cross-entropy)"
     assert remembered.get_ylabel() == "accuracy, %"

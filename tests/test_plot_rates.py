@@ -6,8 +6,10 @@ from anml.plot_rates import best_rates, rates_figure, rates_values
 
 
 def test_every_square_is_written_and_the_pair_in_use_is_framed() -> None:
-    values = rates_values(synthetic_rates.table())
-    figure = rates_figure(values)
+    table = synthetic_rates.table()
+    values = rates_values(table)
+    figure = rates_figure(values, table.provenance)
+    assert "Omniglot; profile quick; one model a pair, 1,000" in figure.get_suptitle()
     titles = [axis.get_title(loc="left") for axis in figure.axes]
     assert titles == [
         *("OML, N = 50", "OML, N = 200", "OML-OLFT, N = 50", "OML-OLFT, N = 200"),
