@@ -13,7 +13,8 @@ from anml.plot_style import WARNING, style
 from anml.results import Provenance, Table
 
 NAME = "baseline_rates"
-COLUMNS = ["training", "treatment", "n_classes", "inner_rate", "outer_rate", "learning_rate"]
+RATES = ["inner_rate", "outer_rate"]
+COLUMNS = ["training", "treatment", "n_classes", *RATES, "learning_rate"]
 
 
 def rates_values(table: Table) -> pd.DataFrame:
@@ -24,9 +25,28 @@ def rates_values(table: Table) -> pd.DataFrame:
 
 def best_rates(values: pd.DataFrame) -> pd.DataFrame:
     """Return a row a pair of rates: its `mean` over treatments and N, best first a training."""
-    by = ["training", "inner_rate", "outer_rate"]
+    by = ["training", *RATES]
     means = values.groupby(by, as_index=False).agg(mean=("value", "mean"), chosen=("chosen", "max"))
     return means.sort_values(["training", "mean"], ascending=[True, False], ignore_index=True)
+
+
+def edge_notes(values: pd.DataFrame) -> list[str]:
+    """Return a sentence for each rate whose best value is the smallest or largest tried."""
+    notes = []
+    for training, best in best_rates(values).groupby("training").first().iterrows():
+        own = values[values["training"] == training]
+        for column in RATES:
+            tried = sorted(own[column].unique())
+            if len(tried) > 1 and best[column] in (tried[0], tried[-1]):
+                end, other = (
+                    ("largest", "larger") if best[column] == tried[-1] else ("smallest", "smaller")
+                )
+                name = column.replace("_", " ")
+                notes.append(
+                    f"The best {name} of {training}, {best[column]:g}, is the {end} that was "
+                    f"tried: a {other} one may be better still."
+                )
+    return notes
 
 
 def rates_figure(values: pd.DataFrame, provenance: Provenance) -> Figure:

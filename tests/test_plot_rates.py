@@ -2,7 +2,7 @@
 
 import synthetic_rates
 
-from anml.plot_rates import best_rates, rates_figure, rates_values
+from anml.plot_rates import best_rates, edge_notes, rates_figure, rates_values
 
 
 def test_every_square_is_written_and_the_pair_in_use_is_framed() -> None:
@@ -30,3 +30,18 @@ def test_the_best_pair_of_each_training_comes_first() -> None:
     for _, rows in best.groupby("training"):
         assert rows["mean"].is_monotonic_decreasing
     assert best["chosen"].sum() == 1
+
+
+def test_a_best_rate_at_the_edge_of_its_grid_is_said_to_be_there() -> None:
+    values = rates_values(
+        synthetic_rates.table()
+    )  # the first pair is best: both its rates smallest
+    notes = edge_notes(values)
+    assert [note.partition(",")[0] for note in notes] == [
+        *("The best inner rate of oml", "The best outer rate of oml"),
+        "The best outer rate of pretrain",
+    ]
+    assert all("smallest" in note and "a smaller one" in note for note in notes)
+    inside = values["training"].eq("oml") & values["inner_rate"].eq(0.03)
+    middle = values.assign(value=values["value"].where(~inside, 0.99))
+    assert not any("inner rate of oml" in note for note in edge_notes(middle))
