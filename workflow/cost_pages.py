@@ -1,7 +1,8 @@
 """What it takes to rerun each page from nothing, at each profile: a table that the page includes.
 
-Times of recorded runs are measured (the tables `stages`), that of `paper` is an estimate of `anml
-plan`. A page's time is that of the groups of jobs (`anml.groups`) which hold what it needs.
+Times of recorded runs are measured (the tables `stages`); where there is none, they are estimates
+of `anml plan --csv results/reference/plan_<profile>.csv`. A page's time is that of the groups of
+jobs (`anml.groups`) which hold what it needs.
 """
 
 from __future__ import annotations
@@ -21,19 +22,32 @@ from anml.results import duration
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "book" / "generated" / "costs"
-PLANNED = ROOT / "results" / "reference" / "plan_paper.csv"
+REFERENCE = ROOT / "results" / "reference"
 PROCESSES = 2
 TRAINING = "meta-train"
+MEASURED = tuple(recorded_tables("stages", ROOT))
+HOW_KNOWN = (
+    f"measured in the recorded runs ({', '.join(MEASURED)}), else estimated from a few steps of "
+    "everything (`anml plan`)"
+)
+
+
+def estimated() -> dict[str, pd.Series]:
+    """Estimated seconds of one process for each group of jobs, by profile."""
+    paths = {profile: REFERENCE / f"plan_{profile}.csv" for profile in PROFILES}
+    return {
+        profile: pd.read_csv(path).set_index("group")["seconds"]
+        for profile, path in paths.items()
+        if path.is_file()
+    }
 
 
 def seconds_by_group() -> dict[str, pd.Series]:
-    """Seconds of one process for each group of jobs, by profile; recorded runs and the plan."""
-    planned = pd.read_csv(PLANNED).set_index("group")["seconds"]
-    recorded = {
-        profile: table.frame.set_index("group")["seconds"]
-        for profile, table in recorded_tables("stages", ROOT).items()
+    """Seconds of one process for each group of jobs, by profile: of recorded runs if there are."""
+    recorded = recorded_tables("stages", ROOT)
+    return estimated() | {
+        profile: table.frame.set_index("group")["seconds"] for profile, table in recorded.items()
     }
-    return {"paper": planned} | recorded
 
 
 def page_row(profile: str, row: Row, spent: pd.Series) -> dict[str, str] | None:
@@ -59,8 +73,8 @@ def page(row: Row, spent: Mapping[str, pd.Series]) -> str:
     shown = [page_row(name, row, spent[name]) for name in PROFILES if name in spent]
     table = pd.DataFrame([one for one in shown if one])
     return (
-        "All that it needs, computed from nothing, on a CPU with a thread a process: measured in "
-        "the recorded runs; at `paper` estimated.\n\n"
+        "All that it needs, computed from nothing, on a CPU with a thread a process, "
+        f"{HOW_KNOWN}.\n\n"
         f"{table.to_markdown(index=False, disable_numparse=True)}\n\n"
         "What another page has computed already isn't computed again.\n"
     )

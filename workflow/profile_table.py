@@ -91,9 +91,9 @@ def stages_row(name: str, table: Table) -> dict[str, str]:
     return {"profile": f"**{name}**"} | hours | total
 
 
-def plan_row(name: str, planned: pd.DataFrame) -> dict[str, str]:
+def plan_row(name: str, planned: pd.Series) -> dict[str, str]:
     """How long each kind of work of a run is estimated to take on one thread."""
-    spent = planned.groupby("stage")["seconds"].sum()
+    spent = planned.groupby(planned.index.str.partition(".").get_level_values(0)).sum()
     hours = {stage: duration(spent[stage]) for stage in STAGES if stage in spent}
     return {"profile": f"**{name}**"} | hours | {"all": duration(spent.sum())}
 
@@ -117,7 +117,6 @@ def page() -> str:
     costs = read_costs()
     profiles = PROFILES.values()
     stages = recorded_tables("stages", ROOT)
-    planned = pd.read_csv(cost_pages.PLANNED)
     parts = (
         "What each profile runs:",
         markdown([sizes_row(profile) for profile in profiles]),
@@ -126,7 +125,7 @@ def page() -> str:
         markdown([stages_row(name, table) for name, table in stages.items()]),
         "What all of `paper` would take, estimated from a few steps of everything "
         "(`anml plan --profile paper`), one thread of a CPU; nothing has been timed on a GPU yet:",
-        markdown([plan_row("paper", planned)]),
+        markdown([plan_row("paper", cost_pages.estimated()["paper"])]),
         "`anml run --profile paper --data omniglot.npz` does it, and goes on where it stopped; for "
         "a GPU or a cluster see below.",
         f"What recorded runs gave: meta-test testing accuracy at the longest N. {MEANING}",
@@ -205,9 +204,9 @@ def profile_times() -> str:
         for name, other in others.items()
     )
     return (
-        f"{markdown(rows)}\n\nTimes are of one thread of a CPU, measured in the recorded runs, "
-        "`paper` estimated; more processes share them. Each page of the book says what it alone "
-        "needs.\n\nOne exact second-order meta-gradient of ANML at full width takes "
+        f"{markdown(rows)}\n\nTimes are of a CPU with a thread a process, {cost_pages.HOW_KNOWN}. "
+        "Each page of the book says what it alone needs.\n\n"
+        "One exact second-order meta-gradient of ANML at full width takes "
         f"{ours.seconds:.2f} s and {ours.peak_mb / 1000:.1f} GB; the same one through {compared}. "
         f"({ours.device}, medians, one process after another: `python benchmarks/cost.py`.)"
     )
