@@ -25,11 +25,15 @@ FOLDER = ROOT / "book" / "generated" / "costs"
 REFERENCE = ROOT / "results" / "reference"
 PROCESSES = 2
 TRAINING = "meta-train"
-MEASURED = tuple(recorded_tables("stages", ROOT))
-HOW_KNOWN = (
-    f"measured in the recorded runs ({', '.join(MEASURED)}), else estimated from a few steps of "
-    "everything (`anml plan`)"
-)
+
+
+def how_known() -> str:
+    """Where the times come from, in words."""
+    measured = ", ".join(recorded_tables("stages", ROOT))
+    return (
+        f"measured in the recorded runs ({measured}), else estimated from a few steps of "
+        "everything (`anml plan`)"
+    )
 
 
 def estimated() -> dict[str, pd.Series]:
@@ -74,7 +78,7 @@ def page(row: Row, spent: Mapping[str, pd.Series]) -> str:
     table = pd.DataFrame([one for one in shown if one])
     return (
         "All that it needs, computed from nothing, on a CPU with a thread a process, "
-        f"{HOW_KNOWN}.\n\n"
+        f"{how_known()}.\n\n"
         f"{table.to_markdown(index=False, disable_numparse=True)}\n\n"
         "What another page has computed already isn't computed again.\n"
     )

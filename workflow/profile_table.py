@@ -83,17 +83,9 @@ def cost_row(profile: Profile, costs: pd.DataFrame) -> dict[str, str]:
     return row | {"memory": f"{peak / 1000:.1f} GB"}
 
 
-def stages_row(name: str, table: Table) -> dict[str, str]:
-    """How long each kind of work of a recorded run took."""
-    spent = table.frame.groupby("stage")["seconds"].sum()
-    hours = {stage: duration(spent[stage]) for stage in STAGES if stage in spent}
-    total = {"all": duration(spent.sum()), "on": table.provenance.device}
-    return {"profile": f"**{name}**"} | hours | total
-
-
-def plan_row(name: str, planned: pd.Series) -> dict[str, str]:
-    """How long each kind of work of a run is estimated to take on one thread."""
-    spent = planned.groupby(planned.index.str.partition(".").get_level_values(0)).sum()
+def stages_row(name: str, by_group: pd.Series) -> dict[str, str]:
+    """How long each kind of work takes: seconds of one process, of groups of jobs, summed."""
+    spent = by_group.groupby(by_group.index.str.partition(".").get_level_values(0)).sum()
     hours = {stage: duration(spent[stage]) for stage in STAGES if stage in spent}
     return {"profile": f"**{name}**"} | hours | {"all": duration(spent.sum())}
 
@@ -113,19 +105,25 @@ def costs_part(costs: pd.DataFrame) -> str:
 
 
 def page() -> str:
-    """The book's three tables."""
+    """The book's tables of what profiles run, cost and gave."""
     costs = read_costs()
     profiles = PROFILES.values()
     stages = recorded_tables("stages", ROOT)
+    spent = {name: table.frame.set_index("group")["seconds"] for name, table in stages.items()}
     parts = (
         "What each profile runs:",
         markdown([sizes_row(profile) for profile in profiles]),
         costs_part(costs),
         "Where the time of the recorded runs went, summed over processes:",
-        markdown([stages_row(name, table) for name, table in stages.items()]),
+        markdown(
+            [
+                stages_row(name, own) | {"on": stages[name].provenance.device}
+                for name, own in spent.items()
+            ]
+        ),
         "What all of `paper` would take, estimated from a few steps of everything "
         "(`anml plan --profile paper`), one thread of a CPU; nothing has been timed on a GPU yet:",
-        markdown([plan_row("paper", cost_pages.estimated()["paper"])]),
+        markdown([stages_row("paper", cost_pages.estimated()["paper"])]),
         "`anml run --profile paper --data omniglot.npz` does it, and goes on where it stopped; for "
         "a GPU or a cluster see below.",
         f"What recorded runs gave: meta-test testing accuracy at the longest N. {MEANING}",
@@ -191,7 +189,9 @@ def profile_times() -> str:
                 "for": use,
                 "networks": networks,
                 "every result, one process": duration(seconds) if seconds else "not measured",
-                "two": duration(seconds / 2) if seconds else "not measured",
+                f"{cost_pages.PROCESSES} processes": duration(seconds / cost_pages.PROCESSES)
+                if seconds
+                else "not measured",
             }
         )
     ours = case(costs, "paper", "anml")
@@ -204,7 +204,8 @@ def profile_times() -> str:
         for name, other in others.items()
     )
     return (
-        f"{markdown(rows)}\n\nTimes are of a CPU with a thread a process, {cost_pages.HOW_KNOWN}. "
+        f"{markdown(rows)}\n\n"
+        f"Times are of a CPU with a thread a process, {cost_pages.how_known()}. "
         "Each page of the book says what it alone needs.\n\n"
         "One exact second-order meta-gradient of ANML at full width takes "
         f"{ours.seconds:.2f} s and {ours.peak_mb / 1000:.1f} GB; the same one through {compared}. "
