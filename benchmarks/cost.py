@@ -189,12 +189,13 @@ def measure(case: Case, quick: bool) -> Row:
     if not WAYS[case.way].installed:
         return row | {"note": "not installed"}
     profile = replace(PROFILES[case.profile], **(QUICK if quick else {}))
-    times = timed(case_step(case, profile), quick)
+    step = case_step(case, profile)
+    times = timed(step, quick)
     unit = 1024 if platform.system() == "Linux" else 1024**2  # KiB there, bytes on macOS
     peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
     row |= {"gflops": f"{product_speed(quick):.4g}"}
     if not WAYS[case.way].library:
-        row |= {"products": f"{products_share(case_step(case, profile)):.3f}"}
+        row |= {"products": f"{products_share(step):.3f}"}
     return row | times | {"peak_mb": peak, "multiply_adds": counted(case, profile)}
 
 

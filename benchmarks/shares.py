@@ -9,7 +9,7 @@ PRODUCTS = (
     *("mkldnn_convolution", "convolution_backward", "thnn_conv2d", "slow_conv2d"),
     *("mm", "addmm", "bmm", "baddbmm", "addbmm", "mv", "addmv", "dot"),
 )
-"""Parts of the names of torch's operators that multiply: convolutions and products."""
+"""How the names of torch's operators that multiply begin: convolutions and products."""
 ITERATIONS = 3
 
 
