@@ -60,21 +60,21 @@ def leads(
     """
     sides = {side: _accuracy(frames, side) for side in (first, *others)}
     numbers = _shared_numbers(sides.values(), least)
-    found, compared = [], []
+    found, longest = [], None
     for n in numbers if every else numbers[-1:]:
         ours = _at(sides[first], n)
         for side in others:
             theirs = _at(sides[side], n)
             if max(ours["value"].mean(), theirs["value"].mean()) < GUESSING / n:
                 continue
-            compared.append(n)
+            longest = n
             if (margin := _paired(ours, theirs, seed)) is None:
                 return None
             values = f"{_named(ours, first)}, {_named(theirs, side)}, N = {n}"
             found.append((margin, values))
     if not found:
         return None
-    return Finding(*_hardest(found), compared[-1])
+    return Finding(*_hardest(found), longest)
 
 
 def in_order(frames: Frames, seed: int, *, sides: Sequence[Side]) -> Finding | None:

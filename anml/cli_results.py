@@ -97,10 +97,8 @@ def _plan(args: argparse.Namespace) -> None:
 
     require(args.workers, "--workers", 1)
     profile, drawings, folder = prepare(args)
-    place, workers = (
-        Place(profile, folder, args.device, args.keep),
-        args.workers or default_workers(args.device),
-    )
+    place = Place(profile, folder, args.device, args.keep)
+    workers = args.workers or default_workers(args.device)
     jobs = plan(profile)
     found = estimate(place, drawings, jobs)
     columns = ["stage", "group", "jobs", "finished", "seconds"]

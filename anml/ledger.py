@@ -151,13 +151,15 @@ def _number(row: pd.Series, tables: Mapping[str, Table], options: dict) -> Entry
     provenance = _provenance(tables)
     same_n = number in ("", str(found.n_classes)) or number.startswith(">=")
     agrees = _agrees(row["value"], found)
+    if direction:
+        lies_there = _holds(direction, row, found, tables, options)
+    else:  # only the value itself can agree; a replication's must be of the same width to count
+        lies_there = agrees if paper else None
     verdict = judge(
         ran=provenance.data_source == "omniglot",
         as_stated=same_n and _full_width(provenance),
         agrees=agrees,
-        direction=_holds(direction, row, found, tables, options)
-        if direction
-        else (agrees if paper else None),
+        direction=lies_there,
         same_n=same_n,
     )
     return Entry(
