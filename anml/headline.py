@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from anml.claims import published_with_noted
+from anml.claims import SOURCES, published_with_noted
 from anml.curves import shown
 from anml.ledger import ledger
 from anml.measure import measured
@@ -60,6 +60,26 @@ def headline_sheet(frame: pd.DataFrame, source: str, *, omniglot: bool = True) -
         }
     )
     return sheet if omniglot else sheet.drop(columns=["published", "verdict"])
+
+
+def rerun_sheet(
+    sets: Mapping[str, Mapping[str, Table]], optimizer: str = "adam", seed: int = 0
+) -> pd.DataFrame:
+    """Return what recorded runs on Omniglot gave for every published number, a column a profile.
+
+    `sets`: `anml.recorded.recorded_sets`. A number that none of them holds has no row.
+    """
+    frames = {profile: headline(tables, optimizer, seed) for profile, tables in sets.items()}
+    columns = {}
+    for profile, frame in frames.items():
+        paper = frame[frame["source"] == SOURCES[0]]
+        columns["number"] = [
+            f"{_number(row)}, N {row.n_classes}" if row.n_classes else _number(row)
+            for row in paper.itertuples()
+        ]
+        columns[profile] = [_measured(row) if row.models else "" for row in paper.itertuples()]
+    sheet = pd.DataFrame(columns)
+    return sheet[(sheet[list(frames)] != "").any(axis=1)].reset_index(drop=True)
 
 
 def _number(row: object) -> str:

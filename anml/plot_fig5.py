@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from anml.data import load
 from anml.errors import AnmlError
 from anml.measure import ACTIVITY, DEAD
-from anml.plot_probes import comparison, heading, of_model
+from anml.plot_probes import comparison, heading, of_model, pair_tests
 from anml.plot_style import INK, MUTED, TREATMENTS, style
 from anml.probes import ACTIVE, probe_set, share_active
 from anml.results import Provenance, Table
@@ -31,6 +31,8 @@ COLUMNS = {
 }
 SHOWN = ("embedded", "any", "none")
 """Which drawings Figure 5 may show beside the activations."""
+TESTS = (("gated", "latent"),)
+"""The comparison that the paper tests: units active after and before the gate."""
 INACTIVE = "#F2F2F2"
 # From a tint that stands out from INACTIVE, through ANML's own colour, to nearly black: lightness
 # alone tells the values, so that it reads without colour vision and in grey.
@@ -208,3 +210,10 @@ def fig5_sheet(values: pd.DataFrame) -> pd.DataFrame:
     table = table.loc[list(LAYERS), list(COLUMNS)].rename(columns={"mean": "average of all"})
     table.index = [name.replace("\n", " ") for name in LAYERS.values()]
     return table.rename_axis(columns=None).rename_axis("% active").reset_index()
+
+
+def fig5_tests(activity: Table) -> pd.DataFrame:
+    """Return the paper's comparison of activity after and before the gate, between models."""
+    rows = activity.frame[activity.frame["metric"] == "share active"]
+    words = {layer: f"ANML, {name.replace(chr(10), ' ')}" for layer, name in LAYERS.items()}
+    return pair_tests(rows, "layer", TESTS, words)

@@ -10,11 +10,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
 from anml.measure import KNN, KNN_K
-from anml.plot_probes import comparison, heading, of_model, published_rows
+from anml.plot_probes import comparison, heading, of_model, pair_tests, published_rows
 from anml.plot_style import INK, MUTED, TREATMENTS, Mark, style
 from anml.probes import MAP_CLASSES, NEIGHBOURS
 from anml.results import Provenance, Table
-from anml.stats import LEVEL, mann_whitney, model_means, summary
+from anml.stats import LEVEL, summary
 
 NAME = "fig6_representation"
 MAPS = {
@@ -201,20 +201,6 @@ def fig6_sheet(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def fig6_tests(knn: Table) -> pd.DataFrame:
-    """Return the paper's two comparisons at K = 5, between models.
-
-    Columns: `of`, `against`, `difference` (percentage points, of the means), `test`.
-    """
-    rows = knn.frame[knn.frame["k"] == KNN_K]
-    result = []
-    for pair in TESTS:
-        one, other = (model_means(rows[rows["representation"] == name]) for name in pair)
-        result.append(
-            {
-                "of": CURVES[pair[0]][0],
-                "against": CURVES[pair[1]][0],
-                "difference": f"{100 * (one.mean() - other.mean()):+.1f}",
-                "test": mann_whitney(one, other).text,
-            }
-        )
-    return pd.DataFrame(result)
+    """Return the paper's two comparisons at K = 5: `anml.plot_probes.pair_tests`."""
+    words = {name: label for name, (label, _) in CURVES.items()}
+    return pair_tests(knn.frame[knn.frame["k"] == KNN_K], "representation", TESTS, words)

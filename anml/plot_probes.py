@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from anml.errors import AnmlError
 from anml.measure import measured
 from anml.plot_style import INK, MUTED, WARNING
 from anml.results import Provenance, Table
+from anml.stats import mann_whitney, model_means
 from anml.tables import listing
 
 PLACE = "4.2"
@@ -104,3 +105,25 @@ def comparison_sheet(compared: pd.DataFrame) -> pd.DataFrame:
 def comparison_glue(compared: pd.DataFrame) -> dict[str, float]:
     """Return the measured numbers that prose cites, in per cent, under the ledger's names."""
     return {name: round(mean, 1) for name, mean in zip(compared.id, compared["mean"], strict=True)}
+
+
+def pair_tests(
+    rows: pd.DataFrame, column: str, pairs: Iterable[tuple[str, str]], words: Mapping[str, str]
+) -> pd.DataFrame:
+    """Return the paper's comparisons of two layers each, between models.
+
+    `rows`: a value of each model and each layer named in `column`; `words`: the layers' names.
+    Columns: `of`, `against`, `difference` (percentage points, of the means), `test`.
+    """
+    result = []
+    for pair in pairs:
+        one, other = (model_means(rows[rows[column] == name]) for name in pair)
+        result.append(
+            {
+                "of": words[pair[0]],
+                "against": words[pair[1]],
+                "difference": f"{100 * (one.mean() - other.mean()):+.1f}",
+                "test": mann_whitney(one, other).text,
+            }
+        )
+    return pd.DataFrame(result)

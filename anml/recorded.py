@@ -14,6 +14,7 @@ from anml.notebook import repository_root
 from anml.plot_fig6 import CURVES
 from anml.plot_figs9 import figs9_rows
 from anml.plot_learning import LAST, learning_values, treatment_of
+from anml.plot_rates import RATES, best_rates, rates_values
 from anml.plot_style import TREATMENTS
 from anml.profiles import PROFILES
 from anml.results import Table, duration, read_table
@@ -43,6 +44,22 @@ def recorded_tables(name: str, root: Path | None = None) -> dict[str, Table]:
     folder = (repository_root() if root is None else root) / "results"
     paths = {profile: folder / profile / f"{name}.parquet" for profile in PROFILES}
     return {profile: read_table(path) for profile, path in paths.items() if path.is_file()}
+
+
+def recorded_sets(
+    names: Iterable[str], data: str, root: Path | None = None
+) -> dict[str, dict[str, Table]]:
+    """Return, by profile, the recorded tables of `names` that rest on `data`; profiles with any.
+
+    Raises:
+        AnmlError: one of them is damaged.
+    """
+    sets: dict[str, dict[str, Table]] = {profile: {} for profile in PROFILES}
+    for name in names:
+        for profile, table in recorded_tables(name, root).items():
+            if table.provenance.data_source == data:
+                sets[profile][name] = table
+    return {profile: tables for profile, tables in sets.items() if tables}
 
 
 def spread_sheet(tables: Mapping[str, Table], rows_of: RowsOf) -> pd.DataFrame:
@@ -125,6 +142,14 @@ def answer_rows(table: Table) -> pd.DataFrame:
     rows = table.frame[table.frame["metric"] == TESTING]
     rows = rows.assign(what=rows["question"].map(titles) + " " + rows["answer"])
     return _in_order(rows, words)
+
+
+def rate_rows(table: Table) -> pd.DataFrame:
+    """A `RowsOf` for `training_rates` tables: accuracy of every pair of rates that was tried."""
+    best = best_rates(rates_values(table)).sort_values(["training", *RATES])
+    inner = best["inner_rate"].map(lambda rate: f"inner rate {rate:g}, " if rate else "")
+    words = best["training"] + ", " + inner + "outer rate " + best["outer_rate"].map("{:g}".format)
+    return best.assign(what=words, value=best["mean"], model_seed=0)
 
 
 def remember_rows(table: Table) -> pd.DataFrame:

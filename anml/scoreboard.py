@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 
 import pandas as pd
 
-from anml.ledger import DIRECTION, NOT, NOT_RUN, REPRODUCED, Entry, counts
+from anml.ledger import DIRECTION, NOT, NOT_RUN, REPRODUCED, Entry, counts, ledger
+from anml.results import Table
 
 NAME = "claims_ledger"
 # White on these is legible by day and by night; the words say the same without the colour.
@@ -103,6 +104,20 @@ def count_table(entries: Sequence[Entry]) -> pd.DataFrame:
     return frame.rename_axis("verdict").reset_index()
 
 
+def counts_by_profile(
+    sets: Mapping[str, Mapping[str, Table]], optimizer: str = "adam", seed: int = 0
+) -> pd.DataFrame:
+    """Return how many of the paper's own numbers and claims have each verdict, a column a profile.
+
+    `sets`: `anml.recorded.recorded_sets`.
+    """
+    columns = {
+        profile: counts(_of_the_paper(ledger(tables, optimizer=optimizer, seed=seed)))
+        for profile, tables in sets.items()
+    }
+    return pd.DataFrame(columns).rename_axis("verdict").reset_index()
+
+
 def ledger_frame(entries: Sequence[Entry]) -> pd.DataFrame:
     """Return the ledger as a table of text, a row an entry, a column a field."""
     return pd.DataFrame([asdict(entry) for entry in entries])
@@ -113,6 +128,11 @@ def ledger_glue(entries: Sequence[Entry]) -> dict[str, int]:
 
     Of the paper's own numbers and claims; the replications are further evidence, not counted.
     """
-    own = [entry for entry in entries if entry.kind != "replication"]
+    own = _of_the_paper(entries)
     named = {f"ledger_{v.replace(' ', '_')}": count for v, count in counts(own).items()}
     return named | {"ledger_rows": len(own)}
+
+
+def _of_the_paper(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries that the paper makes itself."""
+    return [entry for entry in entries if entry.kind != "replication"]

@@ -34,7 +34,14 @@ from anml.measure import measured
 from anml.notebook import find_tables
 from anml.qualitative import CLAIMS, finding
 from anml.results import Table
-from anml.scoreboard import KINDS, Scoreboard, count_table, ledger_glue, of_kind
+from anml.scoreboard import (
+    KINDS,
+    Scoreboard,
+    count_table,
+    counts_by_profile,
+    ledger_glue,
+    of_kind,
+)
 from anml.tables import TESTING, TRAINING
 
 PAGE = Path(__file__).resolve().parents[1] / "book" / "notebooks" / "claims_ledger.ipynb"
@@ -308,6 +315,10 @@ def test_the_page_shows_every_entry_once_and_the_counts_are_of_it():
     own = [entry for entry in found if entry.kind != "replication"]
     assert glued["ledger_rows"] == len(own) == len(PAPER) + len(CLAIMS)
     assert glued["ledger_not_reproduced"] == counts(own)[NOT]
+    both = counts_by_profile({"quick": {}, "laptop": synthetic_results.everything()})
+    both = both.set_index("verdict")
+    assert both["laptop"].to_dict() == counts(own)
+    assert both.loc[NOT_RUN, "quick"] == len(own)
 
 
 def test_text_is_escaped():

@@ -6,7 +6,7 @@ import pytest
 import synthetic_results
 
 from anml.claims import published, published_with_noted
-from anml.headline import coverage, headline, headline_sheet
+from anml.headline import coverage, headline, headline_sheet, rerun_sheet
 from anml.measure import measured
 from anml.stats import relative_drop
 from anml.tables import TESTING, TRAINING
@@ -123,3 +123,14 @@ def test_what_was_not_run_says_so_and_nothing_is_made_up():
 def test_published_numbers_do_not_stand_beside_other_drawings(tables):
     sheet = headline_sheet(headline(tables), "paper", omniglot=False)
     assert list(sheet) == ["number", "N", "measured here", "replicates"]
+
+
+def test_what_a_rerun_should_give_has_a_column_a_profile_and_no_empty_row(tables):
+    sheet = rerun_sheet({"quick": {"knn": tables["knn"]}, "laptop": tables})
+    assert list(sheet) == ["number", "quick", "laptop"]
+    by_number = sheet.set_index("number")
+    known = by_number.loc["ANML: kNN accuracy of NM activations"]
+    assert known["quick"] == known["laptop"] != ""
+    anml = by_number.loc["ANML, sequential: meta-test testing accuracy, N 600"]
+    assert anml["quick"] == "" != anml["laptop"]
+    assert len(rerun_sheet({"quick": {"knn": tables["knn"]}})) == 4

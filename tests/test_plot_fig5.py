@@ -84,6 +84,22 @@ def test_the_printed_shares_are_counted_and_the_average_is_that_of_the_test_set(
     assert plot_fig5.fig5_sheet(values).iloc[2, -1] == f"{100 * average['gated']:.1f}"
 
 
+def test_after_the_gate_is_compared_with_before_between_models():
+    few = plot_fig5.fig5_tests(synthetic_probes.tables()["activity"])
+    assert few[["of", "against"]].iloc[0].tolist() == [
+        "ANML, latent after the gate",
+        "ANML, latent before the gate",
+    ]
+    assert few["test"].str.contains("too few").all()
+    table = synthetic_probes.tables(models=4)["activity"]
+    many = plot_fig5.fig5_tests(table).iloc[0]
+    rows = table.frame[table.frame["metric"] == "share active"]
+    means = 100 * rows.groupby("layer")["value"].mean()
+    assert many["difference"] == f"{means['gated'] - means['latent']:+.1f}"
+    assert "(4 and 4 replicates)" in many["test"]
+    assert "p = " in many["test"]
+
+
 def test_the_heading_says_data_width_profile_and_threshold():
     text = words(drawn())
     for part in ("Omniglot", "NARROW", "54 units as 6 × 9 cells", "Profile quick, model 0", "0.01"):

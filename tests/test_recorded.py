@@ -7,13 +7,14 @@ import pytest
 import synthetic_disagreements
 import synthetic_learning
 import synthetic_probes
+import synthetic_rates
 import synthetic_results
 
 from anml import recorded
 from anml.disagreements import QUESTIONS
 from anml.plot_fig3 import FIVE
 from anml.profiles import PROFILES
-from anml.results import Table
+from anml.results import Table, write_table
 from anml.tables import TESTING
 
 TABLE = synthetic_results.meta_test()
@@ -89,6 +90,7 @@ def test_regimes_are_told_apart():
             sum(len(question.answers) for question in QUESTIONS),
         ),
         (synthetic_learning.table("omniglot"), recorded.remember_rows, "remember set of ANML", 2),
+        (synthetic_rates.table(), recorded.rate_rows, "pretrain, outer rate 0.001", 12),
     ],
 )
 def test_each_kind_of_table_gives_its_quantities(table, rows_of, what, count):
@@ -102,3 +104,13 @@ def test_recorded_tables_are_read_in_the_profiles_order():
     found = recorded.recorded_tables("meta_test")
     assert list(found) == [name for name in PROFILES if name in found]
     assert {"smoke", "quick", "laptop"} <= set(found)
+
+
+def test_sets_hold_the_tables_on_the_same_drawings(tmp_path):
+    for profile, data in (("smoke", "glyphs"), ("laptop", "omniglot")):
+        path = tmp_path / "results" / profile / "knn.parquet"
+        table = synthetic_probes.tables(data)["knn"]
+        write_table(path, table.frame, table.provenance)
+    sets = recorded.recorded_sets(["knn", "activity"], "omniglot", tmp_path)
+    assert {profile: list(tables) for profile, tables in sets.items()} == {"laptop": ["knn"]}
+    assert list(recorded.recorded_sets(["knn"], "glyphs", tmp_path)) == ["smoke"]
