@@ -41,6 +41,9 @@ def add_meta_train_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on from the working checkpoint if there is one"
     )
+    parser.add_argument(
+        "--keep", action="store_true", help="with --resume: go on even if other code began it"
+    )
     parser.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
     parser.add_argument(
         "--tf32", action="store_true", help="on a GPU, compute products in TF32: faster, rounder"
@@ -209,9 +212,9 @@ def _profiles(args: argparse.Namespace) -> None:
 def _meta_train(args: argparse.Namespace) -> None:
     import torch
 
-    from anml.jobs import Place
+    from anml.jobs import Place, TrainJob
     from anml.meta_train import Job, meta_train
-    from anml.pipeline import claim
+    from anml.pipeline import alone
     from anml.treatments import find_training
 
     training, seeds = find_training(args.training), _seeds(args.seeds)
@@ -234,8 +237,11 @@ def _meta_train(args: argparse.Namespace) -> None:
             f"{job.resume_path} holds an unfinished run: add --resume to go on, "
             "or delete that file to start afresh"
         )
-    claim(Place(profile, folder, args.device), drawings)
-    for path in meta_train(job, resume=args.resume):
+    place = Place(profile, folder, args.device, args.keep)
+    with alone(place, drawings, [TrainJob(training.name, seed) for seed in seeds]) as log:
+        paths = meta_train(job, resume=args.resume, keep=args.keep)
+        log.write("finished")
+    for path in paths:
         print(path)
 
 

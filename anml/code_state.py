@@ -11,6 +11,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import torch
 
 PACKAGE = "anml"
@@ -29,9 +30,10 @@ COMPARED_AS_VALUES = frozenset(
 def code_state(module: str) -> str:
     """The fingerprint, 16 hexadecimal digits, of `module` ('anml.meta_train') and what it imports.
 
-    Docstrings, comments and layout do not count; torch's version does.
+    Docstrings, comments and layout do not count; the versions of torch, which computes, and of
+    NumPy, which draws what is random, do.
     """
-    total = sha256(torch.__version__.encode())
+    total = sha256(f"{torch.__version__} {np.__version__}".encode())
     for name in sorted(reached(module) - COMPARED_AS_VALUES):
         total.update(f"{name}\n{bare_source(source_path(name))}\n".encode())
     return total.hexdigest()[:16]

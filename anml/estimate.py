@@ -21,7 +21,7 @@ from anml.jobs import Place, Plan, TrainJob, Work, make_runs
 from anml.meta_test import meta_test
 from anml.meta_train import Job, initial_model, meta_train
 from anml.rate_search import RateJob
-from anml.staleness import stale_jobs
+from anml.staleness import stale_beginnings, stale_jobs
 from anml.trajectories import TRAINING_DRAWINGS
 from anml.treatments import find_training, find_treatment
 
@@ -49,13 +49,20 @@ def estimate(place: Place, drawings: Drawings, jobs: Plan) -> list[Estimate]:
     """
     a_step = step_timer(place, drawings)
     stale = set() if place.keep else set(stale_jobs(place, jobs, jobs))
+    other_beginnings = () if place.keep else stale_beginnings(place, jobs)
+    begun = {
+        job: job.steps_begun(place)
+        for job in jobs
+        if isinstance(job, TrainJob) and job.working(place) not in other_beginnings
+    }
     found: dict[str, list[tuple[bool, float]]] = defaultdict(list)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         for job in jobs:
             done = job.result(place).is_file() and job not in stale
-            seconds = 0.0 if done else job.steps(place.profile) * a_step(job)
+            left = 0 if done else job.steps(place.profile) - begun.get(job, 0)
+            seconds = left * a_step(job) if left else 0.0
             found[group_name(job)].append((done, seconds))
     finally:
         torch.set_num_threads(threads)

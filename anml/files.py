@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,20 +12,32 @@ from tempfile import TemporaryFile
 
 from anml.errors import AnmlError
 
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}(\.\w+)?")
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well, it becomes `path`.
 
-    On any exception, Ctrl-C included, the temporary file goes and the old file stays.
+    On any exception, Ctrl-C included, the temporary file goes and the old file stays. The contents
+    are on the disk before the name is, so that a power cut cannot leave an empty file under it.
     """
     # The suffix is kept because writers choose their format by it; the dot hides it from globs.
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     try:
         yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Delete what killed processes were writing anywhere in `folder`; nobody may be writing now."""
+    for path in folder.rglob(".*"):
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def require_writable(folder: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol
 
 from torch import nn
 
+from anml.checkpoint import read_header
 from anml.code_state import code_state
 from anml.data import Drawings
 from anml.episodes import Stream
@@ -95,6 +96,14 @@ class TrainJob:
         """The checkpoint that an unfinished meta-training goes on from."""
         return self.result(place).with_name(f"{self.training}-seeds{self.seed}.resume.safetensors")
 
+    def steps_begun(self, place: Place) -> int:
+        """Meta-iterations that need not be done again: those of the working checkpoint."""
+        try:
+            header = read_header(self.working(place))
+        except AnmlError:  # not there; or damaged, as the job itself will say
+            return 0
+        return min(header["iteration"], self.steps(place.profile))
+
     def steps(self, profile: Profile) -> int:
         """Meta-iterations."""
         supervised = TRAININGS[self.training].procedure == "supervised"
@@ -111,7 +120,13 @@ class TrainJob:
             folder=place.folder / "checkpoints",
             device=place.device,
         )
-        meta_train(job, resume=True, progress=False, on_step=lambda done, total: on_step(1))
+        meta_train(
+            *(job,),
+            resume=True,
+            keep=place.keep,
+            progress=False,
+            on_step=lambda done, total: on_step(1),
+        )
 
 
 def part_path(job: Work, place: Place) -> Path:

@@ -24,6 +24,7 @@ from anml.graphed import choose_float32
 from anml.interrupt import Interrupt, defer_interrupt
 from anml.outer_step import LOG_METRICS, OuterLoop, State, new_optimizer
 from anml.profiles import Profile
+from anml.results import device_name, running_commit, together
 from anml.training_job import Job, build_model, initial_model
 
 CODE = "anml.meta_train"
@@ -38,6 +39,7 @@ def meta_train(
     job: Job,
     *,
     resume: bool = False,
+    keep: bool = False,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     on_step: Callable[[int, int], None] | None = None,
     progress: bool = True,
@@ -45,21 +47,26 @@ def meta_train(
     """Run the job to its end and return the finished models' paths, one a seed.
 
     `resume`: go on from the working checkpoint if there is one; it stays when the run is finished,
-    so that a profile with more iterations goes on where a shorter one ended. `on_step(done, total)`
-    hears of every iteration. AnmlError: the loss diverged, the working checkpoint belongs to other
-    settings or is longer, the disk is full, or Ctrl-C (after saving).
+    so that a profile with more iterations goes on where a shorter one ended. `keep`: even if other
+    code began it. `on_step(done, total)` hears of every iteration. AnmlError: the loss diverged,
+    the working checkpoint belongs to other settings or code or is longer, the disk is full, or
+    Ctrl-C (after saving).
     """
+    running_commit(), code_state(CODE)  # before the tree may change under a long run
     paths = [job.model_path(seed) for seed in job.seeds]
     require_writable(job.folder)
     if resume and all(path.is_file() and _finished(job, path) for path in paths):
         return paths
-    state, optimizer, log, start, seconds = _start(job, resume)
+    state, optimizer, log, start, before = _start(job, resume, keep)
     choose_float32(job.tf32)
     outer = OuterLoop(job, state, optimizer, start)
     began, saved = time.monotonic(), time.monotonic()
 
+    def made() -> dict[str, Any]:
+        return _made(job, before, time.monotonic() - began)
+
     def save(done: int) -> None:
-        _save_working(job, state, optimizer, log[:done], seconds + time.monotonic() - began)
+        _save_working(job, state, optimizer, log[:done], made())
 
     bar = tqdm(
         total=job.iterations,
@@ -88,15 +95,15 @@ def meta_train(
             if asked:
                 _say_how_to_go_on(job, outer.done, interrupt)
     save(job.iterations)
-    seconds += time.monotonic() - began
+    made_now = made()
+    # Replicas share the run's time: what one model took is its part of it.
+    made_now["seconds"] /= len(job.seeds)
     for r, seed in enumerate(job.seeds):
         weights = {name: tensor[r] for name, tensor in state.items()}
-        header = job.header() | {
+        header = job.header() | made_now
+        header |= {
             "seed": seed,
-            "code": code_state(CODE),
             "iteration": job.iterations,
-            "seconds": seconds,
-            "device": f"{job.device}, TF32" if job.tf32 else job.device,
             "versions": {"anml": __version__, "torch": torch.__version__},
         }
         save_checkpoint(paths[r], weights | {"log": log[:, r]}, header)
@@ -122,8 +129,10 @@ def load_model(path: Path, network: str, profile: Profile, device: str = "cpu") 
     return model.eval()
 
 
-def _start(job: Job, resume: bool) -> tuple[State, torch.optim.Adam, Tensor, int, float]:
-    """Fresh or resumed: parameters [R, ...], Adam, log [iterations, R, 3], position, seconds."""
+def _start(
+    job: Job, resume: bool, keep: bool
+) -> tuple[State, torch.optim.Adam, Tensor, int, dict[str, Any]]:
+    """Fresh or resumed: parameters [R, ...], Adam, log [iterations, R, 3], position, header."""
     models = [initial_model(job.training.network, job.profile, seed) for seed in job.seeds]
     state = {
         name: torch.stack([dict(m.named_parameters())[name].detach() for m in models])
@@ -134,10 +143,15 @@ def _start(job: Job, resume: bool) -> tuple[State, torch.optim.Adam, Tensor, int
     optimizer = new_optimizer(job, state)
     log = torch.zeros(job.iterations, len(job.seeds), len(LOG_METRICS), dtype=torch.float64)
     if not (resume and job.resume_path.is_file()):
-        return state, optimizer, log, 0, 0.0
+        return state, optimizer, log, 0, {}
     tensors, header = load_checkpoint(job.resume_path, job.device)
     _refuse_other_settings(job, job.resume_path, header)
     _refuse_overshoot(job, job.resume_path, header)
+    if not keep and header.get("code") != code_state(CODE):
+        raise AnmlError(
+            f"{job.resume_path} was begun by other code than this: add --keep to go on with this "
+            "code all the same, or delete that file to start afresh"
+        )
     with torch.no_grad():
         for name, parameter in state.items():
             parameter.copy_(tensors[f"weights/{name}"])
@@ -146,7 +160,19 @@ def _start(job: Job, resume: bool) -> tuple[State, torch.optim.Adam, Tensor, int
             } | {"step": tensors["step"].clone()}
     done = header["iteration"]
     log[:done] = tensors["log"]
-    return state, optimizer, log, done, header["seconds"]
+    return state, optimizer, log, done, header
+
+
+def _made(job: Job, before: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """What a checkpoint says of how it was made, those included that it went on from."""
+    own = {
+        "commit": running_commit(),
+        "made_on": device_name(job.device) + (", TF32" if job.tf32 else ""),
+    }
+    return {key: together([value, before.get(key, value)]) for key, value in own.items()} | {
+        "code": code_state(CODE),
+        "seconds": before.get("seconds", 0.0) + seconds,
+    }
 
 
 def _refuse_other_settings(job: Job, path: Path, header: Mapping[str, Any]) -> None:
@@ -183,7 +209,7 @@ def _refuse_overshoot(job: Job, path: Path, header: Mapping[str, Any]) -> None:
 
 
 def _save_working(
-    job: Job, state: State, optimizer: torch.optim.Adam, log: Tensor, seconds: float
+    job: Job, state: State, optimizer: torch.optim.Adam, log: Tensor, made: Mapping[str, Any]
 ) -> None:
     """Write the working checkpoint: everything that the next iteration depends on."""
     tensors = {"log": log}
@@ -193,8 +219,7 @@ def _save_working(
         tensors["step"] = moments["step"]
         for key in ("exp_avg", "exp_avg_sq"):
             tensors[f"{key}/{name}"] = moments[key]
-    header = job.header() | {"code": code_state(CODE), "iteration": len(log), "seconds": seconds}
-    save_checkpoint(job.resume_path, tensors, header)
+    save_checkpoint(job.resume_path, tensors, job.header() | made | {"iteration": len(log)})
 
 
 def _refuse_divergence(job: Job, log: Tensor, iteration: int) -> None:

@@ -8,7 +8,8 @@ does what is missing, and what code that changed since has made stale.
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ from typing import Any
 from anml.data import Drawings
 from anml.disk import require_space
 from anml.errors import AnmlError
-from anml.files import replacing, require_writable
+from anml.files import clear_leftovers, replacing, require_writable
 from anml.gather import write_tables
-from anml.groups import Group
-from anml.jobs import Place, Plan, read_json
+from anml.groups import Group, group_name
+from anml.jobs import Place, Plan, TrainJob, Work, read_json
 from anml.lock import locked
 from anml.plan import plan
 from anml.profiles import Profile
@@ -60,7 +61,10 @@ def run(
     jobs = plan(profile, only)
     claim(place, drawings)
     with locked(folder / LOCK, str(folder)):
-        do(place, data_name, jobs, workers or default_workers(device))
+        clear_leftovers(folder)
+        require_space(place, jobs)
+        log = RunLog(folder / "logs")
+        do(place, data_name, jobs, workers or default_workers(device), log)
         return gather(place, drawings)
 
 
@@ -89,18 +93,31 @@ def run_group(
             f"{group.name} needs {missing[0]} ({len(set(missing))} jobs are missing): "
             f"run {', '.join(group.waits)} first"
         )
-    with (
-        locked(place.folder / LOCK, str(place.folder), shared=True),
-        locked(place.folder / "locks" / group.name, f"{group.name} in {place.folder}"),
-    ):
+    with alone(place, drawings, group.jobs) as log:
         inside = {own: [job for job in waits[own] if job in group.jobs] for own in group.jobs}
-        do(place, data_name, inside, workers)
+        do(place, data_name, inside, workers, log)
 
 
-def do(place: Place, data_name: str, jobs: Plan, workers: int) -> None:
-    """Set stale results aside, then do what is missing; everything is said in a log as well."""
-    require_space(place, jobs)
-    log = RunLog(place.folder / "logs")
+@contextmanager
+def alone(place: Place, drawings: Drawings, jobs: Sequence[Work]) -> Iterator[RunLog]:
+    """Claim a run's folder for a few jobs that nobody else may do meanwhile; yields their log.
+
+    Others may be at work on other groups of the same run. AnmlError: one of theirs is in use, or as
+    `run`.
+    """
+    claim(place, drawings)
+    with ExitStack() as held:
+        held.enter_context(locked(place.folder / LOCK, str(place.folder), shared=True))
+        for name in sorted({group_name(job) for job in jobs}):
+            path = place.folder / "locks" / name
+            held.enter_context(locked(path, f"{name} in {place.folder}"))
+        require_space(place, {job: [] for job in jobs})
+        yield RunLog(place.folder / "logs")
+
+
+def do(place: Place, data_name: str, jobs: Plan, workers: int, log: RunLog) -> None:
+    """Set stale results aside, then do what is missing; everything is said in the log as well."""
+    _refuse_shared_beginnings(place, jobs)
     if not place.keep:
         stale = stale_jobs(place, jobs, plan(place.profile))
         paths = [job.result(place) for job in stale] + stale_beginnings(place, jobs)
@@ -120,6 +137,19 @@ def do(place: Place, data_name: str, jobs: Plan, workers: int) -> None:
         log.write(f"stopped: {error or type(error).__name__}")
         raise
     log.write("everything asked for is finished")
+
+
+def _refuse_shared_beginnings(place: Place, jobs: Plan) -> None:
+    """Refuse to begin anew what `anml meta-train` has begun for several seeds at once."""
+    waiting = {job for job in jobs if not job.result(place).is_file()}
+    for path in sorted((place.folder / "checkpoints").glob("*-seeds*_*.resume.safetensors")):
+        training, _, seeds = path.name.removesuffix(".resume.safetensors").rpartition("-seeds")
+        if any(TrainJob(training, int(seed)) in waiting for seed in seeds.split("_")):
+            raise AnmlError(
+                f"{path} is an unfinished meta-training of several seeds: finish it with "
+                f"`anml meta-train {training} --seeds {seeds.replace('_', ',')} --resume`, or "
+                "delete that file to meta-train them one by one"
+            )
 
 
 def gather(place: Place, drawings: Drawings) -> tuple[Path, int]:

@@ -120,7 +120,7 @@ def device_name(device: torch.device | str = "cpu") -> str:
 
 def together(parts: Iterable[str]) -> str:
     """Return what several parts of a result say of where they were made, each once."""
-    return "; ".join(sorted(set(parts)))
+    return "; ".join(sorted({one for part in parts for one in part.split("; ")}))
 
 
 def provenance_now(

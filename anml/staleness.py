@@ -4,6 +4,7 @@ What is stale is moved into the run's folder `stale/`, not deleted: it took time
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 from anml.checkpoint import read_header
@@ -53,8 +54,8 @@ def _other_code(path: Path, code: str) -> bool:
 
 
 def set_aside(place: Place, paths: Iterable[Path]) -> Path:
-    """Move results of the run to its folder `stale/`, over what lies there; returns that folder."""
-    folder = place.folder / "stale"
+    """Move results of the run to a new folder in its `stale/`; returns that folder."""
+    folder = place.folder / "stale" / f"{datetime.now().astimezone():%Y%m%dT%H%M%S%f}"
     for path in paths:
         target = folder / path.relative_to(place.folder)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ import torch
 from tqdm import tqdm
 
 from anml import data
-from anml.checkpoint import read_header
+from anml.code_state import code_state
 from anml.data import Drawings
 from anml.errors import AnmlError
 from anml.graphed import choose_float32
@@ -48,8 +48,9 @@ def run_jobs(
     """
     done = {job for job in jobs if job.result(place).is_file()}
     total = sum(job.weight() * job.steps(place.profile) for job in jobs)
+    begun = {job: job.steps_begun(place) for job in jobs if isinstance(job, TrainJob)}
     finished = sum(
-        job.weight() * (job.steps(place.profile) if job in done else _steps_begun(job, place))
+        job.weight() * (job.steps(place.profile) if job in done else begun.get(job, 0))
         for job in jobs
     )
     waiting = [job for job in jobs if job not in done]
@@ -58,9 +59,10 @@ def run_jobs(
     running: dict[Future[None], Work] = {}
     context = multiprocessing.get_context("spawn")
     ticks, stop = context.Queue(), context.RawValue("b", 0)
+    set_up = (data_name, {job.code for job in waiting}, ticks, stop)
     with (
         terminate_as_interrupt(),
-        ProcessPoolExecutor(workers, context, _start_worker, (data_name, ticks, stop)) as pool,
+        ProcessPoolExecutor(workers, context, _start_worker, set_up) as pool,
         tqdm(
             total=total,
             initial=finished,
@@ -96,17 +98,6 @@ def run_jobs(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _steps_begun(job: Work, place: Place) -> int:
-    """Steps that an unfinished job need not do again: those of its working checkpoint."""
-    if not isinstance(job, TrainJob):
-        return 0
-    try:
-        header = read_header(job.working(place))
-    except AnmlError:  # not there; or damaged, as the job itself will say
-        return 0
-    return min(header["iteration"], job.steps(place.profile))
-
-
 def _advance(bar: tqdm, ticks: "Queue[float]") -> None:
     """Move the bar by what workers have reported."""
     while True:
@@ -128,7 +119,7 @@ class _Worker:
 _worker: _Worker
 
 
-def _start_worker(data_name: str, ticks: "Queue[float]", stop: c_byte) -> None:
+def _start_worker(data_name: str, codes: set[str], ticks: "Queue[float]", stop: c_byte) -> None:
     """Set up a worker process: one thread, its own copy of the drawings."""
     global _worker
     keep_freed_memory()
@@ -139,6 +130,8 @@ def _start_worker(data_name: str, ticks: "Queue[float]", stop: c_byte) -> None:
         target=_end_with, args=(multiprocessing.parent_process(),), daemon=True
     ).start()
     running_commit()  # before the tree may change under a long run
+    for module in codes:
+        code_state(module)
     ticks.cancel_join_thread()  # progress is no reason to wait at the end
     _worker = _Worker(data.load(data_name), ticks, stop)
 

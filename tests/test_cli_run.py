@@ -12,6 +12,7 @@ from conftest import TINY
 from anml import cli, pipeline
 from anml.checkpoint import load_checkpoint
 from anml.errors import AnmlError
+from anml.lock import locked
 from anml.profiles import PROFILES, Profile
 
 
@@ -39,6 +40,22 @@ def test_profiles_are_listed_with_their_values(capsys: pytest.CaptureFixture[str
         assert f"{profile.name}: {profile.summary}" in out
         assert f"    meta_iterations = {profile.meta_iterations}\n" in out
     assert "n_classes = 10,50,75,100,150,200,300,400,500,600" in out
+
+
+def test_a_meta_training_that_another_process_is_at_is_refused(
+    options: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    with locked(folder / "locks" / "meta-train.oml-seed1", "its seed"):
+        status, _, error = outcome(capsys, "meta-train", "oml", *options, "--seeds", "0-1")
+        assert (status, error.count("\n")) == (2, 1)
+        assert "meta-train.oml-seed1" in error
+        assert "is in use by another run" in error
+        assert outcome(capsys, "meta-train", "oml", *options, "--seeds", "0")[0] == 0
+    log = next((folder / "logs").iterdir()).read_text()
+    assert log.splitlines()[-1].endswith("finished")
+    with locked(folder / pipeline.LOCK, "a whole run"):
+        assert outcome(capsys, "meta-train", "oml", *options, "--seeds", "1")[0] == 2
 
 
 def test_meta_train_then_meta_test(

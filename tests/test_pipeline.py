@@ -155,15 +155,40 @@ def test_the_bar_counts_what_an_unfinished_training_has_done(
     tiny: Profile, noise_drawings: Drawings, tmp_path: Path
 ) -> None:
     job, place = TrainJob("oml", 0), Place(tiny, tmp_path)
-    assert module._steps_begun(job, place) == 0
+    assert job.steps_begun(place) == 0
     job.run(
         replace(place, profile=replace(tiny, meta_iterations=5)), noise_drawings, lambda _: None
     )
     job.result(place).unlink()
-    assert module._steps_begun(job, place) == 5
+    assert job.steps_begun(place) == 5
     job.working(place).write_bytes(b"nonsense")
-    assert module._steps_begun(job, place) == 0
-    assert module._steps_begun(EvaluateJob(Point("ANML", 2), 0), place) == 0
+    assert job.steps_begun(place) == 0
+
+
+def test_a_meta_training_of_several_seeds_is_not_begun_anew_one_by_one(
+    tiny: Profile, noise_drawings: Drawings, packed_noise: Path, tmp_path: Path
+) -> None:
+    shared = tmp_path / "checkpoints" / "anml-first-order-seeds0_1.resume.safetensors"
+    shared.parent.mkdir()
+    shared.touch()
+    args = (tiny, noise_drawings, str(packed_noise), tmp_path)
+    text = refusal(lambda: run(*args, only=["first-order, seed 0"]))
+    assert "`anml meta-train anml-first-order --seeds 0,1 --resume`" in text
+
+
+def test_a_run_clears_what_killed_ones_left_half_written(
+    tiny: Profile, noise_drawings: Drawings, packed_noise: Path, tmp_path: Path, monkeypatch
+) -> None:
+    left = tmp_path / "checkpoints" / ".anml-seed0.0123abcd.safetensors"
+    mine = tmp_path / "checkpoints" / ".keep.safetensors"
+    left.parent.mkdir()
+    left.touch()
+    mine.touch()
+    monkeypatch.setattr("anml.pipeline.run_jobs", lambda *a: None)
+    args = (tiny, noise_drawings, str(packed_noise), tmp_path)
+    assert "nothing that is finished" in refusal(lambda: run(*args))
+    assert not left.exists()
+    assert mine.exists()
 
 
 # --- a whole run

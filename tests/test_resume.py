@@ -14,11 +14,12 @@ from refusal import refusal
 from training_runs import DOUBLE, TRAINED, assert_equal_bits, train
 
 from anml import meta_train as module
-from anml.checkpoint import load_checkpoint
+from anml.checkpoint import load_checkpoint, read_header
 from anml.interrupt import Interrupted
 from anml.meta_train import meta_train
 from anml.outer_step import OuterLoop
 from anml.packed import Drawings
+from anml.results import running_commit
 from anml.training_job import Job
 
 CHILD = """
@@ -82,7 +83,7 @@ def test_stopped_and_resumed_equals_never_stopped(
 
 def test_without_resume_a_run_starts_afresh(job: Callable[..., Job]) -> None:
     one = job()
-    module._save_working(*saved_state(one), 0.0)
+    module._save_working(*saved_state(one), {"seconds": 0.0})
     heard = []
     meta_train(one, progress=False, on_step=lambda done, _: heard.append(done))
     assert heard[0] == 1
@@ -90,7 +91,7 @@ def test_without_resume_a_run_starts_afresh(job: Callable[..., Job]) -> None:
 
 def saved_state(one: Job) -> tuple[object, ...]:
     """A job and its state, optimiser and log after one iteration."""
-    state, optimizer, *_ = module._start(one, resume=False)
+    state, optimizer, *_ = module._start(one, resume=False, keep=False)
     return one, state, optimizer, OuterLoop(one, state, optimizer).run()
 
 
@@ -137,7 +138,7 @@ def test_other_settings_are_refused_and_named(
     if finished:
         meta_train(one, progress=False)
     else:
-        module._save_working(*saved_state(one), 0.0)
+        module._save_working(*saved_state(one), {"seconds": 0.0})
     other = job(anml_inner_rate=0.05)
     message = refusal(lambda: meta_train(other, resume=True, progress=False))
     assert "anml_inner_rate is 0.1 there, 0.05 now" in message
@@ -166,3 +167,28 @@ def test_a_damaged_checkpoint_is_one_line(which: str, job: Callable[..., Job]) -
     message = refusal(lambda: meta_train(one, resume=True, progress=False))
     assert str(path) in message
     assert "delete it" in message
+
+
+def test_what_other_code_began_is_gone_on_with_only_when_asked(
+    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = job(meta_iterations=3)
+    train(began)
+    began.model_path(0).unlink()
+    longer = job(meta_iterations=5)
+    monkeypatch.setattr(module, "code_state", lambda _: "other")
+    monkeypatch.setattr(module, "running_commit", lambda: "feedc0de")
+    assert "begun by other code" in refusal(lambda: meta_train(longer, resume=True, progress=False))
+    (path,) = meta_train(longer, resume=True, keep=True, progress=False)
+    header = read_header(path)
+    assert header["code"] == "other"
+    # Both commits that had a hand in it are named.
+    assert header["commit"] == "; ".join(sorted({running_commit(), "feedc0de"}))
+    assert read_header(longer.resume_path)["iteration"] == 5
+
+
+def test_replicas_share_the_time_of_their_run(job: Callable[..., Job]) -> None:
+    both = job(seeds=(0, 1))
+    one, other = (read_header(path)["seconds"] for path in meta_train(both, progress=False))
+    assert one == other
+    assert 2 * one == pytest.approx(read_header(both.resume_path)["seconds"], rel=0.5)

@@ -14,6 +14,7 @@ from anml.pipeline import do, gather
 from anml.plan import plan
 from anml.points import Point
 from anml.profiles import Profile
+from anml.run_log import RunLog
 from anml.staleness import made_by, set_aside, stale_beginnings, stale_jobs
 
 POINT = Point("OML-OLFT", 2)
@@ -88,11 +89,12 @@ def test_what_is_stale_is_set_aside_and_done_again(
     change(monkeypatch, "anml.meta_test")
     done = []
     monkeypatch.setattr("anml.pipeline.run_jobs", lambda *a: done.append(a))
-    do(place, str(packed_noise), jobs, 1)
+    do(place, str(packed_noise), jobs, 1, RunLog(place.folder / "logs"))
     error = capsys.readouterr().err
     assert "2 results were made by other code" in error
     assert "--keep" in error
-    aside = place.folder / "stale" / test.result(place).relative_to(place.folder)
+    (stale,) = (place.folder / "stale").iterdir()
+    aside = stale / test.result(place).relative_to(place.folder)
     assert aside.read_text() == before
     assert not test.result(place).exists()
     assert not search.result(place).exists()
@@ -104,7 +106,8 @@ def test_keep_takes_results_as_they_are(finished, monkeypatch, packed_noise: Pat
     place, jobs, _ = finished
     change(monkeypatch, "anml.meta_train", "anml.meta_test")
     monkeypatch.setattr("anml.pipeline.run_jobs", lambda *a: None)
-    do(Place(place.profile, place.folder, keep=True), str(packed_noise), jobs, 1)
+    kept = Place(place.profile, place.folder, keep=True)
+    do(kept, str(packed_noise), jobs, 1, RunLog(place.folder / "logs"))
     assert all(job.result(place).is_file() for job in jobs)
 
 
@@ -121,10 +124,11 @@ def test_tables_leave_out_what_is_stale(
     assert gather(kept, noise_drawings)[1] == len(plan(tiny)) - 1
 
 
-def test_setting_aside_again_takes_the_newer_one(tiny: Profile, tmp_path: Path) -> None:
+def test_setting_aside_again_keeps_what_was_set_aside_before(tiny: Profile, tmp_path: Path) -> None:
     place = Place(tiny, tmp_path)
     for text in ("old", "new"):
         (tmp_path / "parts").mkdir(exist_ok=True)
         (tmp_path / "parts" / "x.json").write_text(text)
-        folder = set_aside(place, [tmp_path / "parts" / "x.json"])
-    assert (folder / "parts" / "x.json").read_text() == "new"
+        set_aside(place, [tmp_path / "parts" / "x.json"])
+    kept = sorted((tmp_path / "stale").iterdir())
+    assert [(one / "parts" / "x.json").read_text() for one in kept] == ["old", "new"]

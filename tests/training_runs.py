@@ -20,7 +20,7 @@ def train(job: Job, **options: object) -> list[dict[str, torch.Tensor]]:
 
 def start(job: Job, ahead: int | None = None) -> tuple[State, OuterLoop]:
     """A fresh job's parameters, and the loop that trains them."""
-    state, optimizer, *_ = module._start(job, resume=False)
+    state, optimizer, *_ = module._start(job, resume=False, keep=False)
     return state, OuterLoop(job, state, optimizer, ahead=ahead)
 
 
