@@ -35,13 +35,15 @@ NO_ROWS = pd.DataFrame(columns=["treatment", "regime", "n_classes", *REPLICATE, 
 class Finding:
     """What one claim's test found.
 
-    `margin`: in fractions, with two-level bootstrap bounds. `text`: the values behind it, for
-    people. `n_classes`: the longest N that it is about, None for representations.
+    `margin`: in fractions, with two-level bootstrap bounds, of the hardest case where the claim is
+    about several. `text`: the values behind it, for people. `n_classes`: the longest N that it is
+    about, None for representations. `models`: the fewest of any case.
     """
 
     margin: Interval
     text: str
     n_classes: int | None
+    models: int
 
 
 def leads(
@@ -55,26 +57,32 @@ def leads(
 ) -> Finding | None:
     """By how much `first` leads each of `others` in testing accuracy, where that is least sure.
 
-    At the longest N that all of them were run at, or at `every` such N from `least` on; without the
-    comparisons in which both do no better than guessing.
+    Each at the longest N that it and `first` were run at, or at `every` such N from `least` on;
+    without the comparisons in which both do no better than guessing. None if one of them was not
+    run at all.
     """
-    sides = {side: _accuracy(frames, side) for side in (first, *others)}
-    numbers = _shared_numbers(sides.values(), least)
-    found, longest = [], None
-    for n in numbers if every else numbers[-1:]:
-        ours = _at(sides[first], n)
-        for side in others:
-            theirs = _at(sides[side], n)
+    own = _accuracy(frames, first)
+    found, reached = [], []
+    for side in others:
+        other = _accuracy(frames, side)
+        numbers = _shared_numbers([own, other], least)
+        if not numbers:
+            return None
+        for n in numbers if every else numbers[-1:]:
+            ours, theirs = _at(own, n), _at(other, n)
             if max(ours["value"].mean(), theirs["value"].mean()) < GUESSING / n:
                 continue
-            longest = n
-            if (margin := _paired(ours, theirs, seed)) is None:
+            both = _pairs(ours, theirs)
+            if both.empty:
                 return None
-            values = f"{_named(ours, first)}, {_named(theirs, side)}, N = {n}"
-            found.append((margin, values))
+            theirs = both.assign(value=both["value_theirs"])
+            text = f"{_named(both, first)}, {_named(theirs, side)}, N = {n}"
+            found.append(_finding(_lead(both, seed), text, n))
+            reached.append(numbers[-1])
     if not found:
         return None
-    return Finding(*_hardest(found), longest)
+    hardest = _hardest(found)
+    return replace(hardest, n_classes=min(reached)) if every else hardest
 
 
 def in_order(frames: Frames, seed: int, *, sides: Sequence[Side]) -> Finding | None:
@@ -82,10 +90,7 @@ def in_order(frames: Frames, seed: int, *, sides: Sequence[Side]) -> Finding | N
     found = [
         leads(frames, seed, first=better, others=(worse,)) for better, worse in pairwise(sides)
     ]
-    if None in found:
-        return None
-    margin, text = _hardest([(one.margin, one.text) for one in found])
-    return Finding(margin, text, min(one.n_classes for one in found))
+    return None if None in found else _hardest(found)
 
 
 def forgets_less(frames: Frames, seed: int, *, first: str, others: Sequence[str]) -> Finding | None:
@@ -105,8 +110,16 @@ def forgets_less(frames: Frames, seed: int, *, first: str, others: Sequence[str]
     drops = {n: relative_drop(at[n, "oracle"], at[n, "sequential"], seed=seed) for n in names}
     # The bounds are those of two separate intervals: wider than the difference's own.
     shown = {name: f"{_percent(drops[name].mean)} {name}" for name in names}
-    margin, text = _hardest([(_apart(drops[name], drops[first]), shown[name]) for name in others])
-    return Finding(margin, f"drop: {shown[first]}, {text}, N = {numbers[-1]}", numbers[-1])
+    return _hardest(
+        [
+            _finding(
+                _apart(drops[name], drops[first]),
+                f"drop: {shown[first]}, {shown[name]}, N = {numbers[-1]}",
+                numbers[-1],
+            )
+            for name in others
+        ]
+    )
 
 
 def stays_below(
@@ -122,8 +135,8 @@ def stays_below(
         two_level_interval(limit - frame["value"], frame["model_seed"], seed=seed) for frame in rows
     ]
     values = ", ".join(_named(*one) for one in zip(rows, sides, strict=True))
-    margin, _ = _hardest([(margin, "") for margin in margins])
-    return Finding(margin, f"{values}, N = {numbers[-1]}", numbers[-1])
+    text = f"{values}, N = {numbers[-1]}"
+    return _hardest([_finding(margin, text, numbers[-1]) for margin in margins])
 
 
 def memorises_only(
@@ -146,8 +159,8 @@ def memorises_only(
         f"{_named(rows[side, TRAINING], side)}, held-out {_mean(rows[side, TESTING])}"
         for side in sides
     )
-    margin, _ = _hardest([(_beyond(margin, by), "") for margin in margins])
-    return Finding(margin, f"{values}, N = {numbers[-1]}", numbers[-1])
+    text = f"{values}, N = {numbers[-1]}"
+    return _hardest([_finding(_beyond(margin, by), text, numbers[-1]) for margin in margins])
 
 
 def exceeds(
@@ -171,7 +184,7 @@ def exceeds(
         return None
     names = (list(chosen.values())[-1] for chosen in (high, low))
     text = ", ".join(f"{_mean(rows)} {name}" for rows, name in zip(sides, names, strict=True))
-    return Finding(_beyond(margin, by), text, None)
+    return _finding(_beyond(margin, by), text, None)
 
 
 def sparse_without_dead(frames: Frames, seed: int) -> Finding | None:
@@ -195,7 +208,7 @@ def sparse_without_dead(frames: Frames, seed: int) -> Finding | None:
         return None
     text = f"active: {_mean(before)} before, {_mean(after)} after; dead: {_mean(dead)}"
     # A share is at most 1: one dead unit makes the margin negative, whatever the gate does.
-    return Finding(_beyond(margin, float(dead["value"].max() > 0)), text, None)
+    return _finding(_beyond(margin, float(dead["value"].max() > 0)), text, None)
 
 
 def order_matters_little(
@@ -217,7 +230,7 @@ def order_matters_little(
         return None
     margin = replace(gap, mean=limit - gap.mean, low=limit - gap.high, high=limit - gap.low)
     shown = (f"{_mean(rows)} for fifth {rows['part'].iloc[0] + 1}" for rows in (best, worst))
-    return Finding(margin, f"{', '.join(shown)}, N = {n}", n)
+    return _finding(margin, f"{', '.join(shown)}, N = {n}", n)
 
 
 def _accuracy(frames: Frames, side: Side, metric: str = TESTING) -> pd.DataFrame:
@@ -244,32 +257,46 @@ def _shared_numbers(frames: Sequence[pd.DataFrame], least: int = 2) -> list[int]
     return sorted(int(n) for n in shared if least <= n <= LONGEST)
 
 
-def _paired(ours: pd.DataFrame, theirs: pd.DataFrame, seed: int) -> Interval | None:
-    """The mean of `ours` - `theirs` over the replicates that both have; None if there are none.
+def _pairs(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
+    """The replicates that both have: `value` and `value_theirs`.
 
-    Trajectories are the same for every treatment: what they share cancels.
+    Trajectories are the same for every treatment: what they share cancels in the difference.
     """
-    both = ours.merge(theirs, on=REPLICATE, suffixes=("", "_theirs"))
-    if both.empty:
-        return None
+    return ours.merge(theirs, on=REPLICATE, suffixes=("", "_theirs"))
+
+
+def _paired(ours: pd.DataFrame, theirs: pd.DataFrame, seed: int) -> Interval | None:
+    """The mean of `ours` - `theirs` over the replicates that both have; None if there are none."""
+    both = _pairs(ours, theirs)
+    return None if both.empty else _lead(both, seed)
+
+
+def _lead(both: pd.DataFrame, seed: int) -> Interval:
+    """The mean difference of `_pairs`."""
     return two_level_interval(both["value"] - both["value_theirs"], both["model_seed"], seed=seed)
 
 
-def _hardest(found: Sequence[tuple[Interval, str]]) -> tuple[Interval, str]:
-    """The margin, with its text, that a claim about all of `found` rests on.
+def _finding(margin: Interval, text: str, n_classes: int | None) -> Finding:
+    """What a single case shows."""
+    return Finding(margin, text, n_classes, margin.models)
 
-    One that is not above 0 if there is such, else the one with the lowest lower bound (where there
-    is an interval); with the fewest replicates of any, since the claim is about all of them.
+
+def _hardest(found: Sequence[Finding]) -> Finding:
+    """The case that a claim about all of `found` rests on.
+
+    One whose margin is not above 0 if there is such, which alone refutes the claim; else the one
+    with the lowest lower bound (where there is an interval): the claim then reaches no further than
+    the shortest of the cases does.
     """
 
-    def certainty(one: tuple[Interval, str]) -> tuple[bool, float]:
-        margin = one[0]
+    def certainty(one: Finding) -> tuple[bool, float]:
+        margin = one.margin
         return margin.mean > 0, margin.mean if math.isnan(margin.low) else margin.low
 
-    margin, text = min(found, key=certainty)
-    models = min(one.models for one, _ in found)
-    trajectories = min(one.trajectories for one, _ in found)
-    return replace(margin, models=models, trajectories=trajectories), text
+    hardest = min(found, key=certainty)
+    numbers = [one.n_classes for one in found if one.n_classes is not None]
+    reach = min(numbers) if numbers and hardest.margin.mean > 0 else hardest.n_classes
+    return replace(hardest, n_classes=reach, models=min(one.models for one in found))
 
 
 def _apart(above: Interval, below: Interval) -> Interval:

@@ -34,22 +34,27 @@ NOT = "not reproduced"
 NOT_RUN = "not run at this scale"
 VERDICTS = {
     REPRODUCED: (
-        "A number: measured on Omniglot with networks of the paper's width and at the paper's N, "
+        "A number: measured on Omniglot at the paper's scale (networks of its width, meta-trained "
+        "for its iterations, its N, four models at least: fewer support no test between models), "
         "and the published value lies inside the measured interval or within the tolerance (5 "
         "percentage points, or half of the published value where that is less, but 1 point at "
-        "least); a published bound is kept. A claim: it holds on Omniglot at the N that it was "
-        "made for and with networks of the paper's width, and so does the whole interval of its "
-        "margin, over four models at least: fewer support no test between models."
+        "least); a published bound is kept. A claim: it holds on Omniglot at that scale and at the "
+        "N that it was made for, and so does the whole interval of its margin."
     ),
     DIRECTION: (
-        "The number differs, or was measured at another N or with other widths, but lies on the "
-        "published side of what it is compared with. The claim holds, but at a smaller N, with "
-        "other widths, with fewer than four models, or not over the whole interval of its margin."
+        "The number differs, or was measured at another scale, but lies on the published side of "
+        "what it is compared with; where it is compared with nothing, it is the published one all "
+        "the same. The claim holds, but at a smaller scale, or not over the whole interval of its "
+        "margin."
     ),
-    NOT: "Measured at an N that the paper speaks of, and not even the direction is as published.",
+    NOT: (
+        "Measured at an N that the paper speaks of, and not even the direction is as published; or "
+        "at the paper's scale, and not as published. Where a claim's interval spans 0, more "
+        "replicates may still turn it."
+    ),
     NOT_RUN: (
         "Nothing measured yet, or nothing that did better than guessing; only at another N and "
-        "against the published direction, or with other widths where no direction is published, "
+        "against the published direction, or at another scale and with nothing to compare it with, "
         "which refutes nothing; or not on Omniglot, the only drawings that the paper speaks of."
     ),
 }
@@ -100,7 +105,7 @@ def judge(*, ran: bool, as_stated: bool, agrees: bool, direction: bool | None, s
 
     Args:
         ran: something was measured, on Omniglot.
-        as_stated: at the paper's N and with networks of the paper's width.
+        as_stated: at the paper's N and scale.
         agrees: the value is the published one (`VERDICTS`); the claim holds over its interval.
         direction: it lies on the published side; None where there is nothing to compare it with.
         same_n: at an N that the paper speaks of.
@@ -129,7 +134,7 @@ def tolerance(percent: float) -> float:
 def _number(row: pd.Series, tables: Mapping[str, Table], options: dict) -> Entry:
     """Judge one row of `published.csv`."""
     paper = row["source"] == "paper"
-    direction = DIRECTIONS.get(row["id"].removesuffix("_training"))
+    direction = DIRECTIONS.get(row["id"])
     condition = ", ".join(
         text for text in (row["treatment"], row["regime"]) if text != "representation"
     )
@@ -153,12 +158,12 @@ def _number(row: pd.Series, tables: Mapping[str, Table], options: dict) -> Entry
     agrees = _agrees(row["value"], found)
     if direction:
         lies_there = _holds(direction, row, found, tables, options)
-    else:  # only the value itself can agree; a replication's must be of the same width to count
-        lies_there = agrees if paper else None
+    else:  # only the value itself can agree; a replication's must be of the same scale to count
+        lies_there = True if paper and agrees else None
     verdict = judge(
         ran=provenance.data_source == "omniglot",
-        as_stated=same_n and _full_width(provenance),
-        agrees=agrees,
+        as_stated=same_n and _full_scale(provenance),
+        agrees=agrees and found.models >= MODELS,
         direction=lies_there,
         same_n=same_n,
     )
@@ -169,7 +174,7 @@ def _number(row: pd.Series, tables: Mapping[str, Table], options: dict) -> Entry
         interval=_interval(found.low, found.high),
         replicates=replicates(found.models, found.trajectories),
         n_classes=_text(found.n_classes),
-        why=_why(row["id"], verdict, provenance, number, found.n_classes),
+        why=_why(row["id"], verdict, provenance, number, found.n_classes, found.models < MODELS),
     )
 
 
@@ -191,8 +196,8 @@ def _claim(claim: Claim, tables: Mapping[str, Table], options: dict) -> Entry:
     same_n = claim.needs is None or found.n_classes >= claim.needs
     verdict = judge(
         ran=provenance.data_source == "omniglot",
-        as_stated=same_n and _full_width(provenance),
-        agrees=holds and found.margin.low > 0 and found.margin.models >= MODELS,
+        as_stated=same_n and _full_scale(provenance),
+        agrees=holds and found.margin.low > 0 and found.models >= MODELS,
         direction=holds,
         same_n=same_n or claim.everywhere,
     )
@@ -204,9 +209,7 @@ def _claim(claim: Claim, tables: Mapping[str, Table], options: dict) -> Entry:
         interval=_interval(found.margin.low, found.margin.high, sign="+"),
         replicates=found.margin.replicates,
         n_classes=_text(found.n_classes),
-        why=_why(
-            claim.id, verdict, provenance, needs, found.n_classes, found.margin.models < MODELS
-        ),
+        why=_why(claim.id, verdict, provenance, needs, found.n_classes, found.models < MODELS),
     )
 
 
@@ -240,6 +243,12 @@ def _full_width(provenance: Provenance) -> bool:
     return all(provenance.profile_values.get(name) == width for name, width in FULL_WIDTH.items())
 
 
+def _full_scale(provenance: Provenance) -> bool:
+    """Return whether the networks are as wide as the paper's and were meta-trained as long."""
+    iterations = provenance.profile_values.get("meta_iterations", 0)
+    return _full_width(provenance) and iterations >= META_ITERATIONS
+
+
 def _why(
     known: str,
     verdict: str,
@@ -257,7 +266,7 @@ def _why(
         f"Measured up to N = {n_classes}, not {wanted}.": (
             wanted.isdigit() and n_classes is not None and n_classes < int(wanted)
         ),
-        f"Over fewer than {MODELS} models.": few,
+        f"Over fewer than {MODELS} models.": few and provenance.data_source == "omniglot",
         "Networks narrower than the paper's.": not _full_width(provenance),
         f"Meta-trained for {iterations:,} iterations, not {META_ITERATIONS:,}.": (
             iterations < META_ITERATIONS

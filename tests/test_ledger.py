@@ -32,6 +32,7 @@ from anml.ledger import (
 )
 from anml.measure import measured
 from anml.notebook import find_tables
+from anml.profiles import PROFILES
 from anml.qualitative import CLAIMS, finding
 from anml.results import Table
 from anml.scoreboard import (
@@ -50,9 +51,8 @@ PAPER = ROWS[ROWS["source"] == "paper"]
 
 
 def wide(table: Table) -> Table:
-    """The same rows, as if measured with networks of the paper's width."""
-    widths = {"pln_channels": 256, "nm_channels": 112, "oml_channels": 256, "oml_hidden": 1024}
-    return Table(table.frame, replace(table.provenance, profile_values=widths))
+    """The same rows, as if measured at the paper's scale."""
+    return Table(table.frame, replace(table.provenance, profile_values=PROFILES["paper"].values()))
 
 
 def with_values(table: Table, value: float, **chosen: object) -> Table:
@@ -90,9 +90,8 @@ def test_every_number_and_claim_has_one_row_whatever_is_missing():
 
 def test_directions_and_notes_are_of_rows_that_exist():
     claims = {claim.id for claim in CLAIMS}
-    own = {name for name in PAPER["id"] if not name.endswith("_training")}
     without = {"dead_anml", "dead_oml", "active_before", "active_after", "active_nm"}
-    assert set(DIRECTIONS) == own - without
+    assert set(DIRECTIONS) == set(PAPER["id"]) - without
     assert set(WHY) <= claims | set(PAPER["id"])
 
 
@@ -130,7 +129,11 @@ def test_a_number_is_reproduced_only_at_the_papers_scale(meta_test):
     same = with_values(meta_test, 0.638, **chosen)
     assert entries({"meta_test": same})["anml_600"].verdict == REPRODUCED
     narrow = Table(same.frame, synthetic_results.meta_test().provenance)
-    assert entries({"meta_test": narrow})["anml_600"].verdict == DIRECTION
+    few = Table(same.frame[same.frame["model_seed"] < MODELS - 1], same.provenance)
+    values = {**same.provenance.profile_values, "meta_iterations": 19_999}
+    brief = Table(same.frame, replace(same.provenance, profile_values=values))
+    for table in (narrow, few, brief):
+        assert entries({"meta_test": table})["anml_600"].verdict == DIRECTION
     shorter = Table(same.frame[same.frame["n_classes"] < 600], same.provenance)
     entry = entries({"meta_test": shorter})["anml_600"]
     assert (entry.verdict, entry.n_classes) == (NOT_RUN, "50")  # below OML-OLFT at 50
@@ -229,13 +232,41 @@ def test_a_case_that_fails_is_shown_even_beside_one_without_an_interval():
     sides = [(name, "sequential") for name in ("OML", "Scratch")]
     found = leads({"meta_test": frame}, 0, first=("ANML", "sequential"), others=sides)
     assert found.margin.mean < 0
-    assert found.margin.models == 1  # the fewest of any
+    assert found.models == 1  # the fewest of any
+    assert found.margin.models == 2  # the interval's own
 
 
 def test_what_does_no_better_than_guessing_is_not_compared():
     frame = pd.concat([lead(0.8990, 0.0, "ANML"), lead(0.8985, 0.0, "OML")])  # chance is 0.0017
     side = ("ANML", "sequential")
     assert leads({"meta_test": frame}, 0, first=side, others=[("OML", "sequential")]) is None
+
+
+def test_each_is_compared_at_the_longest_n_that_it_was_run_at_over_the_same_replicates():
+    """Else a refutation at 600 would hide behind a treatment that stops at 100."""
+    ours = pd.concat([lead(0.0, 0.2, "ANML"), lead(0.3, 0.0, "ANML").assign(n_classes=100)])
+    stops = lead(0.5, 0.0, "Scratch").assign(n_classes=100)
+    better = lead(-0.05, 0.0, "OML").query("model_seed == 0")
+    sides = [(name, "sequential") for name in ("OML", "Scratch")]
+    frames = {"meta_test": pd.concat([ours, stops, better])}
+    found = leads(frames, 0, first=("ANML", "sequential"), others=sides)
+    assert found.n_classes == 600
+    # Model 0 alone has both: 0.8 against 0.95, whatever the other model of ANML has.
+    assert found.margin.mean == pytest.approx(-0.15)
+    assert found.text == "80.0% ANML, 95.0% OML, N = 600"
+    only = leads(frames, 0, first=("ANML", "sequential"), others=sides[1:])
+    assert only.n_classes == 100
+
+
+@pytest.mark.parametrize(
+    ("share", "verdict"), [(0.5277, DIRECTION), (0.3, NOT_RUN)], ids=["the same", "another"]
+)
+def test_a_number_that_is_compared_with_nothing_refutes_nothing_at_another_scale(share, verdict):
+    chosen = {"treatment": "ANML", "layer": "latent", "metric": "share active"}
+    table = with_values(synthetic_results.activity(), share, **chosen)
+    assert entries({"activity": table})["active_before"].verdict == verdict
+    there = Table(table.frame, wide(table).provenance)
+    assert (entries({"activity": there})["active_before"].verdict == NOT) == (share == 0.3)
 
 
 @pytest.mark.parametrize(("after", "holds"), [(0.2, True), (0.3, False)])
