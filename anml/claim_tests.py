@@ -139,28 +139,24 @@ def stays_below(
     return _hardest([_finding(margin, text, numbers[-1]) for margin in margins])
 
 
-def memorises_only(
-    frames: Frames, seed: int, *, sides: Sequence[Side], by: float
+def memorises_more(
+    frames: Frames, seed: int, *, sides: Sequence[Side], than: Side
 ) -> Finding | None:
-    """By how much more than `by` training accuracy exceeds testing accuracy at the longest N."""
-    rows = {
-        (side, metric): _accuracy(frames, side, metric)
-        for side in sides
-        for metric in (TRAINING, TESTING)
-    }
-    numbers = _shared_numbers(rows.values())
-    if not numbers:
-        return None
-    rows = {key: _at(frame, numbers[-1]) for key, frame in rows.items()}
-    margins = [_paired(rows[side, TRAINING], rows[side, TESTING], seed) for side in sides]
-    if None in margins:
-        return None
-    values = "; ".join(
-        f"{_named(rows[side, TRAINING], side)}, held-out {_mean(rows[side, TESTING])}"
-        for side in sides
-    )
-    text = f"{values}, N = {numbers[-1]}"
-    return _hardest([_finding(_beyond(margin, by), text, numbers[-1]) for margin in margins])
+    """By how much training exceeds testing accuracy more for each of `sides` than for `than`.
+
+    Each at the longest N that it and `than` were run at.
+    """
+    own, found = _gap(frames, than), []
+    for side in sides:
+        other = _gap(frames, side)
+        numbers = _shared_numbers([own, other])
+        both = _pairs(*(_at(gap, numbers[-1]) for gap in (other, own))) if numbers else NO_ROWS
+        if both.empty:
+            return None
+        theirs = both.assign(value=both["value_theirs"])
+        text = f"gap: {_named(both, side)}, {_named(theirs, than)}, N = {numbers[-1]}"
+        found.append(_finding(_lead(both, seed), text, numbers[-1]))
+    return _hardest(found)
 
 
 def exceeds(
@@ -238,6 +234,14 @@ def _accuracy(frames: Frames, side: Side, metric: str = TESTING) -> pd.DataFrame
     treatment, regime = side
     wanted = {"treatment": treatment, "regime": regime, "metric": metric}
     return _where(frames.get("meta_test", NO_ROWS), wanted)
+
+
+def _gap(frames: Frames, side: Side) -> pd.DataFrame:
+    """By how much training exceeds testing accuracy, a row a replicate and N."""
+    training, testing = (_accuracy(frames, side, metric) for metric in (TRAINING, TESTING))
+    keys = [*REPLICATE, "n_classes"]
+    both = training.merge(testing[[*keys, "value"]], on=keys, suffixes=("", "_testing"))
+    return both.assign(value=both["value"] - both.pop("value_testing"))
 
 
 def _where(frame: pd.DataFrame, chosen: Mapping[str, str | int]) -> pd.DataFrame:
