@@ -22,7 +22,7 @@ _RATE_FALLS = (
     "of Figure S8 says where it is the smallest that was tried: a smaller one may keep more."
 )
 _OPEN_GATE = (
-    "The gate leaves more units open here than the paper's does. Whether its width or the length of "
+    "The gate leaves more units open here than the paper's does. Whether width or longer "
     "meta-training would close it is not known."
 )
 

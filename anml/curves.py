@@ -72,16 +72,18 @@ def not_run(
     values: pd.DataFrame, treatments: Sequence[str], regimes: Sequence[str] = ("sequential",)
 ) -> str:
     """Return one line that says what of the paper's comparison the values lack; '' if nothing."""
-    held = set(zip(values["treatment"], values["regime"], strict=True))
-    missing = [
-        name if len(regimes) == 1 else f"{name} ({regime})"
-        for regime in regimes
-        for name in treatments
-        if (name, regime) not in held
-    ]
-    longest = int(values["n_classes"].max())
+    reached = values.groupby(["treatment", "regime"])["n_classes"].max().to_dict()
     paper = published()["n_classes"]
     furthest = int(paper[paper.str.fullmatch(r"\d+")].astype(int).max())
+    longest = max(reached.values())
+    missing = []
+    for regime in regimes:
+        for name in treatments:
+            words = name if len(regimes) == 1 else f"{name} ({regime})"
+            if (name, regime) not in reached:
+                missing.append(words)
+            elif reached[name, regime] < longest:
+                missing.append(f"{words} beyond {reached[name, regime]} classes")
     if longest < furthest:
         missing.append(f"more than {longest} classes (the paper goes to {furthest})")
     return f"Not run at this scale: {', '.join(missing)}." if missing else ""
@@ -142,6 +144,12 @@ def replicate_words(values: pd.DataFrame) -> str:
     return f"{replicates(*counts[0])} to {replicates(*counts[-1])}"
 
 
+def _counts(values: pd.DataFrame) -> str:
+    """Return `3 × 5`, or each that is a point's where points differ."""
+    pairs = sorted(set(zip(values["models"], values["trajectories"], strict=True)))
+    return ", ".join(f"{m} \N{MULTIPLICATION SIGN} {t}" for m, t in pairs)
+
+
 def shown(mean: float, low: float, high: float) -> str:
     """Return a fraction and its interval in per cent: `63.1 [62.4, 63.9]`."""
     bounds = f" [{100 * low:.1f},\N{NO-BREAK SPACE}{100 * high:.1f}]" if np.isfinite(low) else ""
@@ -149,11 +157,17 @@ def shown(mean: float, low: float, high: float) -> str:
 
 
 def number_table(values: pd.DataFrame, metric: str, regime: str = "sequential") -> pd.DataFrame:
-    """Return one metric for reading, in per cent: a row an N, a column a treatment."""
+    """Return one metric for reading, in per cent: a row an N, a column a treatment.
+
+    The last row counts the replicates: models × trajectories of each.
+    """
     rows = values[(values["metric"] == metric) & (values["regime"] == regime)]
     text = [shown(*row) for row in rows[["mean", "low", "high"]].itertuples(index=False)]
     table = rows.assign(text=text).pivot(index="n_classes", columns="treatment", values="text")
     table = table[[name for name in TREATMENTS if name in table]].fillna("-")
+    table.loc["models \N{MULTIPLICATION SIGN} trajectories"] = {
+        name: _counts(rows[rows["treatment"] == name]) for name in table
+    }
     return table.rename_axis(columns=None).rename_axis("N").reset_index()
 
 

@@ -100,7 +100,8 @@ def answer_table(table: Table, question: Question, seed: int = 0) -> pd.DataFram
 
 
 def sense(table: Table, question: Question) -> list[str]:
-    """Return what to make of a question: a sentence an answer, at the longest N that it was run at.
+    """Return what to make of a question: a sentence an answer at the longest N that it was run at,
+    and at each other N where it differs.
 
     A difference is called one only where its whole interval lies on one side of zero.
     """
@@ -112,12 +113,14 @@ def sense(table: Table, question: Question) -> list[str]:
         if own.empty:
             lines.append(f"{answer}: not run at this scale.")
             continue
-        gap = own.loc[own["n_classes"].idxmax()]
-        counts = replicates(int(gap["models"]), int(gap["trajectories"]))
-        lines.append(
-            f"{answer} against {first}, after {gap['n_classes']} classes: {_points(gap)} of "
-            f"testing accuracy ({LEVEL:.0%} Student interval, {counts}): {_verdict(gap)}."
-        )
+        for _, gap in own.sort_values("n_classes", ascending=False).iterrows():
+            if gap["n_classes"] < own["n_classes"].max() and not _differs(gap):
+                continue
+            counts = replicates(int(gap["models"]), int(gap["trajectories"]))
+            lines.append(
+                f"{answer} against {first}, after {gap['n_classes']} classes: {_points(gap)} of "
+                f"testing accuracy ({LEVEL:.0%} Student interval, {counts}): {_verdict(gap)}."
+            )
     if len(gaps) and gaps["models"].max() == 1:
         lines.append("One model each: how models differ is not in these intervals.")
     return lines
@@ -139,6 +142,39 @@ def _verdict(gap: pd.Series) -> str:
     if gap["high"] < 0:
         return "worse"
     return "no difference that these replicates could tell from chance"
+
+
+def _differs(gap: pd.Series) -> bool:
+    """Whether a whole interval lies on one side of zero."""
+    return gap["low"] > 0 or gap["high"] < 0
+
+
+def gaps_closed(table: Table) -> list[str]:
+    """Return how much of the gap between OML and ANML further answers to 'linear' close.
+
+    A sentence an answer, at the longest N at which it, OML and ANML were run and ANML leads; over
+    the models and trajectories that all three have.
+    """
+    question = find_question("linear")
+    rows = _rows(table, question)
+    values = rows[rows["metric"] == TESTING].pivot(
+        index=REPLICATE, columns="answer", values="value"
+    )
+    lines = []
+    for answer in (name for name in question.answers if name not in ("OML", "ANML")):
+        if not {answer, "OML", "ANML"} <= set(values):
+            continue
+        means = values[[answer, "OML", "ANML"]].dropna().groupby("n_classes").mean()
+        means = means[means["ANML"] > means["OML"]]
+        if means.empty:
+            continue
+        last = means.iloc[-1]
+        gap = last["ANML"] - last["OML"]
+        lines.append(
+            f"{answer} closes {(last[answer] - last['OML']) / gap:.0%} of the gap between OML and "
+            f"ANML, {100 * gap:.1f} points after {means.index[-1]} classes."
+        )
+    return lines
 
 
 def was_run(table: Table, question: Question) -> bool:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from anml.curves import network_label
+from anml.curves import network_label, replicate_words
 from anml.disagreement_values import answer_values, was_run
 from anml.disagreements import QUESTIONS, Question
 from anml.plot_curves import draw_curve, number_axis, number_ticks
@@ -51,7 +51,8 @@ def disagreements_figure(values: pd.DataFrame, provenance: Provenance) -> Figure
         figure.subplots_adjust(
             left=0.072, right=0.99, top=1 - 1.15 / height, bottom=0.5 / height, hspace=0.5
         )
-        _heading(figure, provenance, height)
+        counts = replicate_words(values) if len(values) else "nothing run"
+        _heading(figure, provenance, counts, height)
     return figure
 
 
@@ -85,12 +86,12 @@ def _panel(axis: Axes, values: pd.DataFrame, question: Question) -> None:
     axis.legend(loc="lower left", fontsize=8.5, handlelength=3.2)
 
 
-def _heading(figure: Figure, provenance: Provenance, height: float) -> None:
-    """Say which drawings, networks and intervals."""
+def _heading(figure: Figure, provenance: Provenance, counts: str, height: float) -> None:
+    """Say which drawings, networks, intervals and replicates."""
     real = provenance.data_source == "omniglot"
     lines = (
         f"Profile {provenance.profile}; one sequential pass; mean and {LEVEL:.0%} two-level "
-        "bootstrap interval; axes begin where the data do",
+        f"bootstrap interval, {counts} a point; axes begin where the data do",
         network_label(provenance),
     )
     figure.text(

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
+from anml.curves import shown
 from anml.measure import KNN, KNN_K
 from anml.plot_probes import comparison, heading, of_model, pair_tests, published_rows
 from anml.plot_style import INK, MUTED, TREATMENTS, Mark, style
@@ -191,8 +192,9 @@ def _legend(figure: Figure, values: pd.DataFrame, points: pd.DataFrame) -> None:
 
 def fig6_sheet(values: pd.DataFrame) -> pd.DataFrame:
     """Return the curves for reading: per cent, a row a representation, a column a K."""
-    shown = values[values["k"].isin(SHOWN_K)]
-    table = shown.assign(text=(100 * shown["mean"]).map("{:.1f}".format))
+    rows = values[values["k"].isin(SHOWN_K)]
+    text = [shown(*row) for row in rows[["mean", "low", "high"]].itertuples(index=False)]
+    table = rows.assign(text=text)
     table = table.pivot(index="representation", columns="k", values="text")
     table = table.loc[[name for name in CURVES if name in table.index]]
     table.index = [CURVES[name][0] for name in table.index]

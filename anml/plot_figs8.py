@@ -13,6 +13,7 @@ from anml.results import Provenance, Table
 
 NAME = "figS8_plasticity"
 SEQUENTIAL = ("sequential",)
+ORACLES = ("oracle", "oracle 20 epochs")
 TREATMENTS = (
     *("ANML", "ANML-FT:PLN", "ANML-FT:PLN+NM out", "ANML-Unlimited"),
     *("OML", "OML-OLFT", "OML-FT:PLN+RLN final", "OML-Unlimited"),
@@ -23,6 +24,11 @@ TREATMENTS = (
 def figs8_values(table: Table, optimizer: str = "adam", seed: int = 0) -> pd.DataFrame:
     """Return the curves of Figure S8: `anml.curves.curve_values` of the ablation."""
     return curve_values(table, TREATMENTS, SEQUENTIAL, optimizer, seed)
+
+
+def figs8_oracles(table: Table, optimizer: str = "adam", seed: int = 0) -> pd.DataFrame:
+    """Return the same treatments under both Oracles, as `figs8_values`: they have no figure."""
+    return curve_values(table, TREATMENTS, ORACLES, optimizer, seed)
 
 
 def figs8(values: pd.DataFrame, provenance: Provenance, optimizer: str = "adam") -> Figure:

@@ -15,6 +15,34 @@ NAME = "claims_ledger"
 # White on these is legible by day and by night; the words say the same without the colour.
 BADGES = {REPRODUCED: "#0b6b3a", DIRECTION: "#7a5a00", NOT: "#a3172b", NOT_RUN: "#56606c"}
 KINDS = {"number": "numbers of the paper", "claim": "claims", "replication": "replications"}
+FIGURES: dict[str, tuple[str, ...]] = {
+    "fig3": (
+        *("anml_600", "oml_600", "olft_600", "scratch_train_50up", "pretrain_train_400up"),
+        *("anml_best", "olft_overtakes", "hopeless_without_memory"),
+    ),
+    "fig4": (
+        *("anml_oracle_600", "anml_drop_600", "olft_drop_600", "oml_drop_600"),
+        *("pretrain_drop_600", "scratch_drop_600", "anml_beats_oracles", "anml_forgets_least"),
+    ),
+    "fig5": (
+        *("active_before", "active_after", "active_nm", "active_oml", "dead_anml", "dead_oml"),
+        "gating_sparsifies",
+    ),
+    "fig6": (
+        *("knn_nm", "knn_nm_random", "knn_before", "knn_after"),
+        *("nm_knows_classes", "gating_helps_neighbours"),
+    ),
+    "figS7": (
+        *("scratch_20ep", "scratch_20ep_training", "pretrain_20ep", "pretrain_20ep_training"),
+        *("anml_20ep", "epochs_do_not_catch_up", "epochs_memorise"),
+    ),
+    "figS8": (
+        *("anml_ft_pln", "anml_ft_pln_nm", "oml_ft_rln", "oml_unlimited"),
+        *("plasticity_hurts", "unlimited_anml"),
+    ),
+    "figS9": ("above_chance_anml", "above_chance_oml", "order_matters_little"),
+}
+"""The figure that each of the paper's own numbers and claims is read from."""
 _STYLE = """
 table.scoreboard, .bd-article table.scoreboard {
   display: table; table-layout: fixed; width: 100%; border-collapse: collapse; font-size: 0.88em; }
@@ -94,6 +122,12 @@ def _row(entry: Entry, columns: Sequence[str]) -> str:
 def of_kind(entries: Sequence[Entry], kind: str) -> Scoreboard:
     """Return the entries of one kind: 'number', 'claim' or 'replication'."""
     return Scoreboard([entry for entry in entries if entry.kind == kind])
+
+
+def of_figure(entries: Sequence[Entry], figure: str) -> Scoreboard:
+    """Return the entries that are read from one figure, a key of `FIGURES`."""
+    named = {entry.id: entry for entry in entries}
+    return Scoreboard([named[name] for name in FIGURES[figure]])
 
 
 def count_table(entries: Sequence[Entry]) -> pd.DataFrame:

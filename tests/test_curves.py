@@ -10,6 +10,7 @@ from anml import curves
 from anml.claims import published, published_points, published_with_noted
 from anml.errors import AnmlError
 from anml.plot_style import FIVE, TREATMENTS
+from anml.results import Table
 from anml.tables import TESTING, TRAINING
 
 BOTH = ("sequential", "oracle")
@@ -80,8 +81,18 @@ def test_a_single_value_has_no_made_up_interval():
     assert not shown.drop(columns="N").apply(lambda column: column.str.contains(r"\[")).any().any()
     assert "x_anml_test_low" not in curves.glued("x", values, source.provenance)
     several = curves.curve_values(synthetic_results.meta_test(), FIVE)
-    shown = curves.number_table(several, TESTING)
-    assert shown.drop(columns="N").apply(lambda column: column.str.contains(r"\[")).all().all()
+    shown = curves.number_table(several, TESTING).set_index("N")
+    assert shown.iloc[:-1].apply(lambda column: column.str.contains(r"\[")).all().all()
+
+
+def test_the_last_row_of_the_numbers_counts_the_replicates():
+    frame = synthetic_results.meta_test().frame
+    few = (frame["treatment"] == "OML") & (frame["n_classes"] == 600) & (frame["model_seed"] > 0)
+    table = Table(frame[~few], synthetic_results.meta_test().provenance)
+    shown = curves.number_table(curves.curve_values(table, FIVE), TESTING).set_index("N")
+    assert shown.index[-1] == "models × trajectories"
+    assert shown.iloc[-1]["ANML"] == "2 × 3"
+    assert shown.iloc[-1]["OML"] == "1 × 3, 2 × 3"
 
 
 def test_glued_values_are_plain_and_rounded():

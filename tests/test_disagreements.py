@@ -20,6 +20,7 @@ from anml.disagreement_values import (
     answer_values,
     differences,
     find_question,
+    gaps_closed,
     sense,
     was_run,
 )
@@ -198,8 +199,11 @@ def test_a_difference_is_called_one_only_where_the_interval_says_so():
     gaps = {"first order (code)": -0.1, "SGD (paper)": 0.1}
     table = synthetic_disagreements.table(gaps)
     for name, verdict in (("order-anml", "worse"), ("optimizer", "better")):
-        assert sense(table, find_question(name))[0].endswith(f": {verdict}.")
-    assert "tell from chance" in sense(table, find_question("drawings"))[0]
+        lines = sense(table, find_question(name))
+        assert [line.endswith(f": {verdict}.") for line in lines] == [True, True]
+        assert "after 50 classes" in lines[0]  # the longest first, then where else it differs
+    (line,) = sense(table, find_question("drawings"))
+    assert "tell from chance" in line
     one = table.frame[(table.frame["model_seed"] == 0) & (table.frame["trajectory_seed"] == 0)]
     lines = sense(Table(one, table.provenance), find_question("order-anml"))
     assert "too few replicates" in lines[0]
@@ -221,6 +225,21 @@ def test_what_was_not_run_is_shown_so():
     figure = disagreements_figure(shown_values(nothing), table.provenance)
     texts = [text.get_text() for text in figure.findobj(Text)]
     assert texts.count("not run at this scale") == len(QUESTIONS)
+
+
+def test_how_much_of_the_gap_is_closed_is_counted_over_what_all_three_have():
+    table = synthetic_disagreements.table({})
+    frame = table.frame
+    value = {"OML": 0.2, "ANML": 0.6, "OML, linear PLN": 0.5, "OML-OLFT": 0.2}
+    frame = frame.assign(value=frame["answer"].map(value).fillna(frame["value"]))
+    lines = gaps_closed(Table(frame, table.provenance))
+    assert [line.split(" of the gap")[0] for line in lines] == [
+        "OML, linear PLN closes 75%",
+        "OML-OLFT closes 0%",
+    ]
+    assert ", 40.0 points after 50 classes." in lines[0]
+    behind = frame.assign(value=frame["value"].mask(frame["answer"] == "ANML", 0.1))
+    assert gaps_closed(Table(behind, table.provenance)) == []
 
 
 def test_a_panel_shows_every_answer_at_its_values():

@@ -36,11 +36,13 @@ from anml.profiles import PROFILES
 from anml.qualitative import CLAIMS, finding
 from anml.results import Table
 from anml.scoreboard import (
+    FIGURES,
     KINDS,
     Scoreboard,
     count_table,
     counts_by_profile,
     ledger_glue,
+    of_figure,
     of_kind,
 )
 from anml.tables import TESTING, TRAINING
@@ -350,6 +352,14 @@ def test_the_page_shows_every_entry_once_and_the_counts_are_of_it():
     both = both.set_index("verdict")
     assert both["laptop"].to_dict() == counts(own)
     assert both.loc[NOT_RUN, "quick"] == len(own)
+
+
+def test_every_number_and_claim_of_the_paper_belongs_to_one_figure():
+    own = [name for names in FIGURES.values() for name in names]
+    assert sorted(own) == sorted([*PAPER["id"], *(claim.id for claim in CLAIMS)])
+    found = ledger(synthetic_results.everything())
+    for figure, names in FIGURES.items():
+        assert [entry.id for entry in of_figure(found, figure).entries] == list(names)
 
 
 def test_text_is_escaped():

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import build_notebooks
@@ -9,6 +10,7 @@ import nbformat
 import preflight
 import pytest
 from notebook_table import Row, read_rows, row_named
+from refusal import refusal
 
 from anml.errors import AnmlError
 
@@ -162,6 +164,25 @@ def test_missing_results_are_one_line(project):
     row = Row("page", "fig", {}, inputs=("runs/smoke-glyphs/results",))
     with pytest.raises(AnmlError, match="page needs runs/smoke-glyphs/results"):
         build_notebooks.build([row], "0")
+
+
+def test_a_rerun_leaves_out_what_a_profile_does_not_run(monkeypatch, tmp_path, capsys):
+    """Laptop searches no rates: all of it still reruns, and asking for that page says what does."""
+    ran = []
+    monkeypatch.setattr(build_notebooks, "simulate", lambda *a: None)
+    monkeypatch.setattr(build_notebooks, "execute", lambda row, output: ran.append(row.source))
+
+    def rerun(name: str) -> None:
+        options = Namespace(
+            rerun=name, profile="laptop", data="omniglot", out=str(tmp_path), stand=str(tmp_path)
+        )
+        build_notebooks.rerun(options, "omniglot")
+
+    rerun("all")
+    assert "baseline_rates: the profile laptop runs nothing" in capsys.readouterr().out
+    assert "baseline_rates" not in ran
+    assert {"fig3_continual_learning", "learning_curves", "speed"} <= set(ran)
+    assert "choose one of smoke, quick, paper" in refusal(lambda: rerun("baseline_rates"))
 
 
 def test_rerun_stays_out_of_the_projects_notebooks(project):

@@ -22,6 +22,8 @@ from notebook_table import ALL, Row, read_rows, row_named
 from preflight import NAMED_SOURCES, ROOT
 
 from anml.errors import AnmlError
+from anml.plan import plan
+from anml.profiles import PROFILES
 
 STAMPS = ROOT / "build" / "stamps"
 
@@ -147,6 +149,15 @@ def row_values(profile: str, source: str, recorded: bool) -> dict[str, str]:
     }
 
 
+def runs_at(row: Row, profile: str) -> bool:
+    """Whether the profile runs anything of what the row shows."""
+    try:
+        plan(PROFILES[profile], row.only)
+    except AnmlError:
+        return False
+    return True
+
+
 def rerun(options: argparse.Namespace, source: str) -> None:
     """Run one notebook, or all, at the reader's profile and data, after computing their tables."""
     given = options.rerun.rpartition("/")[2].removesuffix(".ipynb")
@@ -154,6 +165,13 @@ def rerun(options: argparse.Namespace, source: str) -> None:
     folder, figures = rerun_folders(options.out, options.stand)
     values = row_values(options.profile, source, recorded=False)
     rows = {name: row_named(name, read_rows()) for name in names}
+    for name in [name for name, row in rows.items() if not runs_at(row, options.profile)]:
+        text = f"{name}: the profile {options.profile} runs nothing of what it shows"
+        if given != ALL:
+            others = ", ".join(p for p in PROFILES if runs_at(rows[name], p))
+            raise AnmlError(f"{text}; choose one of {others}")
+        print(f"{text}; left out", flush=True)
+        del rows[name]
     if any(row.simulates for row in rows.values()):
         only = () if given == ALL else [text for row in rows.values() for text in row.only]
         simulate(options.profile, options.data, only)

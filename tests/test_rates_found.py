@@ -1,0 +1,51 @@
+"""Which learning rates a search found, and what is said where its grid ends."""
+
+from __future__ import annotations
+
+import pandas as pd
+import synthetic_table
+
+from anml.rates_found import edge_notes, found_rates, rate_sheet
+from anml.results import Table
+
+
+def table(best: dict[tuple[str, int], float]) -> Table:
+    """Searches on two trajectories over three rates; `best` of (treatment, N) wins on both."""
+    rows = [
+        {
+            "profile": "quick",
+            "data": "omniglot",
+            "treatment": treatment,
+            "regime": "sequential",
+            "optimizer": "adam",
+            "learning_rate": rate,
+            "n_classes": n,
+            "trajectory_seed": trajectory,
+            "value": 0.9 if rate == wins else 0.1,
+        }
+        for (treatment, n), wins in best.items()
+        for rate in (1e-3, 1e-4, 1e-5)
+        for trajectory in (0, 1)
+    ]
+    return Table(pd.DataFrame(rows), synthetic_table.provenance())
+
+
+SEARCHED = table({("OML", 10): 1e-3, ("OML", 600): 1e-5, ("ANML", 10): 1e-4, ("ANML", 600): 1e-4})
+
+
+def test_the_rate_that_wins_is_found_and_the_end_of_the_grid_marked():
+    rates = found_rates(SEARCHED, ["ANML", "OML", "Scratch"])
+    assert rates["learning_rate"].tolist() == [1e-4, 1e-4, 1e-3, 1e-5]
+    assert rates["edge"].tolist() == ["", "", "largest", "smallest"]
+    sheet = rate_sheet(rates).set_index("treatment")
+    assert list(sheet.index) == ["ANML", "OML"]
+    assert sheet.loc["OML"].tolist() == ["0.001 ↑", "1e-05 ↓"]
+    assert found_rates(SEARCHED, ["ANML"], optimizer="sgd").empty
+
+
+def test_only_the_longest_n_is_noted():
+    assert edge_notes(found_rates(SEARCHED, ["ANML", "OML"])) == [
+        "At N = 600 the best learning rate is the smallest that was tried, 1e-05, for OML: "
+        "a smaller one may be better still."
+    ]
+    assert edge_notes(found_rates(SEARCHED, ["ANML"])) == []
