@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from anml.plot_curves import one_line_heading
+from anml.plot_learning import treatment_of
 from anml.plot_style import WARNING, style
 from anml.results import Provenance, Table
 
@@ -30,6 +31,20 @@ def best_rates(values: pd.DataFrame) -> pd.DataFrame:
     return means.sort_values(["training", "mean"], ascending=[True, False], ignore_index=True)
 
 
+def rates_sheet(values: pd.DataFrame) -> pd.DataFrame:
+    """Return `best_rates` for reading, in per cent; pretraining has no inner rate: a dash."""
+    best = best_rates(values)
+    return pd.DataFrame(
+        {
+            "training": best["training"].map(treatment_of),
+            "inner rate": best["inner_rate"].map(lambda rate: f"{rate:g}" if rate else "-"),
+            "outer rate": best["outer_rate"].map("{:g}".format),
+            "mean accuracy, %": (100 * best["mean"]).map("{:.1f}".format),
+            "in use": best["chosen"].map({0: "", 1: "yes"}),
+        }
+    )
+
+
 def edge_notes(values: pd.DataFrame) -> list[str]:
     """Return a sentence for each rate whose best value is the smallest or largest tried."""
     notes = []
@@ -43,8 +58,8 @@ def edge_notes(values: pd.DataFrame) -> list[str]:
                 )
                 name = column.replace("_", " ")
                 notes.append(
-                    f"The best {name} of {training}, {best[column]:g}, is the {end} that was "
-                    f"tried: a {other} one may be better still."
+                    f"The best {name} of {treatment_of(training)}, {best[column]:g}, is the {end} "
+                    f"that was tried: a {other} one may be better still."
                 )
     return notes
 

@@ -148,7 +148,8 @@ def rate_rows(table: Table) -> pd.DataFrame:
     """A `RowsOf` for `training_rates` tables: accuracy of every pair of rates that was tried."""
     best = best_rates(rates_values(table)).sort_values(["training", *RATES])
     inner = best["inner_rate"].map(lambda rate: f"inner rate {rate:g}, " if rate else "")
-    words = best["training"] + ", " + inner + "outer rate " + best["outer_rate"].map("{:g}".format)
+    names, outer = best["training"].map(treatment_of), best["outer_rate"].map("{:g}".format)
+    words = names + ", " + inner + "outer rate " + outer
     return best.assign(what=words, value=best["mean"], model_seed=0)
 
 

@@ -2,7 +2,7 @@
 
 import synthetic_rates
 
-from anml.plot_rates import best_rates, edge_notes, rates_figure, rates_values
+from anml.plot_rates import best_rates, edge_notes, rates_figure, rates_sheet, rates_values
 
 
 def test_every_square_is_written_and_the_pair_in_use_is_framed() -> None:
@@ -32,16 +32,26 @@ def test_the_best_pair_of_each_training_comes_first() -> None:
     assert best["chosen"].sum() == 1
 
 
+def test_the_sheet_says_it_in_words() -> None:
+    sheet = rates_sheet(rates_values(synthetic_rates.table()))
+    assert list(sheet) == ["training", "inner rate", "outer rate", "mean accuracy, %", "in use"]
+    assert sheet.iloc[0].tolist() == ["OML", "0.01", "0.0001", "90.0", ""]
+    assert sheet[sheet["in use"] == "yes"]["mean accuracy, %"].tolist() == ["80.0"]
+    pretrain = sheet[sheet["training"] == "Pretrain & Transfer"]
+    assert pretrain["inner rate"].tolist() == ["-"] * 3
+    assert pretrain["outer rate"].tolist() == ["0.0001", "0.0003", "0.001"]
+
+
 def test_a_best_rate_at_the_edge_of_its_grid_is_said_to_be_there() -> None:
     values = rates_values(
         synthetic_rates.table()
     )  # the first pair is best: both its rates smallest
     notes = edge_notes(values)
     assert [note.partition(",")[0] for note in notes] == [
-        *("The best inner rate of oml", "The best outer rate of oml"),
-        "The best outer rate of pretrain",
+        *("The best inner rate of OML", "The best outer rate of OML"),
+        "The best outer rate of Pretrain & Transfer",
     ]
     assert all("smallest" in note and "a smaller one" in note for note in notes)
     inside = values["training"].eq("oml") & values["inner_rate"].eq(0.03)
     middle = values.assign(value=values["value"].where(~inside, 0.99))
-    assert not any("inner rate of oml" in note for note in edge_notes(middle))
+    assert not any("inner rate of OML" in note for note in edge_notes(middle))
