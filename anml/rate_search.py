@@ -36,11 +36,13 @@ class RateGrid:
 GRIDS = (
     RateGrid(
         "oml",
-        {"oml_inner_rate": (0.01, 0.03, 0.1), "oml_outer_rate": (1e-4, 3e-4, 1e-3)},
+        {"oml_inner_rate": (0.01, 0.03, 0.1), "oml_outer_rate": (1e-4, 3e-4, 1e-3, 3e-3)},
         ("OML", "OML-OLFT"),
         (50, 200),
     ),
-    RateGrid("pretrain", {"pretrain_rate": (1e-4, 3e-4, 1e-3)}, ("Pretrain & Transfer",), (10, 50)),
+    RateGrid(
+        "pretrain", {"pretrain_rate": (1e-4, 3e-4, 1e-3, 3e-3)}, ("Pretrain & Transfer",), (10, 50)
+    ),
 )
 
 

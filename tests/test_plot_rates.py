@@ -26,7 +26,7 @@ def test_every_square_is_written_and_the_pair_in_use_is_framed() -> None:
 
 def test_the_best_pair_of_each_training_comes_first() -> None:
     best = best_rates(rates_values(synthetic_rates.table()))
-    assert len(best) == 12
+    assert len(best) == 16
     for _, rows in best.groupby("training"):
         assert rows["mean"].is_monotonic_decreasing
     assert best["chosen"].sum() == 1
@@ -38,8 +38,8 @@ def test_the_sheet_says_it_in_words() -> None:
     assert sheet.iloc[0].tolist() == ["OML", "0.01", "0.0001", "90.0", ""]
     assert sheet[sheet["in use"] == "yes"]["mean accuracy, %"].tolist() == ["80.0"]
     pretrain = sheet[sheet["training"] == "Pretrain & Transfer"]
-    assert pretrain["inner rate"].tolist() == ["-"] * 3
-    assert pretrain["outer rate"].tolist() == ["0.0001", "0.0003", "0.001"]
+    assert pretrain["inner rate"].tolist() == ["-"] * 4
+    assert pretrain["outer rate"].tolist() == ["0.0001", "0.0003", "0.001", "0.003"]
 
 
 def test_a_best_rate_at_the_edge_of_its_grid_is_said_to_be_there() -> None:

@@ -14,12 +14,12 @@ from anml.rate_search import GRIDS, RateJob, plan_rate_search
 from anml.tables import checked
 
 
-def test_the_grid_is_the_one_of_the_specification() -> None:
+def test_the_grid_is_the_one_of_the_specification_and_one_rate_more() -> None:
     jobs = [dict(job.rates) for job in plan_rate_search(PROFILES["paper"])]
     pairs = {(r["oml_inner_rate"], r["oml_outer_rate"]) for r in jobs if "oml_inner_rate" in r}
-    assert pairs == set(product((0.01, 0.03, 0.1), (1e-4, 3e-4, 1e-3)))
-    assert {r["pretrain_rate"] for r in jobs if "pretrain_rate" in r} == {1e-4, 3e-4, 1e-3}
-    assert len(jobs) == 12
+    assert pairs == set(product((0.01, 0.03, 0.1), (1e-4, 3e-4, 1e-3, 3e-3)))
+    assert {r["pretrain_rate"] for r in jobs if "pretrain_rate" in r} == {1e-4, 3e-4, 1e-3, 3e-3}
+    assert len(jobs) == 16
 
 
 def test_a_profile_without_a_budget_searches_nothing() -> None:

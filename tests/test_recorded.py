@@ -90,7 +90,7 @@ def test_regimes_are_told_apart():
             sum(len(question.answers) for question in QUESTIONS),
         ),
         (synthetic_learning.table("omniglot"), recorded.remember_rows, "remember set of ANML", 2),
-        (synthetic_rates.table(), recorded.rate_rows, "Pretrain & Transfer, outer rate 0.001", 12),
+        (synthetic_rates.table(), recorded.rate_rows, "Pretrain & Transfer, outer rate 0.001", 16),
     ],
 )
 def test_each_kind_of_table_gives_its_quantities(table, rows_of, what, count):
