@@ -19,10 +19,12 @@ import pandas as pd
 
 from anml.curves import replicate_words
 from anml.files import replacing
+from anml.ledger import TABLES
 from anml.plot_fig3 import FIVE, fig3_values
 from anml.profiles import PROFILES, Profile
-from anml.recorded import MEANING, accuracy_rows, recorded_tables, spread_sheet
+from anml.recorded import MEANING, accuracy_rows, recorded_sets, recorded_tables, spread_sheet
 from anml.results import Table, duration, read_table
+from anml.scoreboard import counts_by_profile
 from anml.tables import TESTING, TRAINING
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -166,7 +168,19 @@ def accuracies() -> str:
     longest = values["n_classes"].max()
     return (
         f"After {longest} classes in a row ({replicate_words(values)}; mean, and 95% bootstrap "
-        f"interval):\n\n{markdown(rows)}\n\n{table.provenance.line()}"
+        f"interval):\n\n{markdown(rows)}\n\n{table.provenance.line()}\n\n{verdicts()}"
+    )
+
+
+def verdicts() -> str:
+    """The README's sentence about the ledger at the profile that it shows."""
+    found = counts_by_profile({SHOWN: recorded_sets(TABLES, "omniglot", ROOT)[SHOWN]})
+    own = found.set_index("verdict")[SHOWN]
+    words = ", ".join(f"{count} {verdict}" for verdict, count in own.items())
+    return (
+        f"Of the paper's own {own.sum()} numbers and claims the ledger finds, at `{SHOWN}`: "
+        f"{words}. Only `paper`, which has the paper's widths and length of meta-training, can "
+        "reproduce one."
     )
 
 
