@@ -13,7 +13,7 @@ import torch
 from conftest import TINY
 from refusal import refusal
 
-from anml import staleness
+from anml import cli, staleness
 from anml.checkpoint import load_checkpoint, save_checkpoint
 from anml.evaluations import EvaluateJob
 from anml.gather import UNFINISHED, learning_curve
@@ -23,7 +23,8 @@ from anml.pipeline import gather, run
 from anml.plan import plan
 from anml.points import Point
 from anml.profiles import Profile
-from anml.results import Table, device_name, read_table, running_commit
+from anml.record import contents
+from anml.results import Table, device_name, read_table, running_commit, write_table
 from anml.under_way import how_far, under_way_sheet
 
 Begin = Callable[[str, int], TrainJob]
@@ -191,6 +192,17 @@ def test_the_sheet_says_how_far_and_how_well_lately() -> None:
         "device": "a GPU",
     }
     assert under_way_sheet({}).empty
+
+
+def test_what_is_recorded_says_how_far(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table, log = unfinished_table(), synthetic_learning.table()
+    write_table(tmp_path / f"{UNFINISHED}.parquet", table.frame, table.provenance)
+    write_table(tmp_path / "meta_train_log.parquet", log.frame, log.provenance)
+    rows = contents([tmp_path]).set_index("table")
+    assert rows.loc["meta_train_log", "how far"] == ""
+    assert rows.loc[UNFINISHED, "how far"] == how_far(table.frame)
+    assert cli.main(["results", "show", str(tmp_path)]) == 0
+    assert "anml seed 1: 2,000 of 20,000" in capsys.readouterr().out
 
 
 @pytest.mark.slow
