@@ -73,11 +73,15 @@ def add_results_parser(subparsers: Subparsers) -> None:
     record = commands.add_parser(
         "record",
         help="keep a run's tables and models",
-        description="Copy the tables of a run to results/<profile>, and its models without their "
-        "heads, which meta-test draws anew.",
+        description="Copy the tables of a run to results/<profile>, and its finished models "
+        "without their heads, which meta-test draws anew. What was recorded there before and the "
+        "run does not have is removed.",
     )
     add_common(record)
     record.add_argument("--to", type=Path, help="another folder")
+    record.add_argument(
+        "--without-models", action="store_true", help="keep the tables alone, and no model"
+    )
     record.set_defaults(func=_record)
 
 
@@ -161,13 +165,22 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _record(args: argparse.Namespace) -> None:
+    from anml.errors import AnmlError
     from anml.jobs import Place
     from anml.notebook import repository_root
+    from anml.profiles import PROFILES
     from anml.record import record
 
     profile, _, folder = prepare(args)
-    destination = args.to or repository_root() / "results" / profile.name
-    for path in record(Place(profile, folder, args.device), destination):
+    usual = repository_root() / "results" / profile.name
+    destination = args.to or usual
+    if profile != PROFILES[profile.name] and destination.resolve() == usual.resolve():
+        raise AnmlError(
+            f"{usual} holds results of the profile {profile.name} as it is, not with the values of "
+            "--set: choose another folder with --to"
+        )
+    place = Place(profile, folder, args.device)
+    for path in record(place, destination, models=not args.without_models):
         print(path)
 
 

@@ -94,7 +94,10 @@ def add_run_parser(subparsers: Subparsers) -> None:
         "'--only ANML,'; can be repeated",
     )
     parser.add_argument(
-        "--gather", action="store_true", help="do no job: write tables from what is finished"
+        "--gather",
+        action="store_true",
+        help="do no job: write tables from what is finished, and one of how far meta-trainings are "
+        "that are under way",
     )
     parser.add_argument(
         "--group",

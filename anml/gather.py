@@ -1,7 +1,11 @@
-"""The tables of a run: the rows that finished jobs left, with one provenance."""
+"""The tables of a run: the rows that finished jobs left, with one provenance.
+
+What is begun and not finished has a table of its own, with its own provenance: it is no result.
+"""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +14,70 @@ import torch
 
 from anml.checkpoint import load_checkpoint
 from anml.data import Drawings
+from anml.errors import AnmlError
 from anml.groups import group_name
 from anml.jobs import Place, Row, TrainJob, Work, read_part
 from anml.meta_train import LOG_METRICS
-from anml.results import provenance_now, together, write_table
+from anml.profiles import Profile
+from anml.results import Provenance, provenance_now, together, write_table
+from anml.staleness import stale_beginnings
+from anml.training_job import Job
+from anml.treatments import find_training
 
 LOG_POINTS = 200
 """Points of each learning curve that the log table keeps: means over equal stretches."""
+UNFINISHED = "unfinished_log"
+"""The table of what is begun and not finished."""
 
 
-def write_tables(place: Place, drawings: Drawings, jobs: Sequence[Work]) -> Path:
-    """Gather finished jobs into the tables; returns their folder.
+@dataclass(frozen=True)
+class Beginning:
+    """A meta-training that is begun and not finished."""
+
+    job: TrainJob
+    log: torch.Tensor  # [iterations done, 3]
+    made: Mapping[str, Any]  # 'seconds', 'commit', 'made_on'
+
+
+def beginnings(place: Place, drawings: Drawings, jobs: Iterable[Work]) -> list[Beginning]:
+    """Those of `jobs`, none of them finished, that a working checkpoint of one seed is there for.
+
+    A checkpoint that is damaged, of other settings, drawings or (unless `place.keep`) code, or past
+    what the profile asks for is left out: the job itself will say so.
+    """
+    begun = [job for job in jobs if isinstance(job, TrainJob) and job.working(place).is_file()]
+    stale = [] if place.keep else stale_beginnings(place, {job: [] for job in begun})
+    found = []
+    for job in begun:
+        path = job.working(place)
+        if path in stale:
+            continue
+        try:
+            tensors, header = load_checkpoint(path)
+        except AnmlError:
+            continue
+        training = find_training(job.training)
+        own = Job(training, place.profile, drawings, (job.seed,), path.parent).header()
+        same = all(header.get(name) == value for name, value in own.items())
+        if same and 1 <= len(tensors["log"]) <= job.steps(place.profile):
+            made = {"seconds": 0.0} | header  # which older ones do not say
+            found.append(Beginning(job, tensors["log"][:, 0], made))
+    return found
+
+
+def write_tables(
+    place: Place, drawings: Drawings, jobs: Sequence[Work], begun: Sequence[Beginning] = ()
+) -> Path:
+    """Gather finished jobs, and how far others are, into the tables; returns their folder.
 
     A table is whatever rows some job's part names it; meta-trainings add `meta_train_log`, and all
-    jobs `stages`: how long each group of them took.
+    jobs `stages`: how long each group of them took. What is `begun` is in `unfinished_log` alone. A
+    table that nothing fills any more is removed.
     """
-    profile, folder = place.profile, place.folder / "results"
+    folder = place.folder / "results"
     rows: dict[str, list[Row]] = defaultdict(list)
     spent: dict[str, list[float]] = defaultdict(list)
-    makers: list[dict[str, Any]] = []
+    makers: list[Mapping[str, Any]] = []
     for job in jobs:
         if isinstance(job, TrainJob):
             tensors, made = load_checkpoint(job.result(place))
@@ -43,22 +92,52 @@ def write_tables(place: Place, drawings: Drawings, jobs: Sequence[Work]) -> Path
         {"stage": group.partition(".")[0], "group": group, "jobs": len(own), "seconds": sum(own)}
         for group, own in spent.items()
     ]
-    provenance = provenance_now(
+    unfinished = [row for one in begun for row in _unfinished_rows(place.profile, one)]
+    finished_from = _provenance(place.profile, drawings, makers)
+    begun_from = _provenance(place.profile, drawings, [one.made for one in begun])
+    tables = {name: (own, finished_from) for name, own in rows.items()}
+    tables[UNFINISHED] = (unfinished, begun_from)
+    filled = {name: table for name, table in tables.items() if table[0]}
+    for name, (observations, provenance) in filled.items():
+        frame = pd.DataFrame(observations)
+        frame.insert(0, "data", drawings.source)
+        frame.insert(0, "profile", place.profile.name)
+        write_table(folder / f"{name}.parquet", frame, provenance)
+    for path in table_paths(folder):
+        if path.stem not in filled:
+            path.unlink()
+    return folder
+
+
+def table_paths(folder: Path) -> list[Path]:
+    """The tables in a folder by name, without what a killed process was writing."""
+    return sorted(p for p in folder.glob("*.parquet") if not p.name.startswith("."))
+
+
+def _provenance(
+    profile: Profile, drawings: Drawings, makers: Sequence[Mapping[str, Any]]
+) -> Provenance:
+    """One provenance of everything that `makers` say how it was made."""
+    return provenance_now(
         data_source=drawings.source,
         data_fingerprint=drawings.fingerprint,
         profile=profile.name,
         profile_values=profile.values(),
-        seconds=sum(sum(own) for own in spent.values()),
+        seconds=sum(made["seconds"] for made in makers),
         device=together(made["made_on"] for made in makers),
         commit=together(made["commit"] for made in makers),
     )
-    for name, observations in rows.items():
-        if observations:
-            frame = pd.DataFrame(observations)
-            frame.insert(0, "data", drawings.source)
-            frame.insert(0, "profile", profile.name)
-            write_table(folder / f"{name}.parquet", frame, provenance)
-    return folder
+
+
+def _unfinished_rows(profile: Profile, begun: Beginning) -> list[Row]:
+    """Rows of the table of what is not finished: the curve so far, and how far that is."""
+    how_far = {
+        "done": len(begun.log),
+        "asked": begun.job.steps(profile),
+        "seconds": begun.made["seconds"],
+        "device": begun.made["made_on"],
+    }
+    return [row | how_far for row in learning_curve(begun.job, begun.log)]
 
 
 def learning_curve(job: TrainJob, log: torch.Tensor) -> list[Row]:

@@ -18,7 +18,7 @@ from anml.data import Drawings
 from anml.disk import require_space
 from anml.errors import AnmlError
 from anml.files import clear_leftovers, replacing, require_writable
-from anml.gather import write_tables
+from anml.gather import beginnings, write_tables
 from anml.groups import Group, group_name
 from anml.jobs import Place, Plan, TrainJob, Work, read_json
 from anml.lock import locked
@@ -153,19 +153,24 @@ def _refuse_shared_beginnings(place: Place, jobs: Plan) -> None:
 
 
 def gather(place: Place, drawings: Drawings) -> tuple[Path, int]:
-    """Write the tables from what is finished: their folder, and how many jobs are missing.
+    """Write the tables from what is finished, and a table of its own from meta-trainings that are
+    under way: their folder, and how many jobs are missing, those under way among them.
 
-    AnmlError: nothing is finished, or the folder holds a run of other settings.
+    AnmlError: nothing is finished or under way, or the folder holds a run of other settings.
     """
     jobs = plan(place.profile)
     finished = [job for job in jobs if job.result(place).is_file()]
     if not place.keep:
         stale = set(stale_jobs(place, jobs, jobs))
         finished = [job for job in finished if job not in stale]
-    if not finished:
-        raise AnmlError(f"{place.folder} holds nothing that is finished: run it without --gather")
+    begun = beginnings(place, drawings, jobs.keys() - set(finished))
+    if not finished and not begun:
+        raise AnmlError(
+            f"{place.folder} holds nothing that is finished or under way with these settings: "
+            "run it without --gather"
+        )
     claim(place, drawings)
-    return write_tables(place, drawings, finished), len(jobs) - len(finished)
+    return write_tables(place, drawings, finished, begun), len(jobs) - len(finished)
 
 
 def claim(place: Place, drawings: Drawings) -> None:

@@ -2,22 +2,26 @@
 
 A run is recorded as its tables and the models that every treatment starts from, without their
 heads, which are most of a narrow network and which meta-test draws anew: whoever has a clone can
-meta-test them without meta-training.
+meta-test them without meta-training. How far unfinished meta-trainings are is recorded as a table
+of its own, their weights never.
 """
 
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from anml.checkpoint import load_checkpoint, save_checkpoint
 from anml.data import Drawings
 from anml.episodes import Stream
 from anml.errors import AnmlError
 from anml.files import replacing, require_writable
+from anml.gather import UNFINISHED, table_paths
 from anml.jobs import Place, TrainJob
 from anml.packed import DRAWINGS_PER_CLASS
 from anml.points import Point
@@ -26,34 +30,83 @@ from anml.results import Table, duration, read_table
 from anml.tables import TESTING, TRAINING
 from anml.trajectories import TRAINING_DRAWINGS
 from anml.treatments import TREATMENTS, find_training
+from anml.under_way import how_far
 
 ONE_META_TEST = ["treatment", "regime", "optimizer", "n_classes", "model_seed", "trajectory_seed"]
 """What tells one meta-test from another."""
+MOST_TABLE_BYTES = 20_000_000
+MOST_MODEL_BYTES = 25_000_000
+"""Of all recorded tables, and of all recorded models: every clone of the repository has them."""
 
 
-def record(place: Place, destination: Path) -> list[Path]:
-    """Copy a run's tables to `destination`, and its models, headless, to `checkpoints/` there.
+def record(place: Place, destination: Path, *, models: bool = True) -> list[Path]:
+    """Copy a run's tables to `destination`, and its finished models, headless, to `checkpoints/`
+    there (`models`: or none of them).
 
-    AnmlError: the run has no tables, a model is missing, or `destination` is not writable.
+    Tables and models that were recorded there before and that the run does not have are removed.
+    AnmlError, before anything is written: the run has no tables, `destination` is a run's folder or
+    not writable, or too much would be recorded in all.
     """
-    tables = sorted((place.folder / "results").glob("*.parquet"))
+    tables = table_paths(place.folder / "results")
     if not tables:
         raise AnmlError(f"{place.folder} has no tables: `anml run` makes them")
+    if (destination / "run.json").is_file():
+        raise AnmlError(
+            f"{destination} is the folder of a run, which recorded results would overwrite: choose "
+            "another folder with --to"
+        )
+    own = Place(place.profile, destination)
+    finished = [job for job in compared_models(place) if models and job.result(place).is_file()]
+    _require_room(place, destination, tables, finished)
     require_writable(destination)
     written = []
     for path in tables:
         with replacing(destination / path.name) as temporary:
             shutil.copyfile(path, temporary)
         written.append(destination / path.name)
-    own = Place(place.profile, destination)
-    for job in compared_models(place):
-        tensors, header = load_checkpoint(job.result(place))
-        tensors.pop("log")  # the table meta_train_log has it
-        heads = [name for name in tensors if name.startswith("head.")]
-        body = {name: tensor for name, tensor in tensors.items() if name not in heads}
-        save_checkpoint(job.result(own), body, header | {"without": heads})
+    for job in finished:
+        save_checkpoint(job.result(own), *_headless(job, place))
         written.append(job.result(own))
+    for path in (*table_paths(destination), *_recorded_models(destination)):
+        if path not in written:
+            path.unlink()
     return written
+
+
+def _headless(job: TrainJob, place: Place) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header of a finished model as they are recorded."""
+    tensors, header = load_checkpoint(job.result(place))
+    tensors.pop("log")  # the table meta_train_log has it
+    heads = [name for name in tensors if name.startswith("head.")]
+    body = {name: tensor for name, tensor in tensors.items() if name not in heads}
+    return body, header | {"without": heads}
+
+
+def _recorded_models(folder: Path) -> list[Path]:
+    """The models that are recorded in a folder."""
+    return sorted((folder / "checkpoints").glob("*.safetensors"))
+
+
+def _require_room(
+    place: Place, destination: Path, tables: Sequence[Path], finished: Sequence[TrainJob]
+) -> None:
+    """AnmlError if tables or models in all folders beside `destination` would become too large."""
+    parent = destination.resolve().parent
+    beside = [path for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
+    others = [folder for folder in beside if folder != destination.resolve()]
+    new_tables = sum(path.stat().st_size for path in tables)
+    new_models = sum(t.nbytes for job in finished for t in _headless(job, place)[0].values())
+    for what, new, most, standing, remedy in (
+        ("tables", new_tables, MOST_TABLE_BYTES, table_paths, ""),
+        ("models", new_models, MOST_MODEL_BYTES, _recorded_models, "add --without-models, or "),
+    ):
+        old = sum(path.stat().st_size for folder in others for path in standing(folder))
+        if new and old + new > most:
+            raise AnmlError(
+                f"this run's {what} have {new / 1e6:.1f} MB, and the other folders in {parent} "
+                f"have {old / 1e6:.1f} MB of {what}: allowed are {most / 1e6:.1f} MB in all; "
+                f"{remedy}choose a folder elsewhere with --to"
+            )
 
 
 def compared_models(place: Place) -> list[TrainJob]:
@@ -70,7 +123,7 @@ def compared_models(place: Place) -> list[TrainJob]:
 def contents(folders: Sequence[Path]) -> pd.DataFrame:
     """What is recorded: a row a table, from the provenance inside each."""
     rows = []
-    for path in (path for folder in folders for path in sorted(folder.glob("*.parquet"))):
+    for path in (path for folder in folders for path in table_paths(folder)):
         table = read_table(path)
         source = table.provenance
         counts = {
@@ -81,6 +134,7 @@ def contents(folders: Sequence[Path]) -> pd.DataFrame:
             {"folder": str(path.parent), "table": path.stem, "data": source.data_source}
             | {"rows": len(table.frame)}
             | counts
+            | {"how far": how_far(table.frame) if path.stem == UNFINISHED else ""}
             | {
                 "device": source.device,
                 "commit": source.commit

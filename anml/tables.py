@@ -51,6 +51,14 @@ META_TEST: dict[str, Column] = COMMON | {
     "metric": Column("text", allowed=(TRAINING, TESTING)),
     "value": FRACTION,
 }
+META_TRAIN_LOG: dict[str, Column] = COMMON | {
+    "treatment": TEXT,
+    "model_seed": COUNT,
+    "iteration": COUNT,
+    "metric": TEXT,
+    # A loss that became NaN is worth logging: it says why a run stopped.
+    "value": Column("number", finite=False),
+}
 TABLES: dict[str, dict[str, Column]] = {
     # Accuracy after the last class.
     "meta_test": META_TEST,
@@ -130,14 +138,15 @@ TABLES: dict[str, dict[str, Column]] = {
         "jobs": Column("integer", low=1),
         "seconds": Column("number", low=0),
     },
-    "meta_train_log": COMMON
+    "meta_train_log": META_TRAIN_LOG,
+    # The log of meta-trainings that are begun and not finished, in a table of its own because it is
+    # no result: how far each is, in iterations, and what made it in how many seconds.
+    "unfinished_log": META_TRAIN_LOG
     | {
-        "treatment": TEXT,
-        "model_seed": COUNT,
-        "iteration": COUNT,
-        "metric": TEXT,
-        # A loss that became NaN is worth logging: it says why a run stopped.
-        "value": Column("number", finite=False),
+        "done": Column("integer", low=1),
+        "asked": Column("integer", low=1),
+        "seconds": Column("number", low=0),
+        "device": TEXT,
     },
 }
 # What makes an observation one of a kind: the same replicate twice would narrow every interval.

@@ -6,14 +6,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from conftest import TINY
 from refusal import refusal
 
 from anml import cli
+from anml import record as module
 from anml.checkpoint import load_checkpoint
 from anml.evaluations import EvaluateJob, search_jobs
 from anml.gather import write_tables
 from anml.jobs import Place, TrainJob
 from anml.packed import Drawings
+from anml.pipeline import gather
 from anml.points import Point
 from anml.profiles import Profile
 from anml.record import Check, contents, record, verify
@@ -100,6 +103,105 @@ def test_wrong_drawings_and_too_short_are_one_line(
 
 def test_a_run_without_tables_is_not_recorded(tiny: Profile, tmp_path: Path) -> None:
     assert "has no tables" in refusal(lambda: record(Place(tiny, tmp_path), tmp_path / "x"))
+
+
+# --- what is recorded of a run that is not finished, and what is not
+
+
+@pytest.fixture
+def half(tiny: Profile, noise_drawings: Drawings, tmp_path: Path) -> Place:
+    """A run, gathered: OML is finished, ANML has 5 of 8 iterations."""
+    place = Place(tiny, tmp_path / "run")
+    TrainJob("oml", 0).run(place, noise_drawings, lambda n: None)
+    short = replace(place, profile=replace(tiny, meta_iterations=5))
+    TrainJob("anml", 0).run(short, noise_drawings, lambda n: None)
+    TrainJob("anml", 0).result(place).unlink()
+    gather(place, noise_drawings)
+    return place
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+MODEL = "checkpoints/oml-seed0.safetensors"
+
+
+def test_what_is_finished_is_recorded_and_no_unfinished_weight(half: Place, tmp_path: Path) -> None:
+    written = record(half, tmp_path / "results" / "smoke")
+    found = files(tmp_path / "results" / "smoke")
+    tables = {f"{name}.parquet" for name in ("meta_train_log", "stages", "unfinished_log")}
+    assert found == tables | {MODEL}
+    assert len(written) == len(found)
+
+
+def test_what_the_run_no_longer_has_is_removed(
+    half: Place, noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "results" / "smoke"
+    record(half, folder)
+    (folder / "notes.txt").touch()
+    TrainJob("oml", 0).result(half).unlink()
+    TrainJob("anml", 0).run(half, noise_drawings, lambda n: None)
+    gather(half, noise_drawings)
+    record(half, folder)
+    tables = {"meta_train_log.parquet", "stages.parquet", "unfinished_log.parquet"}
+    model = MODEL.replace("oml", "anml")
+    assert files(folder) == tables | {model, "notes.txt"}
+    frame = read_table(folder / "unfinished_log.parquet").frame
+    assert set(frame["treatment"]) == {"oml"}
+    record(half, folder, models=False)
+    assert files(folder) == tables | {"notes.txt"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "what"), [("MOST_TABLE_BYTES", "tables"), ("MOST_MODEL_BYTES", "models")]
+)
+def test_too_much_in_all_is_refused_before_anything_is_written(
+    limit: str, what: str, half: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside, folder = tmp_path / "results" / "quick", tmp_path / "results" / "smoke"
+    record(half, beside)
+    (beside / "checkpoints" / "oml-seed0.safetensors").write_bytes(bytes(2_000_000))
+    (beside / "stages.parquet").write_bytes(bytes(2_000_000))
+    monkeypatch.setattr(module, limit, 2_000_100)
+    message = refusal(lambda: record(half, folder))
+    assert f"have 2.0 MB of {what}" in message
+    assert "allowed are 2.0 MB in all" in message
+    assert ("--without-models" in message) == (what == "models")
+    assert "--to" in message
+    assert not folder.exists()
+    if what == "models":
+        record(half, folder, models=False)
+        assert MODEL not in files(folder)
+    monkeypatch.setattr(module, limit, 3_000_000)
+    record(half, folder)
+    record(half, folder)  # what stands there itself is not counted twice
+
+
+def test_a_runs_own_folder_is_not_recorded_into(half: Place) -> None:
+    before = files(half.folder)
+    assert "--to" in refusal(lambda: record(half, half.folder))
+    assert files(half.folder) == before
+
+
+def test_single_values_of_a_profile_are_not_recorded_as_the_profile(
+    half: Place, packed_noise: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr("anml.notebook.repository_root", lambda: tmp_path)
+    texts = {k: ",".join(map(str, v)) if isinstance(v, tuple) else v for k, v in TINY.items()}
+    values = [f"--set={name}={text}" for name, text in texts.items()]
+    command = ["results", "record", "--data", str(packed_noise), "--out", str(half.folder), *values]
+    for to in ([], ["--to", str(tmp_path / "results" / "smoke")]):
+        assert cli.main([*command, *to]) == 2
+        error = capsys.readouterr().err
+        assert "--set" in error
+        assert "--to" in error
+    assert not (tmp_path / "results").exists()
+    there = str(tmp_path / "results" / "mine")
+    assert cli.main([*command, "--to", there, "--without-models"]) == 0
+    assert "unfinished_log.parquet" in capsys.readouterr().out
+    assert MODEL not in files(Path(there))
 
 
 def test_the_commands(
