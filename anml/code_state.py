@@ -18,7 +18,7 @@ PACKAGE = "anml"
 COMPARED_AS_VALUES = frozenset(
     f"{PACKAGE}.{name}"
     for name in (
-        *("profiles", "treatments"),  # settings: the run's folder and every job's name say them
+        *("profiles", "treatments"),  # the run's folder says the values; `rows` are the rows
         *("glyphs", "glyph_alphabets", "glyph_strokes", "glyph_writers"),  # drawings: fingerprint
         # None of these changes a number.
         *("errors", "files", "interrupt", "checkpoint", "results", "tables"),
@@ -26,17 +26,23 @@ COMPARED_AS_VALUES = frozenset(
 )
 
 
-@cache
-def code_state(module: str) -> str:
+def code_state(module: str, *rows: object) -> str:
     """The fingerprint, 16 hexadecimal digits, of `module` ('anml.meta_train') and what it imports.
 
-    Docstrings, comments and layout do not count; the versions of torch, which computes, and of
-    NumPy, which draws what is random, do.
+    `rows`: those of `anml.treatments` that a job works by, which are data. Docstrings, comments and
+    layout do not count; the versions of torch, which computes, and of NumPy, which draws what is
+    random, do.
     """
+    return sha256(f"{modules_state(module)} {rows!r}".encode()).hexdigest()[:16]
+
+
+@cache
+def modules_state(module: str) -> str:
+    """The part of `code_state` that reads files."""
     total = sha256(f"{torch.__version__} {np.__version__}".encode())
     for name in sorted(reached(module) - COMPARED_AS_VALUES):
         total.update(f"{name}\n{bare_source(source_path(name))}\n".encode())
-    return total.hexdigest()[:16]
+    return total.hexdigest()
 
 
 @cache

@@ -29,6 +29,7 @@ from anml.jobs import (
     Place,
     Plan,
     Row,
+    Rows,
     Work,
     make_runs,
     part_path,
@@ -177,6 +178,11 @@ class DisagreementJob:
             f"disagreement {setting.treatment}, {setting.optimizer}, {setting.drawings_split} "
             f"drawings, {self.n_classes} of {classes} classes"
         )
+
+    @property
+    def rows(self) -> Rows:
+        """The rows of `anml.treatments` that it works by."""
+        return (find_treatment(self.setting.treatment),)
 
     def result(self, place: Place) -> Path:
         """The file that says that the job is done."""

@@ -19,6 +19,7 @@ from anml.jobs import (
     Place,
     Plan,
     Row,
+    Rows,
     part_path,
     read_part,
     train_jobs,
@@ -44,6 +45,11 @@ class SearchJob:
     def name(self) -> str:
         """Unique in a run."""
         return f"search rate {self.point}, trajectory {self.search}"
+
+    @property
+    def rows(self) -> Rows:
+        """The rows of `anml.treatments` that it works by."""
+        return (find_treatment(self.point.treatment),)
 
     def result(self, place: Place) -> Path:
         """The file that says that the job is done."""
@@ -76,6 +82,11 @@ class EvaluateJob:
     def name(self) -> str:
         """Unique in a run."""
         return f"meta-test {self.point}, model {self.seed}"
+
+    @property
+    def rows(self) -> Rows:
+        """The rows of `anml.treatments` that it works by."""
+        return (find_treatment(self.point.treatment),)
 
     def result(self, place: Place) -> Path:
         """The file that says that the job is done."""

@@ -36,7 +36,7 @@ class Group:
     @property
     def state(self) -> str:
         """A fingerprint of its jobs and of the code that decides their numbers."""
-        facts = [(job.name, code_state(job.code)) for job in self.jobs]
+        facts = [(job.name, code_state(job.code, *job.rows)) for job in self.jobs]
         return sha256(repr(facts).encode()).hexdigest()[:16]
 
 

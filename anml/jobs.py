@@ -25,12 +25,14 @@ from anml.profiles import Profile
 from anml.regimes import SEQUENTIAL, Regime
 from anml.results import device_name, running_commit
 from anml.trajectories import draw_trajectory
-from anml.treatments import TRAININGS, find_training
+from anml.treatments import TRAININGS, MetaTraining, Treatment, find_training
 
 OnStep = Callable[[int], None]
 Row = dict[str, Any]
 Tables = Mapping[str, Sequence[Row]]
 """Rows by the name of their table (`anml.tables`), without the columns profile and data."""
+
+Rows = tuple[MetaTraining | Treatment, ...]
 
 PART = ("tables", "seconds", "code", "commit", "made_on")
 """What a part holds."""
@@ -57,6 +59,10 @@ class Work(Protocol):
     @property
     def name(self) -> str:
         """What the job does, in words; unique in a run."""
+
+    @property
+    def rows(self) -> Rows:
+        """The rows of `anml.treatments` that it works by."""
 
     def result(self, place: Place) -> Path:
         """The file that says that the job is done."""
@@ -87,6 +93,11 @@ class TrainJob:
     def name(self) -> str:
         """Unique in a run."""
         return f"meta-train {self.training}, seed {self.seed}"
+
+    @property
+    def rows(self) -> Rows:
+        """The rows of `anml.treatments` that it works by."""
+        return (find_training(self.training),)
 
     def result(self, place: Place) -> Path:
         """The file that says that the job is done."""
@@ -147,7 +158,7 @@ def write_part(job: Work, place: Place, tables: Tables, seconds: float) -> None:
     part = {
         "tables": tables,
         "seconds": seconds,
-        "code": code_state(job.code),
+        "code": code_state(job.code, *job.rows),
         "commit": running_commit(),
         "made_on": device_name(place.device),
     }

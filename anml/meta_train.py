@@ -52,7 +52,7 @@ def meta_train(
     the working checkpoint belongs to other settings or code or is longer, the disk is full, or
     Ctrl-C (after saving).
     """
-    running_commit(), code_state(CODE)  # before the tree may change under a long run
+    running_commit(), code_state(CODE, job.training)  # before the tree may change under a long run
     paths = [job.model_path(seed) for seed in job.seeds]
     require_writable(job.folder)
     if resume and all(path.is_file() and _finished(job, path) for path in paths):
@@ -147,7 +147,7 @@ def _start(
     tensors, header = load_checkpoint(job.resume_path, job.device)
     _refuse_other_settings(job, job.resume_path, header)
     _refuse_overshoot(job, job.resume_path, header)
-    if not keep and header.get("code") != code_state(CODE):
+    if not keep and header.get("code") != code_state(CODE, job.training):
         raise AnmlError(
             f"{job.resume_path} was begun by other code than this: add --keep to go on with this "
             "code all the same, or delete that file to start afresh"
@@ -170,7 +170,7 @@ def _made(job: Job, before: Mapping[str, Any], seconds: float) -> dict[str, Any]
         "made_on": device_name(job.device) + (", TF32" if job.tf32 else ""),
     }
     return {key: together([value, before.get(key, value)]) for key, value in own.items()} | {
-        "code": code_state(CODE),
+        "code": code_state(CODE, job.training),
         "seconds": before.get("seconds", 0.0) + seconds,
     }
 

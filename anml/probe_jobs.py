@@ -14,6 +14,7 @@ from anml.jobs import (
     Place,
     Plan,
     Row,
+    Rows,
     part_path,
     train_jobs,
     treatment_model,
@@ -53,6 +54,7 @@ class ProbeJob:
     """Probe the ANML and the OML of one seed: activity, neighbours, maps (section 4.2)."""
 
     code: ClassVar[str] = "anml.probes"
+    rows: ClassVar[Rows] = ()
     seed: int
 
     @property

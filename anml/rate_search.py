@@ -16,7 +16,7 @@ import numpy as np
 from anml.checkpoint import load_checkpoint
 from anml.data import Drawings
 from anml.episodes import Stream
-from anml.jobs import OnStep, Place, Plan, Row, make_runs, part_path, write_part
+from anml.jobs import OnStep, Place, Plan, Row, Rows, make_runs, part_path, write_part
 from anml.meta_test import meta_test
 from anml.meta_train import Job, load_model, meta_train
 from anml.profiles import Profile
@@ -60,6 +60,11 @@ class RateJob:
     def name(self) -> str:
         """Unique in a run."""
         return f"rates of {self.training}: " + ", ".join(f"{k} {v:g}" for k, v in self.rates)
+
+    @property
+    def rows(self) -> Rows:
+        """The rows of `anml.treatments` that it works by."""
+        return (find_training(self.training), *map(find_treatment, self.treatments))
 
     def result(self, place: Place) -> Path:
         """The file that says that the job is done."""

@@ -4,6 +4,7 @@ What is stale is moved into the run's folder `stale/`, not deleted: it took time
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -25,11 +26,7 @@ def stale_jobs(place: Place, jobs: Plan, everything: Plan) -> list[Work]:
 
     AnmlError: a result is damaged.
     """
-    stale = [
-        job
-        for job in jobs
-        if job.result(place).is_file() and made_by(job.result(place)) != code_state(job.code)
-    ]
+    stale = [job for job in jobs if job.result(place).is_file() and _other_code(place, job)]
     readers = [job for job in everything if job.result(place).is_file()]
     for job in stale:  # grows while it is read: readers have readers
         stale += [other for other in readers if job in everything[other] and other not in stale]
@@ -41,16 +38,17 @@ def stale_beginnings(place: Place, jobs: Plan) -> list[Path]:
     found = []
     for job in jobs:
         path = job.working(place) if isinstance(job, TrainJob) else None
-        if path is not None and path.is_file() and _other_code(path, job.code):
-            found.append(path)
+        if path is not None and path.is_file():
+            # A damaged one is nobody's: the job itself will say so.
+            with suppress(AnmlError):
+                if made_by(path) != code_state(job.code, *job.rows):
+                    found.append(path)
     return found
 
 
-def _other_code(path: Path, code: str) -> bool:
-    try:
-        return made_by(path) != code_state(code)
-    except AnmlError:  # damaged, as the job itself will say
-        return False
+def _other_code(place: Place, job: Work) -> bool:
+    """Whether other code than this made a job's result."""
+    return made_by(job.result(place)) != code_state(job.code, *job.rows)
 
 
 def set_aside(place: Place, paths: Iterable[Path]) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from anml import code_state as module
-from anml.code_state import bare_source, code_state, imported, reached
+from anml.code_state import bare_source, code_state, imported, modules_state, reached
 
 
 def source(tmp_path: Path, text: str) -> str:
@@ -63,12 +63,12 @@ def test_the_state_changes_with_code_that_is_reached_and_with_torch(monkeypatch)
         return real(path) + ("\nchanged = 1" if path.stem == "inner_step" else "")
 
     monkeypatch.setattr(module, "bare_source", touched)
-    code_state.cache_clear()
+    modules_state.cache_clear()
     try:
         assert code_state("anml.meta_train") != before["anml.meta_train"]
         assert code_state("anml.meta_test") == before["anml.meta_test"]
         monkeypatch.setattr(module.torch, "__version__", "9.9")
-        code_state.cache_clear()
+        modules_state.cache_clear()
         assert code_state("anml.meta_test") != before["anml.meta_test"]
     finally:
-        code_state.cache_clear()
+        modules_state.cache_clear()

@@ -39,7 +39,7 @@ def test_what_other_code_made_is_left_to_do_unless_it_is_kept(
 ) -> None:
     place, jobs = Place(tiny, tmp_path), {TrainJob("oml", 0): []}
     TrainJob("oml", 0).run(place, noise_drawings, lambda n: None)
-    monkeypatch.setattr(staleness, "code_state", lambda module: "other code")
+    monkeypatch.setattr(staleness, "code_state", lambda *made: "other code")
     (again,) = estimate(place, noise_drawings, jobs)
     assert (again.finished, again.seconds > 0) == (0, True)
     (kept,) = estimate(replace(place, keep=True), noise_drawings, jobs)

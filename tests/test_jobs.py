@@ -73,6 +73,7 @@ class Named:
     """A job as far as its part is concerned."""
 
     code: ClassVar[str] = "anml.meta_test"
+    rows: ClassVar[tuple] = ()
     name: str
 
     def result(self, place: Place) -> Path:

@@ -176,7 +176,7 @@ def test_what_other_code_began_is_gone_on_with_only_when_asked(
     train(began)
     began.model_path(0).unlink()
     longer = job(meta_iterations=5)
-    monkeypatch.setattr(module, "code_state", lambda _: "other")
+    monkeypatch.setattr(module, "code_state", lambda *made: "other")
     monkeypatch.setattr(module, "running_commit", lambda: "feedc0de")
     assert "begun by other code" in refusal(lambda: meta_train(longer, resume=True, progress=False))
     (path,) = meta_train(longer, resume=True, keep=True, progress=False)

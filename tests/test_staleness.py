@@ -1,6 +1,7 @@
 """What has to be done again when code changed: the job itself and all that read it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from anml.points import Point
 from anml.profiles import Profile
 from anml.run_log import RunLog
 from anml.staleness import made_by, set_aside, stale_beginnings, stale_jobs
+from anml.treatments import TREATMENTS
 
 POINT = Point("OML-OLFT", 2)
 
@@ -34,7 +36,9 @@ def finished(tiny: Profile, noise_drawings: Drawings, tmp_path: Path):
 def change(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
     """As if the code of `modules` had changed since."""
     real = module.code_state
-    monkeypatch.setattr(module, "code_state", lambda name: real(name) + "!" * (name in modules))
+    monkeypatch.setattr(
+        module, "code_state", lambda name, *rows: real(name, *rows) + "!" * (name in modules)
+    )
 
 
 def test_nothing_is_stale_while_no_code_changed(finished) -> None:
@@ -44,6 +48,16 @@ def test_nothing_is_stale_while_no_code_changed(finished) -> None:
     states = {made_by(job.result(place)) for job in (search, test)}
     assert len(states) == 1
     assert made_by(train.result(place)) not in states
+
+
+def test_a_changed_row_of_the_treatments_takes_its_own_results_alone(finished, monkeypatch) -> None:
+    place, jobs, (_, search, test) = finished
+    other = dict(TREATMENTS)
+    other["ANML"] = replace(other["ANML"], plastic=("",))
+    monkeypatch.setattr("anml.treatments.TREATMENTS", other)
+    assert stale_jobs(place, jobs, jobs) == []
+    other["OML-OLFT"] = replace(other["OML-OLFT"], plastic=("",))
+    assert stale_jobs(place, jobs, jobs) == [search, test]
 
 
 def test_changed_meta_testing_leaves_the_models(finished, monkeypatch) -> None:

@@ -124,7 +124,7 @@ def test_what_other_code_began_is_left_out_unless_it_is_kept(
 ) -> None:
     begin("anml", 5)
     real = staleness.code_state
-    monkeypatch.setattr(staleness, "code_state", lambda name: real(name) + "!")
+    monkeypatch.setattr(staleness, "code_state", lambda *made: real(*made) + "!")
     assert "nothing that is finished or under way" in refusal(lambda: gather(place, noise_drawings))
     gather(replace(place, keep=True), noise_drawings)
     assert set(table_of(place).frame["done"]) == {5}
