@@ -4,9 +4,12 @@ import cost_pages
 import pandas as pd
 import profile_table
 import pytest
+import synthetic_table
+from estimates import read_estimates
 from notebook_table import read_rows, row_named
 
 from anml.profiles import PROFILES
+from anml.results import write_table
 
 
 def test_the_committed_page_is_current():
@@ -31,6 +34,45 @@ def test_a_page_takes_the_groups_that_it_needs():
     assert found["2 processes"] == "1.5 min"
     assert found["of it meta-training"] == "67%"
     assert cost_pages.page_row("quick", row, spent.drop("probe.seed0")) is None
+
+
+@pytest.fixture
+def record_stages(tmp_path, monkeypatch):
+    """Record, in an empty folder, how long some groups took: `jobs` done of each, 5 s a group."""
+    monkeypatch.setattr(cost_pages, "ROOT", tmp_path)
+
+    def record(profile, jobs):
+        rows = [
+            {"stage": name.partition(".")[0], "group": name, "jobs": count, "seconds": 5.0}
+            for name, count in jobs.items()
+        ]
+        frame = pd.DataFrame(rows).assign(profile=profile, data="omniglot")
+        path = tmp_path / "results" / profile / "stages.parquet"
+        write_table(path, frame, synthetic_table.provenance(profile=profile))
+
+    return record
+
+
+def test_only_groups_that_a_recorded_run_did_whole_are_measured(record_stages):
+    record_stages("paper", {"probe.seed0": 1, "meta-test.anml-oracle": 3, "no-longer.planned": 1})
+    guessed = read_estimates("paper").reindex(cost_pages.planned("paper").index)
+    spent = cost_pages.seconds_by_group()["paper"]
+    assert spent["probe.seed0"] == 5
+    assert spent.drop("probe.seed0").equals(guessed.drop("probe.seed0"))
+    assert not cost_pages.is_whole("paper")
+    assert cost_pages.how_known().startswith("estimated")
+
+
+def test_a_profile_is_measured_when_all_of_its_plan_is(record_stages):
+    smoke = dict(cost_pages.planned("smoke"))
+    record_stages("smoke", smoke)
+    record_stages("laptop", {"probe.seed0": 1})
+    assert "(smoke)" in cost_pages.how_known()
+    spent = cost_pages.seconds_by_group()
+    assert spent["smoke"].sum(skipna=False) == 5 * len(smoke)
+    lines = profile_table.profile_times().splitlines()
+    unknown = [line for line in lines if line.count("not measured") == 2]
+    assert [line.split("|")[1].strip() for line in unknown] == ["`laptop`"]
 
 
 def test_the_readme_is_current():

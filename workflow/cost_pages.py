@@ -1,20 +1,22 @@
 """What it takes to rerun each page from nothing, at each profile: a table that the page includes.
 
-Times of recorded runs are measured (the tables `stages`); where there is none, they are estimates
-of `anml plan --csv results/reference/plan_<profile>.csv`. A page's time is that of the groups of
-jobs (`anml.groups`) which hold what it needs.
+Times of groups of jobs (`anml.groups`) that a recorded run did whole are measured (the tables
+`stages`); others are estimates of `anml plan --csv results/reference/plan_<profile>.csv`. A page's
+time is that of the groups which hold what it needs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
+from estimates import read_estimates
 from notebook_table import Row, read_rows, row_named
 
 from anml.errors import AnmlError
-from anml.groups import group_name
+from anml.groups import group_name, groups
 from anml.plan import plan
 from anml.profiles import PROFILES
 from anml.recorded import recorded_tables
@@ -22,36 +24,51 @@ from anml.results import duration
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "book" / "generated" / "costs"
-REFERENCE = ROOT / "results" / "reference"
 PROCESSES = 2
 TRAINING = "meta-train"
 
 
 def how_known() -> str:
     """Where the times come from, in words."""
-    measured = ", ".join(recorded_tables("stages", ROOT))
-    return (
-        f"measured in the recorded runs ({measured}), else estimated from a few steps of "
-        "everything (`anml plan`)"
-    )
+    guessed = "estimated from a few steps of everything (`anml plan`)"
+    names = ", ".join(name for name in measured() if is_whole(name))
+    return f"measured in the recorded runs ({names}), else {guessed}" if names else guessed
 
 
-def estimated() -> dict[str, pd.Series]:
-    """Estimated seconds of one process for each group of jobs, by profile."""
-    paths = {profile: REFERENCE / f"plan_{profile}.csv" for profile in PROFILES}
-    return {
-        profile: pd.read_csv(path).set_index("group")["seconds"]
-        for profile, path in paths.items()
-        if path.is_file()
-    }
+@cache
+def planned(profile: str) -> pd.Series:
+    """How many jobs each group of a profile's plan has."""
+    return pd.Series({name: len(group.jobs) for name, group in groups(PROFILES[profile]).items()})
+
+
+def measured() -> dict[str, pd.Series]:
+    """Seconds of one process for the groups of jobs that recorded runs did whole, by profile."""
+    found = {}
+    for profile, table in recorded_tables("stages", ROOT).items():
+        own = table.frame.set_index("group")
+        whole = own["jobs"] == planned(profile).reindex(own.index)
+        found[profile] = own.loc[whole, "seconds"]
+    return found
+
+
+def is_whole(profile: str) -> bool:
+    """Whether every group of a profile's plan is measured."""
+    known = measured()
+    return profile in known and set(planned(profile).index) == set(known[profile].index)
 
 
 def seconds_by_group() -> dict[str, pd.Series]:
-    """Seconds of one process for each group of jobs, by profile: of recorded runs if there are."""
-    recorded = recorded_tables("stages", ROOT)
-    return estimated() | {
-        profile: table.frame.set_index("group")["seconds"] for profile, table in recorded.items()
-    }
+    """Seconds of one process for each group of jobs, by profile: measured ones if there are.
+
+    NaN where nothing is known.
+    """
+    known, none = measured(), pd.Series(dtype=float)
+    spent = {}
+    for profile in PROFILES:
+        names = planned(profile).index
+        own, guessed = known.get(profile, none), read_estimates(profile)
+        spent[profile] = own.reindex(names).fillna(guessed.reindex(names))
+    return spent
 
 
 def page_row(profile: str, row: Row, spent: pd.Series) -> dict[str, str] | None:
@@ -74,7 +91,7 @@ def page_row(profile: str, row: Row, spent: pd.Series) -> dict[str, str] | None:
 
 def page(row: Row, spent: Mapping[str, pd.Series]) -> str:
     """The text that the page of `row` includes."""
-    shown = [page_row(name, row, spent[name]) for name in PROFILES if name in spent]
+    shown = [page_row(name, row, own) for name, own in spent.items()]
     table = pd.DataFrame([one for one in shown if one])
     return (
         "All that it needs, computed from nothing, on a CPU with a thread a process, "

@@ -10,12 +10,14 @@ and the tables under results/. Where a profile is not recorded, the tables say s
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import cost_pages
 import pandas as pd
+from estimates import read_estimates
 
 from anml.curves import replicate_words
 from anml.files import replacing
@@ -119,13 +121,14 @@ def page() -> str:
         "Where the time of the recorded runs went, summed over processes:",
         markdown(
             [
-                stages_row(name, own) | {"on": stages[name].provenance.device}
+                stages_row(name if cost_pages.is_whole(name) else f"{name}, in part", own)
+                | {"on": stages[name].provenance.device}
                 for name, own in spent.items()
             ]
         ),
         "What all of `paper` would take, estimated from a few steps of everything "
         "(`anml plan --profile paper`), one thread of a CPU; nothing has been timed on a GPU yet:",
-        markdown([stages_row("paper", cost_pages.estimated()["paper"])]),
+        markdown([stages_row("paper", read_estimates("paper"))]),
         "`anml run --profile paper --data omniglot.npz` does it, and goes on where it stopped; for "
         "a GPU or a cluster see below.",
         f"What recorded runs gave: meta-test testing accuracy at the longest N. {MEANING}",
@@ -184,6 +187,11 @@ def verdicts() -> str:
     )
 
 
+def known_duration(seconds: float) -> str:
+    """A time span in words; NaN is one that nobody measured."""
+    return "not measured" if math.isnan(seconds) else duration(seconds)
+
+
 def profile_times() -> str:
     """The README's table of profiles, and the cost of one step at full width."""
     costs = read_costs()
@@ -196,16 +204,14 @@ def profile_times() -> str:
     rows, spent = [], cost_pages.seconds_by_group()
     for profile in PROFILES.values():
         use, networks = words[profile.name]
-        seconds = spent[profile.name].sum() if profile.name in spent else None
+        seconds = spent[profile.name].sum(skipna=False)
         rows.append(
             {
                 "profile": f"`{profile.name}`",
                 "for": use,
                 "networks": networks,
-                "every result, one process": duration(seconds) if seconds else "not measured",
-                f"{cost_pages.PROCESSES} processes": duration(seconds / cost_pages.PROCESSES)
-                if seconds
-                else "not measured",
+                "every result, one process": known_duration(seconds),
+                f"{cost_pages.PROCESSES} processes": known_duration(seconds / cost_pages.PROCESSES),
             }
         )
     ours = case(costs, "paper", "anml")
