@@ -1,6 +1,7 @@
 """The subcommands about what a run will take and what is recorded: `anml plan`, `anml results`."""
 
 import argparse
+import sys
 from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,8 +52,8 @@ def add_results_parser(subparsers: Subparsers) -> None:
         "verify",
         help="do a sample of recorded meta-tests again",
         description="Do a random sample of the recorded meta-tests again, from the recorded "
-        "models, and compare. Exit status 1 if one differs by more than two drawings and one "
-        "point.",
+        "models or, for Scratch, from fresh ones, and compare. Exit status 1 if one differs by "
+        "more than two drawings and one point.",
     )
     add_common(verify)
     verify.add_argument(
@@ -149,7 +150,10 @@ def _verify(args: argparse.Namespace) -> int:
     profile, drawings, _ = prepare(args)
     folder = args.folder or repository_root() / "results" / profile.name
     table = read_table(folder / "meta_test.parquet")
-    checks = verify(table, folder, drawings, args.sample, args.longest, args.seed)
+    checks = verify(
+        *(table, folder, drawings, args.sample, args.longest, args.seed),
+        tell=lambda line: print(line, file=sys.stderr),
+    )
     rows = [
         {
             "meta-test": check.what,

@@ -7,7 +7,7 @@ of its own, their weights never.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,11 @@ from anml.episodes import Stream
 from anml.errors import AnmlError
 from anml.files import replacing, require_writable
 from anml.gather import UNFINISHED, table_paths
-from anml.jobs import Place, TrainJob
+from anml.jobs import Place, TrainJob, train_jobs
 from anml.packed import DRAWINGS_PER_CLASS
 from anml.points import Point
 from anml.profiles import find_profile
+from anml.regimes import REGIMES
 from anml.results import Table, duration, read_table
 from anml.tables import TESTING, TRAINING
 from anml.trajectories import TRAINING_DRAWINGS
@@ -164,13 +165,20 @@ class Check:
 
 
 def verify(
-    table: Table, folder: Path, drawings: Drawings, sample: int, longest: int, seed: int = 0
+    table: Table,
+    folder: Path,
+    drawings: Drawings,
+    sample: int,
+    longest: int,
+    seed: int = 0,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> list[Check]:
     """Do a random sample of the recorded meta-tests again and compare both accuracies.
 
     `folder` holds `checkpoints/`; `sample`: how many meta-tests, of at most `longest` classes, in
-    which only linear layers learn; `seed`: of the choice. AnmlError: other drawings than the
-    table's, no such meta-test, or a model is missing.
+    which only linear layers learn, or a fresh network for one epoch; `seed`: of the choice. `tell`
+    hears in a line how many were left out because no model of theirs is recorded. AnmlError: other
+    drawings than the table's, no such meta-test, or no model of any.
     """
     source = table.provenance
     if drawings.fingerprint != source.data_fingerprint:
@@ -180,12 +188,21 @@ def verify(
         )
     values = {k: v for k, v in source.profile_values.items() if k not in ("name", "summary")}
     place = Place(find_profile(source.profile, values), folder)
-    linear = [name for name in TREATMENTS if not TREATMENTS[name].learns_convolutions]
-    known = table.frame["treatment"].isin(linear) & (table.frame["n_classes"] <= longest)
-    frame = table.frame[known]
+    frame = table.frame[_is_short(table.frame) & (table.frame["n_classes"] <= longest)]
     if frame.empty:
         raise AnmlError(f"no recorded meta-test has {longest} classes or fewer: raise --longest")
-    cases = frame.drop_duplicates(ONE_META_TEST).reset_index(drop=True)
+    known = frame.drop_duplicates(ONE_META_TEST)
+    cases = known[_has_model(place, known)].reset_index(drop=True)
+    if cases.empty:
+        raise AnmlError(
+            f"{folder / 'checkpoints'} has no model of the {len(known)} recorded meta-tests of at "
+            f"most {longest} classes: verify a run that is recorded with its models, such as laptop"
+        )
+    if len(cases) < len(known):
+        tell(
+            f"{len(known) - len(cases)} of {len(known)} recorded meta-tests of at most {longest} "
+            "classes are left out: no model of theirs is recorded"
+        )
     chosen = np.random.default_rng(seed).permutation(len(cases))[:sample]
     checks = []
     for case in cases.loc[sorted(chosen)].itertuples():
@@ -203,3 +220,23 @@ def verify(
             size = point.n_classes * each
             checks.append(Check(what, metric, float(recorded[metric]), again, size))
     return checks
+
+
+def _is_short(frame: pd.DataFrame) -> pd.Series:
+    """Which rows are of meta-tests that take minutes at most to do again."""
+    linear = [name for name, row in TREATMENTS.items() if not row.learns_convolutions]
+    fresh = [name for name, row in TREATMENTS.items() if not train_jobs(row.training, [0])]
+    one_epoch = [name for name, regime in REGIMES.items() if regime.epochs == 1]
+    treatment = frame["treatment"]
+    return treatment.isin(linear) | (treatment.isin(fresh) & frame["regime"].isin(one_epoch))
+
+
+def _has_model(place: Place, cases: pd.DataFrame) -> list[bool]:
+    """For each case, whether the model that it starts from is there, or is fresh from its seed."""
+    return [
+        all(
+            job.result(place).is_file()
+            for job in train_jobs(TREATMENTS[case.treatment].training, [int(case.model_seed)])
+        )
+        for case in cases.itertuples()
+    ]

@@ -1,5 +1,6 @@
 """Recorded results: kept with their models, listed, and measured again."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from anml.gather import write_tables
 from anml.jobs import Place, TrainJob
 from anml.packed import Drawings
 from anml.pipeline import gather
-from anml.points import Point
+from anml.points import Point, searched_for
 from anml.profiles import Profile
 from anml.record import Check, contents, record, verify
 from anml.results import Table, read_table
@@ -216,3 +217,60 @@ def test_the_commands(
     assert "agrees" in capsys.readouterr().out
     changed = pd.read_parquet(recorded / "meta_test.parquet")
     assert set(changed["n_classes"]) == {2}
+
+
+def without_models(recorded: Path, folder: Path, *missing: str) -> Path:
+    """The recorded run as it would be if the models called `missing` were not kept."""
+    left_out = [f"{name}-seed0.safetensors" for name in missing]
+    return shutil.copytree(recorded, folder, ignore=shutil.ignore_patterns(*left_out))
+
+
+def test_meta_tests_without_a_model_are_left_out_and_counted(
+    recorded: Path, noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    folder, told = without_models(recorded, tmp_path / "x", "oml"), []
+    checks = verify(table(folder), folder, noise_drawings, sample=10, longest=2, tell=told.append)
+    assert {check.what.partition(",")[0] for check in checks} == {"ANML"}
+    (line,) = told
+    assert line.startswith("2 of 4 recorded meta-tests")
+    told.clear()
+    verify(table(recorded), recorded, noise_drawings, sample=10, longest=2, tell=told.append)
+    assert told == []
+
+
+def test_without_any_model_nothing_can_be_verified(
+    recorded: Path, noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    folder = without_models(recorded, tmp_path / "x", "anml", "oml")
+    message = refusal(lambda: verify(table(folder), folder, noise_drawings, sample=1, longest=2))
+    assert "no model of the 4 recorded meta-tests" in message
+
+
+def test_scratch_is_verified_without_a_model(
+    tiny: Profile, noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    place, folder = Place(tiny, tmp_path / "run"), tmp_path / "results"
+    jobs = [
+        job
+        for regime in ("oracle", "oracle 20 epochs")
+        for point in [Point("Scratch", 2, regime=regime)]
+        for job in (*search_jobs(tiny, searched_for(tiny, point)), EvaluateJob(point, 0))
+    ]
+    for job in dict.fromkeys(jobs):
+        job.run(place, noise_drawings, lambda n: None)
+    shutil.copytree(write_tables(place, noise_drawings, list(dict.fromkeys(jobs))), folder)
+    checks = verify(table(folder), folder, noise_drawings, sample=10, longest=2)
+    assert checks
+    assert all(check.agrees for check in checks)
+    assert {check.what.split(", ")[1] for check in checks} == {"oracle"}  # one epoch: short
+
+
+def test_the_command_says_what_it_left_out(
+    recorded: Path, packed_noise: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = without_models(recorded, tmp_path / "x", "anml")
+    asked = ["--data", str(packed_noise), "--folder", str(folder), "--longest", "2"]
+    assert cli.main(["results", "verify", *asked]) == 0
+    shown = capsys.readouterr()
+    assert "agrees" in shown.out
+    assert "2 of 4 recorded meta-tests" in shown.err
