@@ -10,11 +10,14 @@ from pathlib import Path
 
 import draw_graph
 import flow
+import pandas as pd
 import pytest
 import yaml
 from conftest import TINY
+from estimates import read_estimates
 from refusal import refusal
 
+from anml.groups import groups
 from anml.profiles import find_profile
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,11 +45,56 @@ def call(*arguments, **options) -> subprocess.CompletedProcess:
     return subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
-def test_memory_time_and_overrides() -> None:
+def test_memory_and_overrides() -> None:
     assert flow.memory_mb(find_profile("laptop")) < flow.memory_mb(find_profile("paper"))
-    assert flow.minutes(find_profile("paper"), "meta-train") == 24 * 60
     assert flow.overrides("a=1; b=2,3;") == {"a": "1", "b": "2,3"}
     assert "NAME=VALUE" in refusal(lambda: flow.overrides("a"))
+
+
+def test_a_groups_time_is_its_estimate_with_a_margin_else_a_guess() -> None:
+    paper, known = find_profile("paper"), groups(find_profile("paper"))
+    training, tests = known["meta-train.oml-seed0"], known["meta-test.oml-oracle"]
+    estimates = pd.Series({training.name: 30 * 3600.0})
+    assert flow.group_hours(paper, training, estimates) == 60
+    assert flow.group_hours(paper, tests, estimates) == 8
+    assert flow.group_hours(paper, training, pd.Series(dtype=float)) == 24
+    assert flow.group_hours(find_profile("laptop"), training, pd.Series(dtype=float)) == 8
+
+
+def test_what_is_asked_lies_within_the_limits_and_grows_with_each_try() -> None:
+    limits = flow.read_limits({})
+    assert [flow.minutes(hours, limits) for hours in (0, 5, 1000)] == [60, 300, 72 * 60]
+    assert [flow.minutes(30, limits, attempt) for attempt in (1, 2, 3)] == [1800, 3600, 4320]
+    own = flow.read_limits({"min_hours": 2, "max_hours": "24"})
+    assert [flow.minutes(hours, own) for hours in (0, 1000)] == [120, 24 * 60]
+    assert flow.read_limits({"max_hours": 0.5}) == flow.Limits(0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    "config", [{"max_hours": "long"}, {"max_hours": 0}, {"min_hours": 3, "max_hours": 2}]
+)
+def test_impossible_limits_are_one_line(config: dict) -> None:
+    assert "min_hours <= max_hours" in refusal(lambda: flow.read_limits(config))
+
+
+def test_groups_with_a_job_that_never_finishes_are_named() -> None:
+    paper, known = find_profile("paper"), groups(find_profile("paper"))
+    estimates = read_estimates("paper")
+
+    def warning(max_hours: float) -> str:
+        limits = flow.read_limits({"max_hours": max_hours})
+        return flow.endless_warning(paper, known.values(), estimates, limits)
+
+    assert warning(1000) == ""
+    line = warning(24)
+    assert line.startswith("warning: ")
+    assert "\n" not in line
+    assert "meta-test.oml-unlimited-oracle-20-epochs" in line
+    assert "meta-train" not in line  # it goes on from its checkpoint
+    # The group's jobs are of ten N: the longest is that of the largest, 600 of 2,185 classes.
+    group = known["meta-test.oml-unlimited-oracle-20-epochs"]
+    share = 600 / sum(paper.epochs_network_n_classes) / paper.epochs_network_models
+    assert flow.longest_job(paper, group, 1.0) == pytest.approx(share)
 
 
 @pytest.mark.parametrize("name", ["default", "slurm"])
@@ -54,6 +102,7 @@ def test_profiles_go_on_after_a_kill_and_hold_no_machines_names(name: str) -> No
     text = (ROOT / "workflow" / "profiles" / name / "config.yaml").read_text()
     values = yaml.safe_load(text)
     assert values["rerun-incomplete"] is True
+    assert values.get("retries") == {"default": None, "slurm": 3}[name]
     assert "/home" not in text
 
 
@@ -94,6 +143,19 @@ def test_groups_run_once_and_again_for_a_reason(packed_noise: Path, tmp_path: Pa
     # A group whose list of jobs is another one: what it had is kept, the reason is said.
     again = call(f"{run['out']}/done/meta-train.oml-seed0", dry=True, meta_iterations=9, **run)
     assert "Params have changed" in again.stdout + again.stderr
+
+
+@pytest.mark.slow
+def test_a_run_says_which_groups_never_finish(packed_noise: Path, tmp_path: Path) -> None:
+    """Of a profile with estimates, on a queue of seconds."""
+    out = tmp_path / "run"
+    asked = command(f"{out}/done/meta-train.oml-seed0", packed=packed_noise, out=out)
+    asked += ["profile=quick", "max_hours=0.001"]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    assert "meta-test.oml-olft-oracle" in line
+    assert "max_hours=0.001" in line
 
 
 def slurm_answers() -> bool:
