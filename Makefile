@@ -29,7 +29,10 @@ STAMP := $(VENV)/.anml-installed-$(shell pwd | cksum | cut -d' ' -f1)
 # Standard library only (-S): it must be able to speak before anything is installed.
 PREFLIGHT = "$(PYTHON)" -S workflow/preflight.py --profile "$$PROFILE" --data "$$DATA" --stand "$$STAND"
 # One graph, workflow/Snakefile; it says itself what it does and why (workflow/profiles/default).
-FLOW = "$(BIN)/snakemake" --snakefile workflow/Snakefile --cores all
+# Groups that would need more memory than the machine has wait for each other. Resources on a command
+# line stand in place of the profile's, so its GPU is named again.
+MEMORY_MB = $$("$(BIN)/python" -c 'import os; print(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 10**6)')
+FLOW = "$(BIN)/snakemake" --resources gpu=1 mem_mb="$(MEMORY_MB)" --snakefile workflow/Snakefile --cores all
 STOPPED = { echo "error: stopped; the line above that begins with error: or with the name of an error says why; the same command goes on from here" >&2; exit 1; }
 READY = \nThe book is ready. Open this page:\n  %s\n
 PYTEST = "$(BIN)/python" -m pytest

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from notebook_table import read_rows, row_named
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -91,9 +92,9 @@ def test_help_is_the_default_and_lists_every_target_and_variable():
 @pytest.mark.parametrize(
     ("target", "steps"),
     [
-        ("book", ["preflight.py", "snakemake", " site ", "--forcerun pages"]),
+        ("book", ["preflight.py", "snakemake", "--resources", " site ", "--forcerun pages"]),
         ("site", ["jupyter-book"]),
-        ("results", ["preflight.py", "snakemake", " results "]),
+        ("results", ["preflight.py", "snakemake", "--resources", " results "]),
         ("rerun", ["preflight.py", "build_notebooks.py", "--rerun"]),
         ("test", ["ruff check", "ruff format", "not slow", "-m slow", "--nbval", "-q tests/site"]),
     ],
@@ -104,6 +105,17 @@ def test_targets_take_their_steps_in_order(target, steps):
     places = [planned.stdout.find(step) for step in steps]
     assert -1 not in places
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("target", ["book", "results"])
+def test_the_workflow_is_bounded_by_the_machines_memory(target):
+    planned = make("-n", target, f"VENV={Path(sys.executable).parents[1]}").stdout
+    given, asked = re.search(r'--resources (.*?) mem_mb="\$\((.*?)\)" --', planned).groups()
+    found = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, check=True).stdout
+    assert int(found) == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1_000_000
+    # On a command line they stand in place of the profile's own.
+    config = ROOT / "workflow" / "profiles" / "default" / "config.yaml"
+    assert given.split() == yaml.safe_load(config.read_text())["resources"]
 
 
 def test_unknown_profile_is_one_line_before_anything_is_installed(tree):
