@@ -71,12 +71,12 @@ def write_tables(
     """Gather finished jobs, and how far others are, into the tables; returns their folder.
 
     A table is whatever rows some job's part names it; meta-trainings add `meta_train_log`, and all
-    jobs `stages`: how long each group of them took. What is `begun` is in `unfinished_log` alone. A
-    table that nothing fills any more is removed.
+    jobs `stages`: how long each group of them took on each device. What is `begun` is in
+    `unfinished_log` alone. A table that nothing fills any more is removed.
     """
     folder = place.folder / "results"
     rows: dict[str, list[Row]] = defaultdict(list)
-    spent: dict[str, list[float]] = defaultdict(list)
+    spent: dict[tuple[str, str], list[float]] = defaultdict(list)
     makers: list[Mapping[str, Any]] = []
     for job in jobs:
         if isinstance(job, TrainJob):
@@ -87,10 +87,11 @@ def write_tables(
             for name, observations in made["tables"].items():
                 rows[name] += observations
         makers.append(made)
-        spent[group_name(job)].append(made["seconds"])
+        spent[group_name(job), made["made_on"]].append(made["seconds"])
     rows["stages"] = [
-        {"stage": group.partition(".")[0], "group": group, "jobs": len(own), "seconds": sum(own)}
-        for group, own in spent.items()
+        {"stage": group.partition(".")[0], "group": group, "device": device}
+        | {"jobs": len(own), "seconds": sum(own)}
+        for (group, device), own in spent.items()
     ]
     unfinished = [row for one in begun for row in _unfinished_rows(place.profile, one)]
     finished_from = _provenance(place.profile, drawings, makers)

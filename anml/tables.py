@@ -130,11 +130,12 @@ TABLES: dict[str, dict[str, Column]] = {
         "x": NUMBER,
         "y": NUMBER,
     },
-    # How long each group of jobs (`anml.groups`) took, in seconds of one process.
+    # How long each group of jobs (`anml.groups`) took on a device, in seconds of one process.
     "stages": COMMON
     | {
         "stage": TEXT,
         "group": TEXT,
+        "device": TEXT,
         "jobs": Column("integer", low=1),
         "seconds": Column("number", low=0),
     },
@@ -165,7 +166,7 @@ KEYS: dict[str, tuple[str, ...]] = {
         *("profile", "data", "training", "inner_rate", "outer_rate", "iterations"),
         *("n_classes", "treatment", "learning_rate"),
     ),
-    "stages": ("profile", "data", "group"),
+    "stages": ("profile", "data", "group", "device"),
     "units": ("profile", "data", "model_seed", "drawing", "layer", "unit"),
     "activity": ("profile", "data", "treatment", "model_seed", "layer", "metric"),
     "knn": ("profile", "data", "model_seed", "representation", "k"),

@@ -130,9 +130,10 @@ def test_any_table_that_a_part_names_is_gathered(
     assert set(table.provenance.commit.split("; ")) == {running_commit(), "other"}
     assert set(table.provenance.device.split("; ")) == {device_name(), "a GPU"}
     stages = read_table(folder / "stages.parquet").frame
-    columns = ["stage", "group", "jobs", "seconds"]
-    expected = ["meta-test", "meta-test.anml-sequential", 2, 3.5]
-    assert stages[columns].to_numpy().tolist() == [expected]
+    columns = ["stage", "group", "device", "jobs", "seconds"]
+    group = ["meta-test", "meta-test.anml-sequential"]
+    expected = [[*group, device_name(), 1, 1.5], [*group, "a GPU", 1, 2.0]]
+    assert stages[columns].to_numpy().tolist() == expected
 
 
 def test_gathering_takes_what_is_there_and_says_what_is_not(

@@ -38,13 +38,18 @@ def test_a_page_takes_the_groups_that_it_needs():
 
 @pytest.fixture
 def record_stages(tmp_path, monkeypatch):
-    """Record, in an empty folder, how long some groups took: `jobs` done of each, 5 s a group."""
+    """Record, in an empty folder, how long some groups took: 5 s for each count of done `jobs`.
+
+    Several counts of a group were done on as many devices.
+    """
     monkeypatch.setattr(cost_pages, "ROOT", tmp_path)
 
     def record(profile, jobs):
         rows = [
-            {"stage": name.partition(".")[0], "group": name, "jobs": count, "seconds": 5.0}
-            for name, count in jobs.items()
+            {"stage": name.partition(".")[0], "group": name, "device": f"CPU {place}"}
+            | {"jobs": count, "seconds": 5.0}
+            for name, counts in jobs.items()
+            for place, count in enumerate(counts if isinstance(counts, tuple) else (counts,))
         ]
         frame = pd.DataFrame(rows).assign(profile=profile, data="omniglot")
         path = tmp_path / "results" / profile / "stages.parquet"
@@ -54,11 +59,15 @@ def record_stages(tmp_path, monkeypatch):
 
 
 def test_only_groups_that_a_recorded_run_did_whole_are_measured(record_stages):
-    record_stages("paper", {"probe.seed0": 1, "meta-test.anml-oracle": 3, "no-longer.planned": 1})
+    half = cost_pages.planned("paper")["meta-test.oml-oracle"] // 2
+    shared = {"meta-test.oml-oracle": (half, half)}  # on two devices, and whole together
+    part = {"probe.seed0": 1, "meta-test.anml-oracle": 3, "no-longer.planned": 1}
+    record_stages("paper", part | shared)
     guessed = read_estimates("paper").reindex(cost_pages.planned("paper").index)
     spent = cost_pages.seconds_by_group()["paper"]
-    assert spent["probe.seed0"] == 5
-    assert spent.drop("probe.seed0").equals(guessed.drop("probe.seed0"))
+    whole = ["probe.seed0", "meta-test.oml-oracle"]
+    assert spent[whole].tolist() == [5, 10]
+    assert spent.drop(whole).equals(guessed.drop(whole))
     assert not cost_pages.is_whole("paper")
     assert cost_pages.how_known().startswith("estimated")
 

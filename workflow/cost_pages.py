@@ -45,7 +45,7 @@ def measured() -> dict[str, pd.Series]:
     """Seconds of one process for the groups of jobs that recorded runs did whole, by profile."""
     found = {}
     for profile, table in recorded_tables("stages", ROOT).items():
-        own = table.frame.set_index("group")
+        own = table.frame.groupby("group")[["jobs", "seconds"]].sum()
         whole = own["jobs"] == planned(profile).reindex(own.index)
         found[profile] = own.loc[whole, "seconds"]
     return found

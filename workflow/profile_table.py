@@ -112,8 +112,11 @@ def page() -> str:
     """The book's tables of what profiles run, cost and gave."""
     costs = read_costs()
     profiles = PROFILES.values()
-    stages = recorded_tables("stages", ROOT)
-    spent = {name: table.frame.set_index("group")["seconds"] for name, table in stages.items()}
+    spent = {
+        (name, device): own.set_index("group")["seconds"]
+        for name, table in recorded_tables("stages", ROOT).items()
+        for device, own in table.frame.groupby("device")
+    }
     parts = (
         "What each profile runs:",
         markdown([sizes_row(profile) for profile in profiles]),
@@ -122,8 +125,8 @@ def page() -> str:
         markdown(
             [
                 stages_row(name if cost_pages.is_whole(name) else f"{name}, in part", own)
-                | {"on": stages[name].provenance.device}
-                for name, own in spent.items()
+                | {"on": device}
+                for (name, device), own in spent.items()
             ]
         ),
         "What all of `paper` would take, estimated from a few steps of everything "
