@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from omniglot_pictures import write_pictures
 from small_drawings import BACKGROUND, EVALUATION
 
 from anml import data
@@ -91,6 +92,13 @@ def few_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A data set of 3 + 2 classes in place of 964 + 659."""
     monkeypatch.setitem(SPLITS, "background", BACKGROUND)
     monkeypatch.setitem(SPLITS, "evaluation", EVALUATION)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder with those few classes as pictures."""
+    write_pictures(tmp_path / "pictures")
+    return tmp_path / "pictures"
 
 
 @pytest.fixture
