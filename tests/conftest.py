@@ -1,12 +1,16 @@
-"""Shared by all tests: one thread, small made-up drawings, a tiny profile."""
+"""Shared by all tests: one thread, small made-up drawings and no others, a tiny profile."""
 
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from omniglot_pictures import write_pictures
+from small_drawings import BACKGROUND, EVALUATION
 
+from anml import data
 from anml.meta_train import Job
 from anml.packed import SPLITS, Drawings, from_arrays
 from anml.profiles import Profile, find_profile
@@ -73,6 +77,36 @@ def packed_noise(noise_drawings: Drawings, tmp_path_factory: pytest.TempPathFact
     names = ("images", "character_id", "alphabet", "character", "split")
     np.savez(path, **{name: getattr(noise_drawings, name) for name in names})
     return path
+
+
+@pytest.fixture
+def own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No data but the test's own: no ANML_DATA, and an empty cache."""
+    monkeypatch.delenv("ANML_DATA", raising=False)
+    monkeypatch.setenv("ANML_CACHE", str(tmp_path / "cache"))
+    data._say_once.cache_clear()
+
+
+@pytest.fixture
+def few_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A data set of 3 + 2 classes in place of 964 + 659."""
+    monkeypatch.setitem(SPLITS, "background", BACKGROUND)
+    monkeypatch.setitem(SPLITS, "evaluation", EVALUATION)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder with those few classes as pictures."""
+    write_pictures(tmp_path / "pictures")
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        pytest.fail("something was asked of the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """OML with a linear PLN, and what its sister's inner loop leaves out. Float64, every entry.
 
-That OML's own meta-gradient is right, `test_adapt` shows beside ANML's.
+That OML's own meta-gradient is right, `test_adapt` and `test_adapt_references` show beside ANML's.
 """
 
 import pytest

@@ -7,7 +7,6 @@ import io
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import threading
 import zipfile
@@ -16,36 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from omniglot_pictures import CHARACTERS, drawing
 from PIL import Image
 from refusal import refusal
 
 from anml import data, data_fetch, packed, torchvision_import
 
-# Omniglot's numbers do not follow the names: the first character here is of the last alphabet.
-CHARACTERS = {
-    "background": {1: "Tifinagh/character01", 2: "Greek/character01", 3: "Greek/character02"},
-    "evaluation": {4: "ULOG/character01", 5: "Angelic/character01"},
-}
 # What the server does with a request for the evaluation zip; None: answer as it should.
 Fault = Callable[[http.server.BaseHTTPRequestHandler, bytes], None]
-
-
-def drawing(number: int, writer: int) -> np.ndarray:
-    """bool [105, 105], True for ink: a rectangle that says who drew what."""
-    ink = np.zeros((105, 105), bool)
-    ink[10 + writer : 40 + writer, 10 * number : 10 * number + 30] = True
-    return ink
-
-
-def write_pictures(root: Path) -> None:
-    """The folders images_background and images_evaluation, as in the data set's zip files."""
-    for split, characters in CHARACTERS.items():
-        for number, name in characters.items():
-            folder = root / f"images_{split}" / name
-            folder.mkdir(parents=True)
-            for writer in range(1, 21):
-                picture = Image.fromarray(~drawing(number, writer))
-                picture.save(folder / f"{number:04d}_{writer:02d}.png")
 
 
 def zipped(root: Path, split: str) -> bytes:
@@ -89,13 +66,9 @@ def answer(request: http.server.BaseHTTPRequestHandler, body: bytes, size: int =
 
 
 @pytest.fixture(autouse=True)
-def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _only_here(own_data: None, few_classes: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small data set, a cache of the test's own, and no host but this machine."""
-    monkeypatch.delenv("ANML_DATA", raising=False)
-    monkeypatch.setenv("ANML_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
-    for split, characters in CHARACTERS.items():
-        monkeypatch.setitem(packed.SPLITS, split, len(characters))
     connect = socket.socket.connect
 
     def only_here(self: socket.socket, address: tuple[str, int]) -> None:
@@ -103,12 +76,6 @@ def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", only_here)
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    write_pictures(tmp_path / "pictures")
-    return tmp_path / "pictures"
 
 
 @pytest.fixture
@@ -307,138 +274,3 @@ def test_a_cache_that_cannot_be_made_is_known_before_the_download(
     assert "cannot write" in refusal(lambda: data_fetch.fetch(tmp_path / "file" / "a.npz"))
     assert "is a folder" in refusal(lambda: data_fetch.fetch(tmp_path))
     assert server.requests == []
-
-
-# --- folders that are not the data set
-
-
-def spoil_missing_part(root: Path) -> None:
-    shutil.rmtree(root / "images_evaluation")
-
-
-def spoil_missing_character(root: Path) -> None:
-    shutil.rmtree(root / "images_background" / "Greek" / "character01")
-
-
-def spoil_missing_drawing(root: Path) -> None:
-    (root / "images_background" / "Greek" / "character01" / "0002_07.png").unlink()
-
-
-def spoil_name(root: Path) -> None:
-    folder = root / "images_background" / "Greek" / "character01"
-    (folder / "0002_01.png").rename(folder / "first.png")
-
-
-def spoil_mixed(root: Path) -> None:
-    folder = root / "images_background" / "Greek" / "character01"
-    (folder / "0002_20.png").rename(folder / "0003_20.png")
-
-
-def spoil_repeated(root: Path) -> None:
-    greek = root / "images_background" / "Greek"
-    shutil.rmtree(greek / "character02")
-    shutil.copytree(greek / "character01", greek / "character02")
-
-
-def spoil_picture(root: Path) -> None:
-    picture = root / "images_evaluation" / "ULOG" / "character01" / "0004_03.png"
-    picture.write_bytes(picture.read_bytes()[:60])
-
-
-def spoil_size(root: Path) -> None:
-    Image.new("1", (28, 28), 1).save(
-        root / "images_evaluation" / "ULOG" / "character01" / "0004_03.png"
-    )
-
-
-SPOILT: dict[str, tuple[Callable[[Path], None], str]] = {
-    "missing part": (spoil_missing_part, "is not a folder with images_background and"),
-    "missing character": (spoil_missing_character, "holds 2 characters, expected 3"),
-    "missing drawing": (spoil_missing_drawing, "does not hold one character's 20 drawings"),
-    "foreign name": (spoil_name, "does not hold one character's 20 drawings"),
-    "mixed characters": (spoil_mixed, "does not hold one character's 20 drawings"),
-    "repeated character": (spoil_repeated, "does not hold one character's 20 drawings"),
-    "truncated picture": (spoil_picture, "0004_03.png is not a readable picture"),
-    "small picture": (spoil_size, "has 28 x 28 pixels, expected 105 x 105"),
-}
-
-
-@pytest.mark.parametrize("case", SPOILT)
-def test_a_spoilt_folder_is_refused_and_nothing_is_written(
-    pictures: Path, tmp_path: Path, case: str
-) -> None:
-    spoil, message = SPOILT[case]
-    spoil(pictures)
-    dest = tmp_path / "a.npz"
-    assert message in refusal(lambda: data_fetch.pack(pictures, dest))
-    assert os.listdir(tmp_path) == ["pictures"]
-
-
-# --- torchvision beside another torch
-
-
-def test_torchvisions_data_sets_can_be_imported_in_a_new_process() -> None:
-    code = (
-        "from anml.torchvision_import import import_torchvision_datasets as f\n"
-        "assert f().Omniglot is f().Omniglot\n"
-        "import torchvision; from torchvision import transforms, utils"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def fail_once_with(error: Exception) -> Callable[[str], str]:
-    errors = [error]
-
-    def fake_import(name: str) -> str:
-        if errors:
-            raise errors.pop()
-        return f"module {name}"
-
-    return fake_import
-
-
-@pytest.fixture
-def declared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The operators that were declared; nothing is declared for real, no module dropped."""
-    schemas: list[str] = []
-
-    class Library:
-        def __init__(self, *_: str) -> None:
-            pass
-
-        def define(self, schema: str) -> None:
-            schemas.append(schema.split("(")[0])
-
-    monkeypatch.setattr(torchvision_import, "_library", None)
-    monkeypatch.setattr(torchvision_import.torch.library, "Library", Library)
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
-    return schemas
-
-
-def test_operators_are_declared_after_that_failure_alone(
-    monkeypatch: pytest.MonkeyPatch, declared: list[str]
-) -> None:
-    trap = RuntimeError("operator torchvision::nms does not exist")
-    monkeypatch.setattr(torchvision_import.importlib, "import_module", fail_once_with(trap))
-    imported = torchvision_import.import_torchvision_datasets()
-    assert imported == "module torchvision.datasets"
-    assert declared == ["nms", "qnms"]
-
-
-@pytest.mark.parametrize(
-    "error", [ModuleNotFoundError("No module named 'torchvision'"), RuntimeError("out of tune")]
-)
-def test_other_failures_are_one_line_and_declare_nothing(
-    monkeypatch: pytest.MonkeyPatch, declared: list[str], error: Exception
-) -> None:
-    monkeypatch.setattr(torchvision_import.importlib, "import_module", fail_once_with(error))
-    assert str(error) in refusal(torchvision_import.import_torchvision_datasets)
-    assert declared == []
-
-
-def test_a_matching_build_is_left_alone(
-    monkeypatch: pytest.MonkeyPatch, declared: list[str]
-) -> None:
-    monkeypatch.setattr(torchvision_import.importlib, "import_module", lambda name: name)
-    assert torchvision_import.import_torchvision_datasets() == "torchvision.datasets"
-    assert declared == []
