@@ -1,12 +1,5 @@
-"""A whole run in worker processes: what it leaves, what it does again, how it stops."""
+"""A whole run: its plan and its folder, what it leaves, what it does again."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,22 +8,19 @@ import pytest
 import torch
 from refusal import refusal
 
-from anml import gather as gathering
-from anml import workers as module
 from anml.checkpoint import load_checkpoint
 from anml.disagreements import DisagreementJob
 from anml.evaluations import EvaluateJob, SearchJob
-from anml.gather import learning_curve, write_tables
-from anml.jobs import Place, TrainJob, write_part
+from anml.jobs import Place, TrainJob
 from anml.meta_train import LOG_METRICS
 from anml.packed import Drawings
-from anml.pipeline import claim, default_folder, gather, run
+from anml.pipeline import claim, default_folder, run
 from anml.plan import plan
 from anml.points import Point
 from anml.probe_jobs import ProbeJob
 from anml.profiles import Profile, find_profile
 from anml.regimes import REGIMES
-from anml.results import device_name, read_table, running_commit
+from anml.results import read_table
 from anml.treatments import TRAININGS, TREATMENTS
 
 TABLES = ("meta_test", "learning_rates", "class_accuracy", "meta_train_log")
@@ -65,6 +55,9 @@ def test_part_of_a_plan_and_what_it_waits_for() -> None:
     assert "meta-t" in message
 
 
+# --- the folder
+
+
 def test_default_folders() -> None:
     smoke = find_profile("smoke")
     assert default_folder(smoke, "glyphs", {}) == Path("runs/smoke-glyphs")
@@ -74,9 +67,6 @@ def test_default_folders() -> None:
     }
     assert len(marked) == 2
     assert all(path.name.startswith("smoke-glyphs-") for path in marked)
-
-
-# --- the folder
 
 
 def test_a_folder_belongs_to_one_run(tiny: Profile, noise_drawings: Drawings, tmp_path) -> None:
@@ -95,75 +85,6 @@ def test_a_damaged_mark_and_an_unwritable_folder_are_one_line(
     assert "damaged" in refusal(lambda: claim(Place(tiny, tmp_path), noise_drawings))
     place = Place(tiny, tmp_path / "run.json" / "x")
     assert "cannot write" in refusal(lambda: claim(place, noise_drawings))
-
-
-# --- the tables
-
-
-def test_a_learning_curve_is_means_over_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering, "LOG_POINTS", 3)
-    log = torch.arange(21.0, dtype=torch.float64).view(7, 3)
-    rows = pd.DataFrame(learning_curve(TrainJob("anml", 4), log))
-    assert set(rows["model_seed"]) == {4}
-    assert set(rows["treatment"]) == {"anml"}
-    one = rows[rows["metric"] == LOG_METRICS[1]]
-    assert one["iteration"].tolist() == [3, 6, 7]
-    assert one["value"].tolist() == [4.0, 13.0, 19.0]
-
-
-def test_any_table_that_a_part_names_is_gathered(
-    tiny: Profile, noise_drawings: Drawings, tmp_path: Path
-) -> None:
-    place = Place(tiny, tmp_path)
-    first, second = (EvaluateJob(Point("ANML", n), 0) for n in (2, 3))
-    write_part(first, place, {"odd": [{"x": 1}], "even": []}, 1.5)
-    write_part(second, place, {"odd": [{"x": 3}, {"x": 5}]}, 2.0)
-    part = json.loads(second.result(place).read_text())
-    second.result(place).write_text(json.dumps(part | {"commit": "other", "made_on": "a GPU"}))
-    folder = write_tables(place, noise_drawings, [first, second])
-    assert {path.name for path in folder.iterdir()} == {"odd.parquet", "stages.parquet"}
-    table = read_table(folder / "odd.parquet")
-    assert table.frame["x"].tolist() == [1, 3, 5]
-    assert set(table.frame["profile"]) == {"smoke"}
-    assert set(table.frame["data"]) == {"omniglot"}
-    assert table.provenance.seconds == 3.5
-    assert set(table.provenance.commit.split("; ")) == {running_commit(), "other"}
-    assert set(table.provenance.device.split("; ")) == {device_name(), "a GPU"}
-    stages = read_table(folder / "stages.parquet").frame
-    columns = ["stage", "group", "device", "jobs", "seconds"]
-    group = ["meta-test", "meta-test.anml-sequential"]
-    expected = [[*group, device_name(), 1, 1.5], [*group, "a GPU", 1, 2.0]]
-    assert stages[columns].to_numpy().tolist() == expected
-
-
-def test_gathering_takes_what_is_there_and_says_what_is_not(
-    tiny: Profile, noise_drawings: Drawings, tmp_path: Path
-) -> None:
-    place = Place(tiny, tmp_path / "run")
-    assert "nothing that is finished" in refusal(lambda: gather(place, noise_drawings))
-    assert not place.folder.exists()
-    jobs = plan(tiny)
-    (search,) = [job for job in jobs if isinstance(job, SearchJob)][:1]
-    write_part(search, place, {"odd": [{"x": 1}]}, 1.0)
-    folder, missing = gather(place, noise_drawings)
-    assert missing == len(jobs) - 1
-    assert read_table(folder / "odd.parquet").frame["x"].tolist() == [1]
-    other = Place(replace(tiny, meta_iterations=9), place.folder)
-    assert "other settings" in refusal(lambda: gather(other, noise_drawings))
-
-
-def test_the_bar_counts_what_an_unfinished_training_has_done(
-    tiny: Profile, noise_drawings: Drawings, tmp_path: Path
-) -> None:
-    job, place = TrainJob("oml", 0), Place(tiny, tmp_path)
-    assert job.steps_begun(place) == 0
-    job.run(
-        replace(place, profile=replace(tiny, meta_iterations=5)), noise_drawings, lambda _: None
-    )
-    job.result(place).unlink()
-    assert job.steps_begun(place) == 5
-    job.working(place).write_bytes(b"nonsense")
-    assert job.steps_begun(place) == 0
 
 
 def test_a_meta_training_of_several_seeds_is_not_begun_anew_one_by_one(
@@ -248,158 +169,3 @@ def test_a_whole_run_and_doing_only_what_is_missing(
 
     other = replace(tiny, meta_iterations=9)
     refusal(lambda: run(other, noise_drawings, str(packed_noise), tmp_path))
-
-
-def test_a_run_that_is_complete_starts_no_process(
-    tiny: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    jobs = plan(tiny, ["search rate Scratch"])
-    place = Place(tiny, tmp_path)
-    for job in jobs:
-        job.result(place).parent.mkdir(exist_ok=True)
-        job.result(place).write_text("{}")
-    monkeypatch.setattr(module, "ProcessPoolExecutor", None)
-    module.run_jobs(place, "glyphs", jobs, 1)
-
-
-LONG = {"meta_iterations": 1_000_000, "pretrain_iterations": 1_000_000}
-
-
-@pytest.mark.slow
-def test_a_failed_job_stops_the_others_and_is_told(
-    tiny: Profile, noise_drawings: Drawings, packed_noise: Path, tmp_path: Path
-) -> None:
-    """A damaged checkpoint of one training; the other one, endless, saves and stops."""
-    profile = replace(tiny, **LONG)
-    broken = tmp_path / "checkpoints" / "anml-seeds0.resume.safetensors"
-    broken.parent.mkdir()
-    broken.write_bytes(b"nonsense")
-    message = refusal(
-        lambda: run(
-            profile,
-            noise_drawings,
-            str(packed_noise),
-            tmp_path,
-            only=["meta-train anml, ", "meta-train oml, "],
-            workers=2,
-        )
-    )
-    assert str(broken) in message
-
-
-@pytest.mark.slow
-def test_a_killed_worker_is_one_line(
-    tiny: Profile, noise_drawings: Drawings, packed_noise: Path, tmp_path: Path
-) -> None:
-    """As the system does when memory runs out."""
-    profile = replace(tiny, **LONG)
-    me = os.getpid()
-
-    def kill_workers() -> None:
-        while not (workers := worker_processes(me)):
-            time.sleep(0.05)
-        for worker in workers:
-            os.kill(worker, signal.SIGKILL)
-
-    killer = threading.Thread(target=kill_workers)
-    killer.start()
-    message = refusal(
-        lambda: run(
-            *(profile, noise_drawings, str(packed_noise), tmp_path),
-            only=["meta-train anml, "],
-            workers=1,
-        )
-    )
-    killer.join()
-    assert "--workers 1" in message
-
-
-def worker_processes(parent: int) -> list[int]:
-    """Children of `parent` that multiprocessing started for work."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            status = (folder / "stat").read_text().rpartition(")")[2].split()
-            command = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if int(status[1]) == parent and b"spawn_main" in command and status[0] != "Z":
-            found.append(int(folder.name))
-    return found
-
-
-def start_run(packed: Path, folder: Path, **popen: object) -> subprocess.Popen[str]:
-    """`anml run` that never ends by itself, two workers, in a process group of its own."""
-    from conftest import TINY
-
-    values = {**TINY, **LONG}
-    options = [f"--set={k}={','.join(map(str, v)) if isinstance(v, tuple) else v}"
-               for k, v in values.items()]  # fmt: skip
-    arguments = ["run", "--data", str(packed), "--out", str(folder), "--workers", "2", *options]
-    code = "import sys; from anml.cli import main; sys.exit(main(sys.argv[1:]))"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        **popen,
-    )
-
-
-def wait_for_work(process: subprocess.Popen[str]) -> list[int]:
-    """Until a worker has reported progress: before that the bar names no job."""
-    assert process.stderr is not None
-    text = ""
-    while "meta-train" not in text:
-        character = process.stderr.read(1)
-        assert character, text
-        text += character
-    time.sleep(1)
-    return worker_processes(process.pid)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
-@pytest.mark.parametrize("how", ["ctrl-c", "terminate"])
-def test_a_stopped_run_saves_and_says_how_to_go_on(
-    how: str, packed_noise: Path, tmp_path: Path
-) -> None:
-    """Ctrl-C reaches every process of the terminal's group, `kill` only the first."""
-    process = start_run(packed_noise, tmp_path)
-    workers = wait_for_work(process)
-    assert len(workers) == 2
-    if how == "ctrl-c":
-        os.killpg(process.pid, signal.SIGINT)
-    else:
-        process.terminate()
-    out, err = process.communicate()
-    assert process.returncode == 130
-    assert out == ""
-    assert "Traceback" not in err
-    last = err.strip().splitlines()[-1]
-    assert last.startswith("interrupted: stopped;")
-    assert "run the same command to go on" in last
-    saved = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
-    assert saved
-    for name in saved:
-        assert load_checkpoint(tmp_path / "checkpoints" / name)[1]["iteration"] > 0
-    assert json.loads((tmp_path / "run.json").read_text())["profile"]["name"] == "smoke"
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
-def test_workers_do_not_outlive_a_run_that_was_killed(packed_noise: Path, tmp_path: Path) -> None:
-    process = start_run(packed_noise, tmp_path)
-    workers = wait_for_work(process)
-    process.kill()
-    process.communicate()
-    while any(Path(f"/proc/{worker}/cmdline").exists() and is_alive(worker) for worker in workers):
-        time.sleep(0.05)  # the test's time limit, if any, is the judge
-
-
-def is_alive(process: int) -> bool:
-    try:
-        return (Path(f"/proc/{process}/stat")).read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

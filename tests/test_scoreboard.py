@@ -1,0 +1,82 @@
+"""The ledger as a page shows it: every entry once, counted, and as it was recorded."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import nbformat
+import pytest
+import synthetic_results
+from notebook_table import read_rows
+
+from anml.claims import published_with_noted
+from anml.ledger import NOT, NOT_RUN, TABLES, VERDICTS, counts, ledger
+from anml.notebook import find_tables
+from anml.qualitative import CLAIMS
+from anml.scoreboard import (
+    FIGURES,
+    KINDS,
+    Scoreboard,
+    count_table,
+    counts_by_profile,
+    ledger_glue,
+    of_figure,
+    of_kind,
+)
+
+PAGE = Path(__file__).resolve().parents[1] / "book" / "notebooks" / "claims_ledger.ipynb"
+PAPER = published_with_noted().query("source == 'paper'")
+
+
+def verdicts(html: str) -> dict[str, str]:
+    """What a scoreboard says of each row."""
+    pattern = r'<tr id="claim-(\w+)">.*?<span class="verdict"[^>]*>([\w ]+)<'
+    return dict(re.findall(pattern, html))
+
+
+def test_the_page_shows_every_entry_once_and_the_counts_are_of_it():
+    found = ledger(synthetic_results.everything())
+    table = count_table(found)
+    assert list(table["verdict"]) == [*VERDICTS, "all"]
+    for kind, words in KINDS.items():
+        shown = of_kind(found, kind)
+        assert table[words].iloc[-1] == len(shown.entries) > 0
+        assert verdicts(shown._repr_html_()) == {entry.id: entry.verdict for entry in shown.entries}
+    glued = ledger_glue(found)
+    own = [entry for entry in found if entry.kind != "replication"]
+    assert glued["ledger_rows"] == len(own) == len(PAPER) + len(CLAIMS)
+    assert glued["ledger_not_reproduced"] == counts(own)[NOT]
+    both = counts_by_profile({"quick": {}, "laptop": synthetic_results.everything()})
+    both = both.set_index("verdict")
+    assert both["laptop"].to_dict() == counts(own)
+    assert both.loc[NOT_RUN, "quick"] == len(own)
+
+
+def test_every_number_and_claim_of_the_paper_belongs_to_one_figure():
+    own = [name for names in FIGURES.values() for name in names]
+    assert sorted(own) == sorted([*PAPER["id"], *(claim.id for claim in CLAIMS)])
+    found = ledger(synthetic_results.everything())
+    for figure, names in FIGURES.items():
+        assert [entry.id for entry in of_figure(found, figure).entries] == list(names)
+
+
+def test_text_is_escaped():
+    entry = replace(ledger({})[0], published="< 3%", statement="a & b")
+    html = Scoreboard([entry])._repr_html_()
+    assert "&lt; 3%" in html
+    assert "a &amp; b" in html
+
+
+def test_the_committed_page_shows_the_verdicts_of_the_recorded_results():
+    if not PAGE.is_file():
+        pytest.skip("the page is made by `make pages`")
+    row = next(row for row in read_rows() if row.output == PAGE.stem)
+    places = [row.parameters[name] for name in ("profile", "data", "results")]
+    tables = {name: found.table for name, found in find_tables(TABLES, *places).items()}
+    outputs = [
+        o for cell in nbformat.read(PAGE, as_version=4).cells for o in cell.get("outputs", [])
+    ]
+    html = "\n".join(o.data.get("text/html", "") for o in outputs if "data" in o)
+    assert verdicts(html) == {entry.id: entry.verdict for entry in ledger(tables)}
