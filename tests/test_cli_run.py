@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY
+from tiny_profile import TINY
 
 from anml import cli, pipeline
 from anml.checkpoint import load_checkpoint

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from conftest import TINY
 from refusal import refusal
+from tiny_profile import TINY
 
 from anml import cli
 from anml import record as module

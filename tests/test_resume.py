@@ -26,7 +26,7 @@ CHILD = """
 import sys
 from pathlib import Path
 import torch
-from conftest import TINY
+from tiny_profile import TINY
 from anml.meta_train import Job, meta_train
 from anml.packed import read_packed
 from anml.profiles import find_profile

@@ -13,9 +13,9 @@ import flow
 import pandas as pd
 import pytest
 import yaml
-from conftest import TINY
 from estimates import read_estimates
 from refusal import refusal
+from tiny_profile import TINY
 
 from anml.groups import groups
 from anml.profiles import find_profile

@@ -10,8 +10,8 @@ import pytest
 import synthetic_learning
 import synthetic_table
 import torch
-from conftest import TINY
 from refusal import refusal
+from tiny_profile import TINY
 
 from anml import cli, staleness
 from anml.checkpoint import load_checkpoint, save_checkpoint

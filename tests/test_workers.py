@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from refusal import refusal
+from tiny_profile import TINY
 
 from anml import workers as module
 from anml.checkpoint import load_checkpoint
@@ -116,8 +117,6 @@ def worker_processes(parent: int) -> list[int]:
 
 def start_run(packed: Path, folder: Path, **popen: object) -> subprocess.Popen[str]:
     """`anml run` that never ends by itself, two workers, in a process group of its own."""
-    from conftest import TINY
-
     values = {**TINY, **LONG}
     options = [f"--set={k}={','.join(map(str, v)) if isinstance(v, tuple) else v}"
                for k, v in values.items()]  # fmt: skip
