@@ -179,6 +179,18 @@ def find_tables(
     return {names[0]: find_table(names[0], profile, data, results, root)}
 
 
+def find_beside(
+    name: str, what: str, profile: str, data: str, root: Path | None = None
+) -> Table | None:
+    """Return the table `name` of a recorded run of the profile with values of its own, if any.
+
+    It lies in `results/<profile>_<what>/`. AnmlError: it is damaged.
+    """
+    folder = (repository_root() if root is None else root) / "results" / f"{profile}_{what}"
+    table = _tables(name, [folder]).get(folder)
+    return table if table is not None and _is_of(table, profile, data) else None
+
+
 def _folders(profile: str, data: str, results: str, root: Path) -> list[Path]:
     """Return where a table is looked for, in this order."""
     if results:

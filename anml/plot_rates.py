@@ -12,6 +12,7 @@ from anml.plot_curves import one_line_heading
 from anml.plot_learning import treatment_of
 from anml.plot_style import WARNING, style
 from anml.results import Provenance, Table
+from anml.tables import TESTING
 
 NAME = "baseline_rates"
 RATES = ["inner_rate", "outer_rate"]
@@ -43,6 +44,25 @@ def rates_sheet(values: pd.DataFrame) -> pd.DataFrame:
             "in use": best["chosen"].map({0: "", 1: "yes"}),
         }
     )
+
+
+def in_full_sheet(table: Table, other: Table) -> pd.DataFrame:
+    """Return testing accuracies of two runs, meta-trained in full at other rates, in per cent.
+
+    Of two `meta_test` tables: a row a treatment, regime and N that both hold; then the runs, named
+    by the rates in which they differ.
+    """
+    values = [one.provenance.profile_values for one in (table, other)]
+    rates = [k for k in values[0] if k.endswith("_rate") and values[0][k] != values[1].get(k)]
+    names = [", ".join(f"{rate} {own[rate]:g}" for rate in rates) for own in values]
+    keys = ["treatment", "regime", "n_classes"]
+    means = []
+    for one in (table, other):
+        rows = one.frame[(one.frame["metric"] == TESTING) & (one.frame["optimizer"] == "adam")]
+        rows = rows[rows["model_seed"] == 0]  # as many models for one as for the other
+        means.append((100 * rows.groupby(keys)["value"].mean()).map("{:.1f}".format))
+    both = pd.concat(means, axis=1, keys=names, join="inner").reset_index()
+    return both.rename(columns={"n_classes": "N"})
 
 
 def edge_notes(values: pd.DataFrame) -> list[str]:

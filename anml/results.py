@@ -25,6 +25,7 @@ import torch
 import anml
 from anml.errors import AnmlError
 from anml.files import replacing
+from anml.profiles import PROFILES
 from anml.tables import checked, listing
 
 SOURCE_LABELS = {"omniglot": "Omniglot", "glyphs": "embedded drawings, NOT Omniglot"}
@@ -54,13 +55,23 @@ class Provenance:
         parts = (
             f"Data: {SOURCE_LABELS.get(self.data_source, self.data_source)}"
             f" (fingerprint {self.data_fingerprint})",
-            f"profile {self.profile}",
+            f"profile {self.profile}{self._changed()}",
             f"{self.device}",
             f"anml {self.package_version}, commit {self.commit}",
             f"{self.date}",
             f"compute time {duration(self.seconds)}",
         )
         return " | ".join(parts)
+
+    def _changed(self) -> str:
+        """Where the values are not the profile's: ` with oml_outer_rate 0.003`; else ''."""
+        standing = PROFILES[self.profile].settings() if self.profile in PROFILES else {}
+        changes = [
+            f"{name} {self.profile_values[name]}"
+            for name, value in json.loads(json.dumps(standing)).items()
+            if name != "name" and self.profile_values.get(name, value) != value
+        ]
+        return f" with {', '.join(changes)}" if changes else ""
 
 
 @dataclass(frozen=True)

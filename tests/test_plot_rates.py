@@ -1,8 +1,20 @@
 """The figure and the ranking of the baselines' rates."""
 
-import synthetic_rates
+from dataclasses import replace
 
-from anml.plot_rates import best_rates, edge_notes, rates_figure, rates_sheet, rates_values
+import synthetic_rates
+import synthetic_results
+
+from anml.plot_rates import (
+    best_rates,
+    edge_notes,
+    in_full_sheet,
+    rates_figure,
+    rates_sheet,
+    rates_values,
+)
+from anml.profiles import PROFILES
+from anml.results import Table
 
 
 def test_every_square_is_written_and_the_pair_in_use_is_framed() -> None:
@@ -55,3 +67,19 @@ def test_a_best_rate_at_the_edge_of_its_grid_is_said_to_be_there() -> None:
     inside = values["training"].eq("oml") & values["inner_rate"].eq(0.03)
     middle = values.assign(value=values["value"].where(~inside, 0.99))
     assert not any("inner rate of OML" in note for note in edge_notes(middle))
+
+
+def test_two_runs_in_full_are_compared_where_both_were_run() -> None:
+    def run(rate: float, gain: float, treatments: list[str]) -> Table:
+        made = synthetic_results.meta_test(treatments=treatments)
+        values = {**PROFILES["quick"].values(), "oml_outer_rate": rate}
+        frame = made.frame.assign(value=gain)
+        return Table(frame, replace(made.provenance, profile_values=values))
+
+    used = run(0.001, 0.25, ["OML", "OML-OLFT", "ANML"])
+    sheet = in_full_sheet(used, run(0.003, 0.5, ["OML", "OML-OLFT"]))
+    columns = ["treatment", "regime", "N", "oml_outer_rate 0.001", "oml_outer_rate 0.003"]
+    assert list(sheet) == columns
+    assert set(sheet["treatment"]) == {"OML", "OML-OLFT"}
+    assert set(sheet[columns[3]]) == {"25.0"}
+    assert set(sheet[columns[4]]) == {"50.0"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from dataclasses import replace
 
@@ -15,7 +16,8 @@ from pandas.testing import assert_frame_equal
 
 from anml import results
 from anml.errors import AnmlError
-from anml.notebook import find_table, find_tables
+from anml.notebook import find_beside, find_table, find_tables
+from anml.profiles import PROFILES
 from anml.results import device_name, git_commit, provenance_now, read_table, write_table
 
 
@@ -124,6 +126,15 @@ def test_the_line_says_what_the_data_are():
     assert "NOT Omniglot" in synthetic_table.provenance(data="glyphs").line()
 
 
+def test_the_line_says_which_values_are_not_the_profiles_own():
+    values = json.loads(json.dumps(PROFILES["quick"].values()))
+    as_it_is = replace(synthetic_table.provenance(), profile="quick", profile_values=values)
+    assert "| profile quick |" in as_it_is.line()
+    changed = {**values, "oml_outer_rate": 0.003, "rate_search_iterations": 0}
+    line = replace(as_it_is, profile_values=changed).line()
+    assert "| profile quick with oml_outer_rate 0.003, rate_search_iterations 0 |" in line
+
+
 def test_provenance_now_fills_in_where_and_when():
     made = provenance_now(
         data_source="glyphs",
@@ -187,6 +198,15 @@ def test_a_table_of_other_data_is_never_taken(tmp_path):
     _put(tmp_path, "runs/quick-omniglot/results")
     found = find_table("meta_test", "quick", "omniglot", root=tmp_path)
     assert found.table.provenance.data_source == "omniglot"
+
+
+def test_a_run_with_other_values_is_found_beside_the_profiles_own(tmp_path):
+    assert find_beside("meta_test", "larger_rates", "quick", "omniglot", tmp_path) is None
+    path = tmp_path / "results" / "quick_larger_rates" / "meta_test.parquet"
+    write_table(path, synthetic_table.frame(), synthetic_table.provenance())
+    found = find_beside("meta_test", "larger_rates", "quick", "omniglot", tmp_path)
+    assert_frame_equal(found.frame, read_table(path).frame)
+    assert find_beside("meta_test", "larger_rates", "quick", "glyphs", tmp_path) is None
 
 
 def test_a_missing_table_names_the_command_that_makes_it(tmp_path):
