@@ -150,7 +150,7 @@ def test_a_run_says_which_groups_never_finish(packed_noise: Path, tmp_path: Path
     """Of a profile with estimates, on a queue of seconds."""
     out = tmp_path / "run"
     asked = command(f"{out}/done/meta-train.oml-seed0", packed=packed_noise, out=out)
-    asked += ["profile=quick", "max_hours=0.001"]
+    asked += ["profile=paper", "max_hours=0.001"]
     done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
