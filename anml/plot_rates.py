@@ -54,7 +54,9 @@ def in_full_sheet(table: Table, other: Table) -> pd.DataFrame:
     """
     values = [one.provenance.profile_values for one in (table, other)]
     rates = [k for k in values[0] if k.endswith("_rate") and values[0][k] != values[1].get(k)]
-    names = [", ".join(f"{rate} {own[rate]:g}" for rate in rates) for own in values]
+    names = [
+        ", ".join(f"{rate.replace('_', ' ')} {own[rate]:g}" for rate in rates) for own in values
+    ]
     keys = ["treatment", "regime", "n_classes"]
     means = []
     for one in (table, other):

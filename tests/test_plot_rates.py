@@ -78,7 +78,7 @@ def test_two_runs_in_full_are_compared_where_both_were_run() -> None:
 
     used = run(0.001, 0.25, ["OML", "OML-OLFT", "ANML"])
     sheet = in_full_sheet(used, run(0.003, 0.5, ["OML", "OML-OLFT"]))
-    columns = ["treatment", "regime", "N", "oml_outer_rate 0.001", "oml_outer_rate 0.003"]
+    columns = ["treatment", "regime", "N", "oml outer rate 0.001", "oml outer rate 0.003"]
     assert list(sheet) == columns
     assert set(sheet["treatment"]) == {"OML", "OML-OLFT"}
     assert set(sheet[columns[3]]) == {"25.0"}
