@@ -17,6 +17,7 @@ import synthetic_learning
 import synthetic_probes
 import synthetic_rates
 import synthetic_results
+import synthetic_searches
 import synthetic_table
 from execute import parameters_of
 from notebook_table import read_rows
@@ -74,6 +75,7 @@ def results(tmp_path_factory) -> Path:
     tables["disagreements"] = synthetic_disagreements.table({})
     tables["training_rates"] = synthetic_rates.table("glyphs")
     tables["meta_train_log"] = synthetic_learning.table("glyphs")
+    tables["learning_rates"] = synthetic_searches.table("glyphs")
     source = synthetic_table.provenance("glyphs", profile="smoke")
     values = source.profile_values | {"drawings_split": "shuffled"}
     fingerprint = load("glyphs").fingerprint

@@ -15,6 +15,7 @@ import synthetic_learning
 import synthetic_probes
 import synthetic_rates
 import synthetic_results
+import synthetic_searches
 import tiny_notebook
 from synthetic_table import provenance
 
@@ -50,6 +51,7 @@ def results(tmp_path_factory) -> Path:
     tables["disagreements"] = synthetic_disagreements.table({})
     tables["training_rates"] = synthetic_rates.table()
     tables["meta_train_log"] = synthetic_learning.table()
+    tables["learning_rates"] = synthetic_searches.table()
     source = provenance()
     source.profile_values["drawings_split"] = "shuffled"
     for name, table in tables.items():
