@@ -62,7 +62,8 @@ def leads(
     run at all.
     """
     own = _accuracy(frames, first)
-    found, reached = [], []
+    found: list[Finding] = []
+    reached: dict[Side, int] = {}  # the longest N that was compared
     for side in others:
         other = _accuracy(frames, side)
         numbers = _shared_numbers([own, other], least)
@@ -78,11 +79,11 @@ def leads(
             theirs = both.assign(value=both["value_theirs"])
             text = f"{_named(both, first)}, {_named(theirs, side)}, N = {n}"
             found.append(_finding(_lead(both, seed), text, n))
-            reached.append(numbers[-1])
+            reached[side] = n
     if not found:
         return None
     hardest = _hardest(found)
-    return replace(hardest, n_classes=min(reached)) if every else hardest
+    return replace(hardest, n_classes=min(reached.values())) if every else hardest
 
 
 def in_order(frames: Frames, seed: int, *, sides: Sequence[Side]) -> Finding | None:

@@ -44,6 +44,15 @@ def test_what_does_no_better_than_guessing_is_not_compared():
     assert leads({"meta_test": frame}, 0, first=side, others=[("OML", "sequential")]) is None
 
 
+def test_a_claim_about_every_n_reaches_as_far_as_something_was_compared() -> None:
+    """At 600 neither does better than guessing: that says nothing of 600."""
+    rows = [lead(0.0, 0.0, "ANML").assign(n_classes=100), lead(0.8990, 0.0, "ANML")]
+    rows += [lead(0.1, 0.0, "OML").assign(n_classes=100), lead(0.8985, 0.0, "OML")]
+    side, frames = ("ANML", "sequential"), {"meta_test": pd.concat(rows)}
+    found = leads(frames, 0, first=side, others=[("OML", "sequential")], every=True)
+    assert found.n_classes == 100
+
+
 def test_each_is_compared_at_the_longest_n_that_it_was_run_at_over_the_same_replicates():
     """Else a refutation at 600 would hide behind a treatment that stops at 100."""
     ours = pd.concat([lead(0.0, 0.2, "ANML"), lead(0.3, 0.0, "ANML").assign(n_classes=100)])
