@@ -18,7 +18,7 @@ PACKAGE = "anml"
 COMPARED_AS_VALUES = frozenset(
     f"{PACKAGE}.{name}"
     for name in (
-        *("profiles", "treatments"),  # the run's folder says the values; `rows` are the rows
+        *("profiles", "treatments"),  # values: a run's `run.json`, and the `rows` below
         *("glyphs", "glyph_alphabets", "glyph_strokes", "glyph_writers"),  # drawings: fingerprint
         # None of these changes a number.
         *("errors", "files", "interrupt", "checkpoint", "results", "tables"),

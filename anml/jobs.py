@@ -33,6 +33,7 @@ Tables = Mapping[str, Sequence[Row]]
 """Rows by the name of their table (`anml.tables`), without the columns profile and data."""
 
 Rows = tuple[MetaTraining | Treatment, ...]
+"""Rows of `anml.treatments`; `Row` is one of a result table."""
 
 PART = ("tables", "seconds", "code", "commit", "made_on")
 """What a part holds."""
@@ -132,7 +133,7 @@ class TrainJob:
             device=place.device,
         )
         meta_train(
-            *(job,),
+            job,
             resume=True,
             keep=place.keep,
             progress=False,

@@ -266,7 +266,7 @@ def _why(
         f"Measured up to N = {n_classes}, not {wanted}.": (
             wanted.isdigit() and n_classes is not None and n_classes < int(wanted)
         ),
-        f"Over fewer than {MODELS} models.": few and provenance.data_source == "omniglot",
+        f"Over fewer than {MODELS} models.": few,
         "Networks narrower than the paper's.": not _full_width(provenance),
         f"Meta-trained for {iterations:,} iterations, not {META_ITERATIONS:,}.": (
             iterations < META_ITERATIONS

@@ -26,7 +26,11 @@ def stale_jobs(place: Place, jobs: Plan, everything: Plan) -> list[Work]:
 
     AnmlError: a result is damaged.
     """
-    stale = [job for job in jobs if job.result(place).is_file() and _other_code(place, job)]
+    stale = [
+        job
+        for job in jobs
+        if job.result(place).is_file() and _by_other_code(job.result(place), job)
+    ]
     readers = [job for job in everything if job.result(place).is_file()]
     for job in stale:  # grows while it is read: readers have readers
         stale += [other for other in readers if job in everything[other] and other not in stale]
@@ -41,14 +45,14 @@ def stale_beginnings(place: Place, jobs: Plan) -> list[Path]:
         if path is not None and path.is_file():
             # A damaged one is nobody's: the job itself will say so.
             with suppress(AnmlError):
-                if made_by(path) != code_state(job.code, *job.rows):
+                if _by_other_code(path, job):
                     found.append(path)
     return found
 
 
-def _other_code(place: Place, job: Work) -> bool:
-    """Whether other code than this made a job's result."""
-    return made_by(job.result(place)) != code_state(job.code, *job.rows)
+def _by_other_code(path: Path, job: Work) -> bool:
+    """Whether other code than this, or other rows, made a job's file; AnmlError: it is damaged."""
+    return made_by(path) != code_state(job.code, *job.rows)
 
 
 def set_aside(place: Place, paths: Iterable[Path]) -> Path:

@@ -9,14 +9,9 @@ import pandas as pd
 FOLDER = Path(__file__).resolve().parent.parent / "results" / "reference"
 
 
-def estimates_path(profile: str) -> Path:
-    """Where the estimates of a profile lie, if there are any."""
-    return FOLDER / f"plan_{profile}.csv"
-
-
 def read_estimates(profile: str) -> pd.Series:
     """Seconds of one process for each group of jobs; empty where none were recorded."""
-    path = estimates_path(profile)
+    path = FOLDER / f"plan_{profile}.csv"
     if not path.is_file():
         return pd.Series(dtype=float)
     return pd.read_csv(path).set_index("group")["seconds"].astype(float)
