@@ -5,6 +5,7 @@ from pathlib import Path
 
 from anml.errors import AnmlError
 from anml.jobs import Place, Plan, TrainJob
+from anml.lengths import LengthJob
 from anml.training_job import build_model
 from anml.treatments import find_training
 
@@ -23,12 +24,13 @@ def bytes_to_write(place: Place, jobs: Plan) -> int:
     for job in jobs:
         if job.result(place).is_file():
             continue
-        if isinstance(job, TrainJob):
+        training = job.training if isinstance(job, LengthJob) else job
+        if isinstance(training, TrainJob):
             # A finished model and the working checkpoint, which stays; a new one is written beside
             # the old one before it takes its place.
-            network = find_training(job.training).network
+            network = find_training(training.training).network
             weights = 4 * sum(p.numel() for p in build_model(network, place.profile).parameters())
-            log = LOG_ROW_BYTES * job.steps(place.profile)
+            log = LOG_ROW_BYTES * training.steps(place.profile)
             total += weights * (1 + 2 * WORKING_COPIES) + 3 * log
         else:
             total += PART_BYTES

@@ -18,6 +18,7 @@ from anml.episodes import Stream
 from anml.evaluations import EvaluateJob, SearchJob
 from anml.groups import group_name
 from anml.jobs import Place, Plan, TrainJob, Work, make_runs
+from anml.lengths import TRAINING, TREATMENT, LengthJob
 from anml.meta_test import meta_test
 from anml.meta_train import Job, initial_model, meta_train
 from anml.rate_search import RateJob
@@ -114,6 +115,12 @@ def step_timer(place: Place, drawings: Drawings) -> Callable[[Work], float]:
                 tested = runs * sum(numbers) * TRAINING_DRAWINGS
                 learning = sum(tested * meta_test_step(name, "adam") for name in treatments)
                 return training_step(training) + learning / max(1, job.steps(profile))
+            case LengthJob():
+                profile = place.profile
+                runs = len(profile.learning_rates) + profile.trajectories
+                tested = runs * sum(profile.length_n_classes) * TRAINING_DRAWINGS
+                learning = tested * meta_test_step(TREATMENT, "adam")
+                return training_step(TRAINING) + learning / job.steps(profile)
             case SearchJob(point, _) | EvaluateJob(point, _):
                 return meta_test_step(point.treatment, point.optimizer)
             case DisagreementJob(setting, _) if not job.evaluations(place.profile):

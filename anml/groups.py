@@ -14,6 +14,7 @@ from anml.disagreements import DisagreementJob
 from anml.errors import AnmlError
 from anml.evaluations import EvaluateJob, SearchJob
 from anml.jobs import TrainJob, Work
+from anml.lengths import TRAINING, LengthJob
 from anml.plan import plan
 from anml.probe_jobs import ProbeJob
 from anml.profiles import Profile
@@ -60,6 +61,8 @@ def group_name(job: Work) -> str:
             return f"paper-versus-code.{slug(*words)}"
         case RateJob(training):
             return f"rates.{slug(training)}"
+        case LengthJob(seed):
+            return f"lengths.{slug(TRAINING)}-seed{seed}"
     raise TypeError(f"{type(job).__name__} belongs to no group")
 
 

@@ -6,6 +6,7 @@ from anml.disagreements import plan_disagreements
 from anml.errors import AnmlError
 from anml.evaluations import plan_evaluations
 from anml.jobs import Plan
+from anml.lengths import plan_lengths
 from anml.probe_jobs import plan_probes
 from anml.profiles import Profile
 from anml.rate_search import plan_rate_search
@@ -16,6 +17,7 @@ PLANNERS: tuple[Callable[[Profile], Plan], ...] = (
     plan_probes,
     plan_disagreements,
     plan_rate_search,
+    plan_lengths,
 )
 """What a run consists of; the jobs that theirs wait for are added by `plan`."""
 

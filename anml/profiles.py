@@ -61,6 +61,10 @@ class Profile:
     epochs_n_classes: tuple[int, ...] = PAPER_N
     epochs_network_n_classes: tuple[int, ...] = PAPER_N
     variant_models: int = 10  # of what the paper and its code disagree on
+    # ANML after so many meta-iterations, beyond the profile's own too:
+    length_models: int = 1
+    length_iterations: tuple[int, ...] = (1250, 2500, 5000, 10_000, 20_000)
+    length_n_classes: tuple[int, ...] = (100, 600)
     optimizers: tuple[str, ...] = ("adam",)
     # Meta-test learning rates are searched for each treatment at these N, in the sequential and the
     # oracle regime. Another N takes the rate of the nearest one (by ratio); 20 epochs take the
@@ -106,6 +110,7 @@ _COUNTS = (
     *("pretrain_iterations", "remember", "model_seeds", "trajectories", "search_trajectories"),
     *("network_models", "network_trajectories", "network_search_trajectories"),
     *("epochs_models", "epochs_network_models", "epochs_trajectories", "variant_models"),
+    *("length_models", "length_iterations"),
 )
 _RATES = (
     *("anml_inner_rate", "anml_outer_rate", "oml_inner_rate", "oml_outer_rate"),
@@ -113,7 +118,7 @@ _RATES = (
 )
 _NUMBERS = (
     *("n_classes", "network_n_classes", "epochs_n_classes", "epochs_network_n_classes"),
-    *("search_n_classes", "network_search_n_classes"),
+    *("search_n_classes", "network_search_n_classes", "length_n_classes"),
 )
 _RANGES = (
     *((name, 1, 10_000_000) for name in _COUNTS),
@@ -155,6 +160,8 @@ PROFILES = {
             epochs_n_classes=(5,),
             epochs_network_n_classes=(5,),
             variant_models=1,
+            length_iterations=(75, 150, 300),
+            length_n_classes=(5, 20),
             search_trajectories=1,
             search_n_classes=(5, 20),
             learning_rates=(1e-2, 3e-3, 1e-3, 3e-4),
@@ -183,6 +190,7 @@ PROFILES = {
             epochs_n_classes=(100,),
             epochs_network_n_classes=(100,),
             variant_models=1,
+            length_iterations=(500, 1000, 2000, 4000),
             search_trajectories=1,
             search_n_classes=(10, 100, 600),
             learning_rates=(3e-3, 1e-3, 3e-4, 1e-4),

@@ -35,6 +35,7 @@ TESTING = "meta-test testing accuracy"
 
 REGIME = Column("text", allowed=("sequential", "oracle", "oracle 20 epochs"))
 CLASSES = Column("integer", low=1)
+LENGTH = Column("integer", low=1)  # meta-iterations
 NUMBER = Column("number")
 
 # A table is known by its file name. Any other name needs only the first two columns, and any table
@@ -51,6 +52,21 @@ META_TEST: dict[str, Column] = COMMON | {
     "metric": Column("text", allowed=(TRAINING, TESTING)),
     "value": FRACTION,
 }
+LEARNING_RATES: dict[str, Column] = COMMON | {
+    "treatment": TEXT,
+    "regime": REGIME,
+    "optimizer": OPTIMIZER,
+    "learning_rate": RATE,
+    "n_classes": CLASSES,
+    "value": FRACTION,
+}
+ACTIVITY: dict[str, Column] = COMMON | {
+    "treatment": TEXT,
+    "model_seed": COUNT,
+    "layer": Column("text", allowed=("latent", "gate", "gated", "oml")),
+    "metric": Column("text", allowed=("share active", "dead units")),
+    "value": FRACTION,
+}
 META_TRAIN_LOG: dict[str, Column] = COMMON | {
     "treatment": TEXT,
     "model_seed": COUNT,
@@ -63,15 +79,7 @@ TABLES: dict[str, dict[str, Column]] = {
     # Accuracy after the last class.
     "meta_test": META_TEST,
     # The search of the meta-test learning rate, on trajectories of its own.
-    "learning_rates": COMMON
-    | {
-        "treatment": TEXT,
-        "regime": REGIME,
-        "optimizer": OPTIMIZER,
-        "learning_rate": RATE,
-        "n_classes": CLASSES,
-        "value": FRACTION,
-    },
+    "learning_rates": LEARNING_RATES,
     # Accuracy on the held-out drawings of each class, by the order in which classes were learned.
     "class_accuracy": COMMON
     | {
@@ -106,14 +114,7 @@ TABLES: dict[str, dict[str, Column]] = {
         "unit": COUNT,
         "value": NUMBER,
     },
-    "activity": COMMON
-    | {
-        "treatment": TEXT,
-        "model_seed": COUNT,
-        "layer": Column("text", allowed=("latent", "gate", "gated", "oml")),
-        "metric": Column("text", allowed=("share active", "dead units")),
-        "value": FRACTION,
-    },
+    "activity": ACTIVITY,
     "knn": COMMON
     | {
         "model_seed": COUNT,
@@ -140,6 +141,11 @@ TABLES: dict[str, dict[str, Column]] = {
         "seconds": Column("number", low=0),
     },
     "meta_train_log": META_TRAIN_LOG,
+    # The same model after few and many meta-iterations: its accuracy, what the search of its
+    # learning rate found, and how many of its units are active.
+    "lengths": META_TEST | {"iterations": LENGTH},
+    "length_rates": LEARNING_RATES | {"model_seed": COUNT, "iterations": LENGTH},
+    "length_activity": ACTIVITY | {"iterations": LENGTH},
     # The log of meta-trainings that are begun and not finished, in a table of its own because it is
     # no result: how far each is, in iterations, and what made it in how many seconds.
     "unfinished_log": META_TRAIN_LOG
@@ -158,6 +164,8 @@ REPLICATE = (
 KEYS: dict[str, tuple[str, ...]] = {
     "meta_test": REPLICATE,
     "disagreements": (*REPLICATE, "question", "answer"),
+    "lengths": (*REPLICATE, "iterations"),
+    "length_activity": ("profile", "data", "model_seed", "iterations", "layer", "metric"),
     "class_accuracy": (
         *("profile", "data", "treatment", "model_seed", "trajectory_seed"),
         *("n_classes", "position", "metric"),

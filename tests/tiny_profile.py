@@ -19,6 +19,8 @@ TINY = {
     "search_trajectories": 1,
     "search_n_classes": (2,),
     "learning_rates": (1e-2, 1e-3),
+    "length_iterations": (4, 12),
+    "length_n_classes": (2,),
     "network_search_n_classes": (2,),
     "network_learning_rates": (1e-3,),
 }

@@ -25,6 +25,7 @@ SAYS = {
     "rates": ("search rates", "of the baselines"),
     "paper_versus_code": ("paper against code", "one answer each"),
     "probe": ("probe", "one seed each"),
+    "lengths": ("lengths", "of meta-training"),
     "tables": ("tables", "with provenance"),
     "pages": ("pages", "notebooks, by papermill"),
     "site": ("site", "jupyter-book"),

@@ -13,6 +13,7 @@ from anml.cli_run import read_overrides
 from anml.errors import AnmlError
 from anml.groups import Group
 from anml.jobs import TrainJob
+from anml.lengths import LengthJob
 from anml.profiles import Profile
 
 NARROW, WIDE = 1500, 4000
@@ -21,7 +22,7 @@ the paper's width, where the outer batch takes about 1 GB."""
 WIDE_CHANNELS = 128
 MARGIN = 2
 """Times the estimate: a queue's machines may be slower than the one that was timed."""
-HOURS = {"meta-train": 24, "rates": 24}
+HOURS = {"meta-train": 24, "rates": 24, "lengths": 24}
 """Guesses at the paper's profile where nothing was estimated. What is not named takes a few."""
 OTHER_HOURS = 8
 MIN_HOURS, MAX_HOURS = 1, 72
@@ -69,10 +70,10 @@ def minutes(hours: float, limits: Limits, attempt: int = 1) -> int:
 def longest_job(profile: Profile, group: Group, seconds: float) -> float:
     """Of a group's seconds, those of its longest job that has to be done in one go.
 
-    A meta-training hasn't: it goes on from its working checkpoint.
+    A meta-training hasn't, whatever its length: it goes on from its working checkpoint.
     """
     work = {job: job.weight() * job.steps(profile) for job in group.jobs}
-    in_one_go = [cost for job, cost in work.items() if not isinstance(job, TrainJob)]
+    in_one_go = [cost for job, cost in work.items() if not isinstance(job, TrainJob | LengthJob)]
     return seconds * max(in_one_go, default=0.0) / sum(work.values())
 
 

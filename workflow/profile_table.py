@@ -34,7 +34,7 @@ PAGE = ROOT / "book" / "generated" / "profiles.md"
 README = ROOT / "README.md"
 REFERENCE = ROOT / "results" / "reference"
 TRAININGS = ("anml", "oml", "pretrain")
-STAGES = ("meta-train", "rates", "meta-test", "paper-versus-code", "probe")
+STAGES = ("meta-train", "rates", "meta-test", "paper-versus-code", "probe", "lengths")
 SHOWN = "laptop"
 """The recorded profile whose accuracies the README shows."""
 

@@ -1,0 +1,182 @@
+"""How much meta-training is worth: ANML meta-tested after few, more and many meta-iterations.
+
+The paper gives one length, 20,000. Here one model goes from length to length, its gate is counted
+and its accuracy measured at each, on the same trajectories: what changes is the length alone.
+"""
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from anml.checkpoint import read_header
+from anml.code_state import code_state
+from anml.data import Drawings
+from anml.episodes import Stream
+from anml.errors import AnmlError
+from anml.evaluations import accuracies, best_rate, search_rows
+from anml.files import replacing, require_writable
+from anml.jobs import (
+    SEEDS_A_MODEL,
+    OnStep,
+    Place,
+    Plan,
+    Row,
+    Rows,
+    TrainJob,
+    part_path,
+    train_jobs,
+    treatment_model,
+    write_part,
+)
+from anml.points import Point
+from anml.probe_jobs import activity_rows
+from anml.probes import activations, probe_set
+from anml.profiles import Profile
+from anml.treatments import find_training, find_treatment
+
+TREATMENT = "ANML"
+TRAINING = find_treatment(TREATMENT).training
+Tables = dict[str, list[Row]]
+
+
+@dataclass(frozen=True)
+class LengthJob:
+    """Meta-train one model for so many iterations, then meta-test it and count its gate's units.
+
+    It goes on from whatever the run has of the same meta-training that is not longer: the length
+    before, or the model that the other results use.
+    """
+
+    code: ClassVar[str] = "anml.lengths"
+    seed: int
+    iterations: int
+    since: int  # the length before, from which it goes on; 0 for the first
+
+    @property
+    def name(self) -> str:
+        """Unique in a run."""
+        return f"length: {TREATMENT} after {self.iterations} iterations, model {self.seed}"
+
+    @property
+    def rows(self) -> Rows:
+        """The rows of `anml.treatments` that it works by."""
+        return (find_training(TRAINING), find_treatment(TREATMENT))
+
+    def result(self, place: Place) -> Path:
+        """The file that says that the job is done."""
+        return part_path(self, place)
+
+    def own(self, place: Place) -> Place:
+        """The profile with this length, and the folder of this length in the run's."""
+        profile = replace(place.profile, meta_iterations=self.iterations)
+        return replace(
+            place, profile=profile, folder=place.folder / "lengths" / str(self.iterations)
+        )
+
+    def steps(self, profile: Profile) -> int:
+        """Meta-iterations; the meta-tests behind them are not counted."""
+        return self.iterations - self.since
+
+    def weight(self) -> float:
+        """Roughly how long a step takes, for the progress bar and the order of work."""
+        return self.training.weight()
+
+    @property
+    def training(self) -> TrainJob:
+        """The meta-training, to be run in the folder of this length."""
+        return TrainJob(TRAINING, self.seed)
+
+    def run(self, place: Place, drawings: Drawings, on_step: OnStep) -> None:
+        """Meta-train, going on from what is there, and write the rows of all three tables."""
+        own = self.own(place)
+        seconds = -self._take_over(place)
+        self.training.run(own, drawings, on_step)
+        seconds += read_header(self.training.result(own))["seconds"]
+        began = time.monotonic()
+        tables: Tables = {"lengths": [], "length_rates": [], "length_activity": []}
+        for n in place.profile.length_n_classes:
+            searched, measured = self._meta_test(own, drawings, n)
+            tables["length_rates"] += searched
+            tables["lengths"] += measured
+        tables["length_activity"] = self._activity(own, drawings)
+        marked = {
+            name: [{"iterations": self.iterations, **row} for row in rows]
+            for name, rows in tables.items()
+        }
+        write_part(self, place, marked, seconds + time.monotonic() - began)
+
+    def _take_over(self, place: Place) -> float:
+        """Copy the furthest usable working checkpoint of the run, unless this length has one that
+        is further; returns the seconds that the copied one took, which are not this job's.
+        """
+        own = self.training.working(self.own(place))
+        begun = {path: header for path, header in self._begun(place) if path != own}
+        furthest = max(begun, key=lambda path: begun[path]["iteration"], default=None)
+        if furthest is None:
+            return 0.0
+        mine = dict(self._begun(place)).get(own, {"iteration": 0})
+        if begun[furthest]["iteration"] > mine["iteration"]:
+            require_writable(own.parent)
+            with replacing(own) as temporary:
+                shutil.copyfile(furthest, temporary)
+        return begun[furthest].get("seconds", 0.0)
+
+    def _begun(self, place: Place) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Working checkpoints of this meta-training in the run's folder that are not too long, with
+        their headers; of other code only if `place.keep`.
+        """
+        folders = [place.folder, *sorted((place.folder / "lengths").glob("*"))]
+        for path in (self.training.working(replace(place, folder=folder)) for folder in folders):
+            try:
+                header = read_header(path)
+            except AnmlError:  # not there, or damaged: nothing to go on from
+                continue
+            same_code = header.get("code") == code_state(TrainJob.code, *self.training.rows)
+            if (same_code or place.keep) and header["iteration"] <= self.iterations:
+                yield path, header
+
+    def _meta_test(self, own: Place, drawings: Drawings, n: int) -> tuple[list[Row], list[Row]]:
+        """Rows of the search after `n` classes, on one trajectory, and of the measurement."""
+        point = Point(TREATMENT, n)
+        searched = search_rows(point, own, drawings, self.seed, _unheard)
+        seeds = [SEEDS_A_MODEL * self.seed + t for t in range(own.profile.trajectories)]
+        runs = point.runs(own.profile, seeds, [best_rate(searched)], Stream.TRAJECTORY)
+        scores = point.scores(own, drawings, self.seed, runs, _unheard)
+        measured = [
+            point.row(score, self.seed, *part) for score in scores for part in accuracies(score)
+        ]
+        return searched, measured
+
+    def _activity(self, own: Place, drawings: Drawings) -> list[Row]:
+        """Rows that say which share of the units is active, before, in and after the gate."""
+        model = treatment_model(own, TRAINING, self.seed)
+        asked = probe_set(drawings, own.profile.drawings_split).asked
+        layers = {"latent": model.latent, "gate": model.nm, "gated": model.gated}
+        return [
+            {"model_seed": self.seed, **row}
+            for name, layer in layers.items()
+            for row in activity_rows(TREATMENT, name, activations(layer, asked, own.device))
+        ]
+
+
+def _unheard(steps: int) -> None:
+    """Meta-tests report nothing: the job's steps are meta-iterations."""
+
+
+def plan_lengths(profile: Profile) -> Plan:
+    """One job a length and model, each after the shorter one; one that is as long as the models of
+    the other results, or longer, waits for those, on which it goes on.
+    """
+    jobs: Plan = {}
+    for seed in range(min(profile.length_models, profile.model_seeds)):
+        before: list[LengthJob] = []
+        since = 0
+        for iterations in sorted(set(profile.length_iterations)):
+            job = LengthJob(seed, iterations, since)
+            passes = since < profile.meta_iterations <= iterations
+            jobs[job] = [*before, *(train_jobs(TRAINING, [seed]) if passes else [])]
+            before, since = [job], iterations
+    return jobs
