@@ -144,6 +144,13 @@ def answer_rows(table: Table) -> pd.DataFrame:
     return _in_order(rows, words)
 
 
+def length_rows(table: Table) -> pd.DataFrame:
+    """A `RowsOf` for `lengths` tables: testing accuracy after each number of meta-iterations."""
+    rows = table.frame[table.frame["metric"] == TESTING].sort_values("iterations", kind="stable")
+    words = rows["treatment"] + " after " + rows["iterations"].map("{:,}".format)
+    return rows.assign(what=words + " meta-iterations")
+
+
 def rate_rows(table: Table) -> pd.DataFrame:
     """A `RowsOf` for `training_rates` tables: accuracy of every pair of rates that was tried."""
     best = best_rates(rates_values(table)).sort_values(["training", *RATES])

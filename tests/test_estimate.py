@@ -12,6 +12,7 @@ from anml.disk import bytes_to_write, require_space
 from anml.estimate import estimate
 from anml.groups import groups
 from anml.jobs import Place, TrainJob
+from anml.lengths import LengthJob
 from anml.packed import Drawings
 from anml.plan import plan
 from anml.profiles import Profile
@@ -24,7 +25,7 @@ def test_every_kind_of_job_is_counted_and_timed(
     jobs = plan(tiny)
     found = estimate(place, noise_drawings, jobs)
     assert sum(one.jobs for one in found) == len(jobs)
-    stages = {"meta-train", "meta-test", "probe", "paper-versus-code"}
+    stages = {"meta-train", "meta-test", "probe", "paper-versus-code", "lengths"}
     assert {one.stage for one in found} == stages
     assert {one.group for one in found} == set(groups(tiny))
     assert all(one.seconds > 0 and one.finished == 0 for one in found)
@@ -55,6 +56,14 @@ def test_room_is_for_what_is_not_there_yet(
     written = sum(path.stat().st_size for path in (tmp_path / "checkpoints").iterdir())
     assert written < before < 3 * written
     assert bytes_to_write(place, {job: []}) == 0
+
+
+def test_a_length_of_meta_training_needs_the_room_of_a_model(tiny: Profile, tmp_path: Path) -> None:
+    place = Place(replace(tiny, meta_iterations=12), tmp_path)
+    needed = [
+        bytes_to_write(place, {job: []}) for job in (TrainJob("anml", 0), LengthJob(0, 12, 4))
+    ]
+    assert needed[0] == needed[1]
 
 
 def test_a_disk_that_is_too_full_is_told_before_the_work(

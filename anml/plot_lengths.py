@@ -1,0 +1,282 @@
+"""How much meta-training is worth: accuracy and activity by meta-iterations, a line a width."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from anml.claims import published
+from anml.curves import FULL_WIDTH, replicate_words
+from anml.lengths import TREATMENT
+from anml.measure import ACTIVITY
+from anml.notebook import Found
+from anml.plot_curves import hollow
+from anml.plot_style import INK, MUTED, SOURCES, WARNING, style
+from anml.plot_style import TREATMENTS as MARKS
+from anml.profiles import PROFILES
+from anml.rates_found import ARROWS, found_rates
+from anml.recorded import recorded_tables
+from anml.results import SOURCE_LABELS, Table
+from anml.stats import two_level_interval
+from anml.tables import TESTING
+
+NAME = "lengths"
+WIDTHS = ("pln_channels", "nm_channels")
+LOOKS = (("-", "o", 1.0), ("--", "s", 0.6), (":", "^", 0.6))
+"""Of the widest network, the next and the narrowest: line, marker, opacity."""
+AFTER_GATE = "units active after the gate"
+GATED = ACTIVITY[AFTER_GATE][0]
+PAPER_LENGTH = PROFILES["paper"].meta_iterations
+Tables = Mapping[str, Table]
+"""By profile."""
+
+
+def width_words(table: Table) -> str:
+    """The channels of ANML's networks: '64 / 28 channels', '256 / 112 channels (the paper's)'."""
+    own = {name: table.provenance.profile_values.get(name) for name in WIDTHS}
+    full = all(own[name] == FULL_WIDTH[name] for name in WIDTHS)
+    return " / ".join(map(str, own.values())) + " channels" + (" (the paper's)" if full else "")
+
+
+def beside(name: str, found: Found, root: Path | None = None) -> Tables:
+    """Return a table by its profile, and beside a recorded one those of other widths, if recorded.
+
+    Of several profiles with one width, the one that goes furthest; the same data source always.
+    """
+    own = {found.table.provenance.profile: found.table}
+    others = recorded_tables(name, root) if found.recorded else {}
+    source = found.table.provenance.data_source
+    all_of_them = own | {p: t for p, t in others.items() if t.provenance.data_source == source}
+    furthest: dict[str, str] = {}
+    for profile, table in all_of_them.items():
+        width = width_words(table)
+        length = table.frame["iterations"].max()
+        if width not in furthest or length > all_of_them[furthest[width]].frame["iterations"].max():
+            furthest[width] = profile
+    return {profile: all_of_them[profile] for profile in furthest.values()}
+
+
+def by_width(tables: Tables) -> Tables:
+    """The same tables, the widest network first."""
+    width = {name: table.provenance.profile_values[WIDTHS[0]] for name, table in tables.items()}
+    return {name: tables[name] for name in sorted(tables, key=lambda name: -width[name])}
+
+
+def length_values(tables: Tables) -> pd.DataFrame:
+    """Return meta-test testing accuracy from `lengths` tables, the widest network first.
+
+    Columns: `profile`, `width` (in words), `n_classes`, `iterations`, `mean`, `low`, `high`
+    (fractions; two-level bootstrap interval), `models`, `trajectories`.
+    """
+    rows = []
+    for profile, table in by_width(tables).items():
+        frame = table.frame[table.frame["metric"] == TESTING]
+        for (n, iterations), own in frame.groupby(["n_classes", "iterations"]):
+            found = two_level_interval(own["value"], own["model_seed"])
+            where = {"profile": profile, "width": width_words(table), "n_classes": int(n)}
+            numbers = {"mean": found.mean, "low": found.low, "high": found.high}
+            counts = {"models": found.models, "trajectories": found.trajectories}
+            rows.append(where | {"iterations": int(iterations)} | numbers | counts)
+    return pd.DataFrame(rows)
+
+
+def gate_values(tables: Tables) -> pd.DataFrame:
+    """Return the share of units active after the gate, from `length_activity` tables.
+
+    Columns: `profile`, `width`, `iterations`, `mean` over models (fraction), widest first.
+    """
+    rows = []
+    for profile, table in by_width(tables).items():
+        frame = table.frame
+        own = frame[(frame["layer"] == GATED) & (frame["metric"] == "share active")]
+        means = own.groupby("iterations", as_index=False)["value"].mean()
+        rows.append(
+            means.rename(columns={"value": "mean"}).assign(
+                profile=profile, width=width_words(table)
+            )
+        )
+    return pd.concat(rows, ignore_index=True)[["profile", "width", "iterations", "mean"]]
+
+
+def length_sheet(accuracy: pd.DataFrame, gate: pd.DataFrame) -> pd.DataFrame:
+    """Return both kinds of values for reading, in per cent: a row a width and length."""
+    shown = accuracy.assign(
+        text=(100 * accuracy["mean"]).map("{:.1f}".format)
+        + (" (" + (100 * accuracy["low"]).map("{:.1f}".format) + " to ")
+        + (100 * accuracy["high"]).map("{:.1f}".format)
+        + ")"
+    )
+    sheet = shown.pivot(index=["width", "iterations"], columns="n_classes", values="text")
+    sheet.columns = [f"accuracy at N = {n}" for n in sheet.columns]
+    active = gate.set_index(["width", "iterations"])["mean"]
+    sheet[AFTER_GATE] = (100 * active).map("{:.1f}".format).reindex(sheet.index)
+    widths = list(dict.fromkeys(accuracy["width"]))
+    sheet = sheet.reset_index().rename(columns={"iterations": "meta-iterations"})
+    order = sheet["width"].map(widths.index)
+    sheet = sheet.assign(order=order).sort_values(["order", "meta-iterations"])
+    return sheet.drop(columns="order").fillna("-").reset_index(drop=True)
+
+
+def rate_sheet(tables: Tables) -> pd.DataFrame:
+    """Return the learning rate that each search of `length_rates` tables found, for reading.
+
+    A row a width and length, a column an N; an arrow where the grid ends.
+    """
+    rows = []
+    for table in by_width(tables).values():
+        for iterations, own in table.frame.groupby("iterations"):
+            found = found_rates(Table(own, table.provenance), [TREATMENT])
+            text = found["learning_rate"].map("{:g}".format) + found["edge"].map(ARROWS)
+            columns = (f"N = {n}" for n in found["n_classes"])
+            where = {"width": width_words(table), "meta-iterations": iterations}
+            rows.append(where | dict(zip(columns, text, strict=True)))
+    return pd.DataFrame(rows)
+
+
+def width_gains(tables: Tables) -> pd.DataFrame:
+    """Return how much better each wider network is than a narrower one at equal length.
+
+    Over the models and trajectories that both have, pair by pair. Columns: `wide`, `narrow` (in
+    words), `n_classes`, `iterations`, `gain`, `low`, `high` (fractions; two-level bootstrap
+    interval), `models`, `trajectories`; the longest length that both have, for each N.
+    """
+    keys = ["model_seed", "trajectory_seed", "n_classes", "iterations"]
+    rows = []
+    for wide, narrow in combinations(by_width(tables).values(), 2):
+        if width_words(wide) == width_words(narrow):
+            continue
+        own, other = (
+            table.frame[table.frame["metric"] == TESTING].set_index(keys)["value"]
+            for table in (wide, narrow)
+        )
+        gain = (own - other).dropna().reset_index()
+        for n, of_n in gain.groupby("n_classes"):
+            last = of_n[of_n["iterations"] == of_n["iterations"].max()]
+            found = two_level_interval(last["value"], last["model_seed"])
+            rows.append(
+                {"wide": width_words(wide), "narrow": width_words(narrow), "n_classes": int(n)}
+                | {"iterations": int(last["iterations"].iloc[0]), "gain": found.mean}
+                | {"low": found.low, "high": found.high}
+                | {"models": found.models, "trajectories": found.trajectories}
+            )
+    return pd.DataFrame(rows)
+
+
+def length_gains(values: pd.DataFrame) -> pd.DataFrame:
+    """Return what the last stretch of meta-training still added, for each width and N.
+
+    From `length_values`. Columns: `width`, `n_classes`, `shorter`, `longer` (iterations), `gain`
+    (fraction); nothing where there is a single length.
+    """
+    rows = []
+    for (width, n), own in values.groupby(["width", "n_classes"], sort=False):
+        last = own.sort_values("iterations").tail(2)
+        if len(last) == 2:
+            (shorter, longer), (less, more) = last["iterations"], last["mean"]
+            lengths = {"shorter": int(shorter), "longer": int(longer)}
+            rows.append({"width": width, "n_classes": n, **lengths, "gain": more - less})
+    return pd.DataFrame(rows)
+
+
+def gain_lines(tables: Tables) -> list[str]:
+    """Return what length and width are worth, a sentence each, in percentage points."""
+    lines = [
+        f"{row.width}: from {row.shorter:,} to {row.longer:,} meta-iterations the accuracy at "
+        f"N = {row.n_classes} changes by {100 * row.gain:+.1f} points."
+        for row in length_gains(length_values(tables)).itertuples()
+    ]
+    for row in width_gains(tables).itertuples():
+        shared = f"{row.models} model{'s' if row.models > 1 else ''} x {row.trajectories} shared"
+        lines.append(
+            f"After {row.iterations:,} meta-iterations, N = {row.n_classes}: {row.wide} against "
+            f"{row.narrow}: {100 * row.gain:+.1f} points ({100 * row.low:+.1f} to "
+            f"{100 * row.high:+.1f}; {shared} trajectories)."
+        )
+    return lines
+
+
+def lengths_figure(tables: Tables, activity: Tables) -> Figure:
+    """Draw a panel an N, with accuracy by meta-iterations, and one with the gate's activity."""
+    accuracy, gate = length_values(tables), gate_values(activity)
+    sources = {table.provenance.data_source for table in tables.values()}
+    real = sources == {"omniglot"}
+    numbers = sorted(accuracy["n_classes"].unique())
+    looks = dict(zip(by_width(tables), LOOKS, strict=False))
+    with style():
+        figure = Figure(figsize=(9, 4.3), layout="constrained")
+        figure.suptitle(
+            f"{', '.join(SOURCE_LABELS[source] for source in sorted(sources))}; {TREATMENT}, "
+            f"one class after another; {replicate_words(accuracy)}; intervals: 95%, bootstrap",
+            **{"x": 0.01, "ha": "left", "fontsize": 8.5, "color": MUTED if real else WARNING},
+        )
+        axes = figure.subplots(1, len(numbers) + 1)
+        for axis, n in zip(axes, numbers, strict=False):
+            for profile, own in accuracy[accuracy["n_classes"] == n].groupby("profile", sort=False):
+                _draw(axis, own, looks[profile])
+            if real:
+                _draw_published(axis, TESTING, str(n))
+            axis.set_title(f"Accuracy, N = {n}")
+        for profile, own in gate.groupby("profile", sort=False):
+            _draw(axes[-1], own, looks[profile])
+        if real:
+            _draw_published(axes[-1], AFTER_GATE, "")
+        axes[-1].set_title("Units active after the gate")
+        axes[0].set_ylabel("meta-test testing accuracy, %")
+        axes[-1].set_ylabel("% of units")
+        for axis in axes:
+            _length_axis(axis, sorted(accuracy["iterations"].unique()))
+        handles = dict(zip(*axes[0].get_legend_handles_labels()[::-1], strict=True))
+        handles |= dict(zip(*axes[-2].get_legend_handles_labels()[::-1], strict=True))
+        figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def _draw(axis: Axes, own: pd.DataFrame, look: tuple[str, str, float]) -> None:
+    """One width's line, with its interval where there is one."""
+    line, marker, opacity = look
+    colour = MARKS[TREATMENT].colour
+    if "low" in own:
+        low, high = 100 * own["low"], 100 * own["high"]
+        axis.fill_between(own["iterations"], low, high, color=colour, alpha=0.15, linewidth=0)
+    axis.plot(
+        *(own["iterations"], 100 * own["mean"]),
+        **{"color": colour, "linestyle": line, "marker": marker, "alpha": opacity},
+        label=own["width"].iloc[0],
+    )
+
+
+def _draw_published(axis: Axes, metric: str, n_classes: str) -> None:
+    """What others report of ANML, at the length that the paper gives."""
+    rows = published()
+    known = (rows["treatment"] == TREATMENT) & (rows["metric"] == metric)
+    known &= (rows["n_classes"] == n_classes) & rows["regime"].isin(
+        ["sequential", "representation"]
+    )
+    for row in rows[known].itertuples():
+        mark = SOURCES[row.source]
+        axis.plot(
+            *([PAPER_LENGTH * mark.beside], [float(row.value)]),
+            **hollow(mark.marker, INK),
+            label=mark.label,
+        )
+
+
+def _length_axis(axis: Axes, lengths: list[int]) -> None:
+    """Meta-iterations, logarithmic, a tick a length that does not touch the one before."""
+    axis.set_xscale("log")
+    ticks: list[int] = []
+    for length in reversed(lengths):
+        if not ticks or ticks[-1] / length >= 1.8:
+            ticks.append(int(length))
+    axis.xaxis.set_major_locator(FixedLocator(np.array(ticks[::-1])))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_xticklabels([f"{tick:,}" for tick in ticks[::-1]], rotation=35)
+    axis.set_xlabel("meta-iterations")
+    axis.set_ylim(0, None)

@@ -1,0 +1,138 @@
+"""Lengths of meta-training: what is planned, what a job goes on from and leaves."""
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from anml.checkpoint import load_checkpoint, read_header, save_checkpoint
+from anml.data import Drawings
+from anml.evaluations import best_rate
+from anml.jobs import Place, TrainJob, read_part
+from anml.lengths import LengthJob, plan_lengths
+from anml.plan import plan
+from anml.profiles import PROFILES, Profile
+from anml.tables import checked
+
+
+def unheard(steps: int) -> None:
+    """Nobody listens."""
+
+
+def working(place: Place, job: LengthJob) -> Path:
+    return job.training.working(job.own(place))
+
+
+def test_each_length_waits_for_the_shorter_and_the_first_beyond_for_the_model_of_the_others() -> (
+    None
+):
+    jobs = plan_lengths(PROFILES["laptop"])
+    chain = sorted(jobs, key=lambda job: job.iterations)
+    assert [job.iterations for job in chain] == [1250, 2500, 5000, 10_000]
+    assert [job.since for job in chain] == [0, 1250, 2500, 5000]
+    for shorter, longer in pairwise(chain):
+        assert shorter in jobs[longer]
+    waits_for_model = [job.iterations for job in chain if TrainJob("anml", 0) in jobs[job]]
+    assert waits_for_model == [5000]  # laptop's models have 4,000
+    assert set(jobs) <= set(plan(PROFILES["laptop"]))
+
+
+def test_there_are_no_more_models_than_the_profile_has() -> None:
+    profile = replace(PROFILES["laptop"], length_models=9)
+    assert {job.seed for job in plan_lengths(profile)} == set(range(3))
+
+
+@pytest.fixture
+def place(tiny: Profile, tmp_path: Path) -> Place:
+    return Place(tiny, tmp_path)
+
+
+def test_a_job_leaves_its_tables(place: Place, noise_drawings: Drawings) -> None:
+    job = LengthJob(0, 4, 0)
+    heard: list[int] = []
+    job.run(place, noise_drawings, heard.append)
+    assert sum(heard) == job.steps(place.profile) == 4
+    tables = read_part(job, place)["tables"]
+    for name, rows in tables.items():
+        frame = pd.DataFrame(rows).assign(profile="tiny", data="omniglot")
+        assert set(checked(name, frame)["iterations"]) == {4}
+    assert set(tables) == {"lengths", "length_rates", "length_activity"}
+    tested = pd.DataFrame(tables["lengths"])
+    assert set(tested["n_classes"]) == set(place.profile.length_n_classes)
+    assert set(tested["trajectory_seed"]) == set(range(place.profile.trajectories))
+    for n, rows in tested.groupby("n_classes"):
+        searched = [row for row in tables["length_rates"] if row["n_classes"] == n]
+        assert set(rows["learning_rate"]) == {best_rate(searched)}
+    activity = pd.DataFrame(tables["length_activity"])
+    assert set(activity["layer"]) == {"latent", "gate", "gated"}
+
+
+def test_going_on_gives_the_bits_of_one_long_meta_training(
+    place: Place, noise_drawings: Drawings
+) -> None:
+    """Neither stopping to be measured nor going on from another's checkpoint may change a model."""
+    for job in (LengthJob(0, 4, 0), LengthJob(0, 12, 4)):
+        job.run(place, noise_drawings, unheard)
+    alone = replace(
+        place,
+        folder=place.folder / "alone",
+        profile=replace(place.profile, meta_iterations=12),
+    )
+    TrainJob("anml", 0).run(alone, noise_drawings, unheard)
+    long, _ = load_checkpoint(TrainJob("anml", 0).result(alone))
+    stepwise, header = load_checkpoint(job.training.result(job.own(place)))
+    assert header["iteration"] == 12
+    for name, tensor in long.items():
+        assert tensor.equal(stepwise[name]), name
+
+
+def test_a_longer_job_goes_on_from_the_furthest_that_is_not_too_long(
+    place: Place, noise_drawings: Drawings
+) -> None:
+    LengthJob(0, 4, 0).run(place, noise_drawings, unheard)
+    TrainJob("anml", 0).run(place, noise_drawings, unheard)  # the profile's 8
+    heard: list[int] = []
+    LengthJob(0, 12, 4).run(place, noise_drawings, heard.append)
+    assert len(heard) == 4
+    heard.clear()
+    LengthJob(0, 6, 4).run(place, noise_drawings, heard.append)
+    assert len(heard) == 2  # the model with 8 is too long
+
+
+def test_checkpoints_that_are_damaged_or_of_other_code_are_left_out(
+    place: Place, noise_drawings: Drawings
+) -> None:
+    first, second = LengthJob(0, 4, 0), LengthJob(0, 12, 4)
+    first.run(place, noise_drawings, unheard)
+    path = working(place, first)
+    tensors, header = load_checkpoint(path)
+    save_checkpoint(path, tensors, header | {"code": "of another day"})
+    heard: list[int] = []
+    second.run(place, noise_drawings, heard.append)
+    assert len(heard) == 12
+    for file in (working(place, second), second.training.result(second.own(place))):
+        file.unlink()
+    heard.clear()
+    second.run(replace(place, keep=True), noise_drawings, heard.append)
+    assert len(heard) == 8
+    working(place, second).unlink()
+    second.training.result(second.own(place)).unlink()
+    path.write_bytes(b"half")
+    heard.clear()
+    second.run(place, noise_drawings, heard.append)
+    assert len(heard) == 12
+
+
+def test_the_seconds_of_what_it_went_on_from_are_not_counted_twice(
+    place: Place, noise_drawings: Drawings
+) -> None:
+    first, second = LengthJob(0, 4, 0), LengthJob(0, 12, 4)
+    first.run(place, noise_drawings, unheard)
+    path = working(place, first)
+    tensors, header = load_checkpoint(path)
+    save_checkpoint(path, tensors, header | {"seconds": 1e6})
+    second.run(place, noise_drawings, unheard)
+    assert read_header(working(place, second))["seconds"] > 1e6
+    assert read_part(second, place)["seconds"] < 1e3

@@ -1,0 +1,147 @@
+"""How much meta-training is worth: values by width, gains, the sheet, the figure."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic_lengths as synthetic
+
+from anml import plot_lengths
+from anml.notebook import Found
+from anml.plot_lengths import PAPER_LENGTH
+from anml.results import Table, write_table
+from anml.tables import checked
+
+NARROW, FULL = "64 / 28 channels", "256 / 112 channels (the paper's)"
+
+
+@pytest.fixture
+def tables() -> dict[str, Table]:
+    return {
+        "laptop": synthetic.accuracy(lengths=(1000, 4000, 20_000)),
+        "paper": synthetic.accuracy("paper", gain=0.2, trajectories=2),
+    }
+
+
+@pytest.fixture
+def activity() -> dict[str, Table]:
+    return {"laptop": synthetic.activity(), "paper": synthetic.activity("paper")}
+
+
+def test_the_made_up_tables_have_the_real_columns() -> None:
+    for name, table in (
+        ("lengths", synthetic.accuracy()),
+        ("length_activity", synthetic.activity()),
+        ("length_rates", synthetic.rates()),
+    ):
+        assert len(checked(name, table.frame)) == len(table.frame)
+
+
+def test_values_are_means_over_trajectories_widest_first(tables: dict[str, Table]) -> None:
+    values = plot_lengths.length_values(tables)
+    assert values["width"].drop_duplicates().tolist() == [FULL, NARROW]
+    one = values[(values["width"] == NARROW) & (values["iterations"] == 4000)].set_index(
+        "n_classes"
+    )
+    assert one.loc[100, "mean"] == pytest.approx(0.31)
+    assert one.loc[600, "mean"] == pytest.approx(0.155)
+    assert one.loc[100, "low"] < 0.31 < one.loc[100, "high"]
+    assert (one.loc[100, "models"], one.loc[100, "trajectories"]) == (1, 3)
+
+
+def test_the_sheet_has_a_row_a_width_and_length(
+    tables: dict[str, Table], activity: dict[str, Table]
+) -> None:
+    values, gate = plot_lengths.length_values(tables), plot_lengths.gate_values(activity)
+    sheet = plot_lengths.length_sheet(values, gate)
+    assert list(sheet) == [
+        *("width", "meta-iterations", "accuracy at N = 100", "accuracy at N = 600"),
+        "units active after the gate",
+    ]
+    assert sheet["width"].tolist() == [FULL] * 2 + [NARROW] * 3
+    assert sheet["meta-iterations"].tolist() == [1000, 4000, 1000, 4000, 20_000]
+    assert sheet.iloc[2]["accuracy at N = 100"].startswith("21.0 (")
+    assert sheet["units active after the gate"].tolist() == ["30.0", "20.0", "30.0", "20.0", "-"]
+
+
+def test_widths_are_compared_at_equal_length_over_what_both_have(tables: dict[str, Table]) -> None:
+    gains = plot_lengths.width_gains(tables).set_index("n_classes")
+    assert set(gains["iterations"]) == {4000}  # the narrow network's 20,000 has no partner
+    assert gains.loc[100, "gain"] == pytest.approx(0.2)
+    assert gains.loc[600, "gain"] == pytest.approx(0.1)
+    assert (gains.loc[100, "models"], gains.loc[100, "trajectories"]) == (1, 2)
+    assert gains.loc[100, ["wide", "narrow"]].tolist() == [FULL, NARROW]
+
+
+def test_the_last_stretch_is_the_one_between_the_two_longest(tables: dict[str, Table]) -> None:
+    gains = plot_lengths.length_gains(plot_lengths.length_values(tables))
+    narrow = gains[(gains["width"] == NARROW) & (gains["n_classes"] == 100)].iloc[0]
+    assert (narrow["shorter"], narrow["longer"]) == (4000, 20_000)
+    assert narrow["gain"] == pytest.approx(0.1)
+    single = plot_lengths.length_values({"laptop": synthetic.accuracy(lengths=(1000,))})
+    assert plot_lengths.length_gains(single).empty
+
+
+def test_gains_are_said_in_points_with_their_replicates(tables: dict[str, Table]) -> None:
+    lines = plot_lengths.gain_lines(tables)
+    assert len(lines) == 6
+    assert (
+        f"{NARROW}: from 4,000 to 20,000 meta-iterations the accuracy at N = 100 changes by +10.0 "
+        "points." in lines
+    )
+    assert lines[-2] == (
+        f"After 4,000 meta-iterations, N = 100: {FULL} against {NARROW}: +20.0 points (+20.0 to "
+        "+20.0; 1 model x 2 shared trajectories)."
+    )
+    assert len(plot_lengths.gain_lines({"laptop": tables["laptop"]})) == 2
+
+
+def test_rates_at_the_edge_have_an_arrow() -> None:
+    sheet = plot_lengths.rate_sheet({"laptop": synthetic.rates()})
+    assert sheet["meta-iterations"].tolist() == [1000, 4000]
+    assert sheet["N = 100"].tolist() == ["0.001", "0.0003 \N{DOWNWARDS ARROW}"]
+
+
+def test_only_recorded_tables_of_other_widths_and_the_same_drawings_stand_beside(
+    tables: dict[str, Table], tmp_path: Path
+) -> None:
+    recorded = {
+        "smoke": synthetic.accuracy("smoke", "glyphs"),
+        "quick": synthetic.accuracy("quick"),
+        **tables,
+    }
+    for profile, table in recorded.items():
+        path = tmp_path / "results" / profile / "lengths.parquet"
+        write_table(path, table.frame, table.provenance)
+    found = Found(recorded["laptop"], recorded=True)
+    assert set(plot_lengths.beside("lengths", found, tmp_path)) == {"laptop", "paper"}
+    own = Found(recorded["laptop"], recorded=False)
+    assert set(plot_lengths.beside("lengths", own, tmp_path)) == {"laptop"}
+    drawn = Found(recorded["smoke"], recorded=True)
+    assert set(plot_lengths.beside("lengths", drawn, tmp_path)) == {"smoke"}
+
+
+def test_the_figure_has_a_line_a_width_and_published_marks(
+    tables: dict[str, Table], activity: dict[str, Table]
+) -> None:
+    figure = plot_lengths.lengths_figure(tables, activity)
+    titles = [axis.get_title(loc="left") for axis in figure.axes]
+    assert titles == ["Accuracy, N = 100", "Accuracy, N = 600", "Units active after the gate"]
+    lines = {line.get_label(): line for line in figure.axes[1].lines}
+    np.testing.assert_allclose(lines[NARROW].get_ydata(), [10.5, 15.5, 20.5])
+    assert {FULL, NARROW, "paper"} < set(lines)
+    assert lines["paper"].get_ydata() == [63.8]
+    assert lines["paper"].get_xdata()[0] == pytest.approx(PAPER_LENGTH, rel=0.2)
+    gate = {line.get_label(): line for line in figure.axes[2].lines}
+    assert gate["paper"].get_ydata() == [5.9]
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert words[:2] == [FULL, NARROW]
+    assert len(words) == len(set(words))
+    assert "Omniglot; ANML" in figure.get_suptitle()
+
+
+def test_the_embedded_drawings_are_named_and_have_no_published_marks() -> None:
+    tables = {"smoke": synthetic.accuracy("smoke", "glyphs")}
+    figure = plot_lengths.lengths_figure(tables, {"smoke": synthetic.activity("smoke", "glyphs")})
+    assert "NOT Omniglot" in figure.get_suptitle()
+    assert [len(axis.lines) for axis in figure.axes] == [1, 1, 1]
