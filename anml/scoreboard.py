@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from html import escape
 
 import pandas as pd
 
-from anml.ledger import DIRECTION, NOT, NOT_RUN, REPRODUCED, Entry, counts, ledger
+from anml.ledger import DIRECTION, NOT, NOT_RUN, REPRODUCED, TABLES, Entry, counts, ledger
+from anml.notebook import find_tables
 from anml.results import Table
 
 NAME = "claims_ledger"
@@ -124,10 +125,34 @@ def of_kind(entries: Sequence[Entry], kind: str) -> Scoreboard:
     return Scoreboard([entry for entry in entries if entry.kind == kind])
 
 
-def of_figure(entries: Sequence[Entry], figure: str) -> Scoreboard:
-    """Return the entries that are read from one figure, a key of `FIGURES`."""
+def of_figure(entries: Sequence[Entry], figure: str, *, omniglot: bool = True) -> Scoreboard:
+    """Return the entries that are read from one figure, a key of `FIGURES`.
+
+    The published numbers are Omniglot's: with `omniglot` false they are left off, since beside
+    results on other drawings they would look like a comparison.
+    """
     named = {entry.id: entry for entry in entries}
-    return Scoreboard([named[name] for name in FIGURES[figure]])
+    own = [named[name] for name in FIGURES[figure]]
+    return Scoreboard(own if omniglot else [replace(entry, published="") for entry in own])
+
+
+def read_figure(
+    figure: str,
+    profile: str,
+    data: str,
+    results: str = "",
+    *,
+    optimizer: str = "adam",
+    seed: int = 0,
+) -> Scoreboard:
+    """Return what the ledger says of a figure, from the tables that `notebook.find_tables` finds.
+
+    Raises:
+        AnmlError: there are no such tables, or one is damaged.
+    """
+    found = find_tables(TABLES, profile, data, results)
+    entries = ledger({n: one.table for n, one in found.items()}, optimizer=optimizer, seed=seed)
+    return of_figure(entries, figure, omniglot=data == "omniglot")
 
 
 def count_table(entries: Sequence[Entry]) -> pd.DataFrame:

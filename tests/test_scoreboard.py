@@ -15,6 +15,7 @@ from anml.claims import published_with_noted
 from anml.ledger import NOT, NOT_RUN, TABLES, VERDICTS, counts, ledger
 from anml.notebook import find_tables
 from anml.qualitative import CLAIMS
+from anml.results import write_table
 from anml.scoreboard import (
     FIGURES,
     KINDS,
@@ -24,6 +25,7 @@ from anml.scoreboard import (
     ledger_glue,
     of_figure,
     of_kind,
+    read_figure,
 )
 
 PAGE = Path(__file__).resolve().parents[1] / "book" / "notebooks" / "claims_ledger.ipynb"
@@ -60,6 +62,23 @@ def test_every_number_and_claim_of_the_paper_belongs_to_one_figure():
     found = ledger(synthetic_results.everything())
     for figure, names in FIGURES.items():
         assert [entry.id for entry in of_figure(found, figure).entries] == list(names)
+
+
+def test_a_figure_is_read_from_its_tables_and_shows_no_published_number_beside_other_drawings(
+    tmp_path,
+):
+    for data in ("omniglot", "glyphs"):
+        folder = tmp_path / data
+        for name, table in synthetic_results.everything(data).items():
+            write_table(folder / f"{name}.parquet", table.frame, table.provenance)
+        profile = table.provenance.profile
+        shown = read_figure("fig3", profile, data, str(folder))
+        found = find_tables(TABLES, profile, data, str(folder))
+        tables = {name: one.table for name, one in found.items()}
+        expected = of_figure(ledger(tables), "fig3", omniglot=data == "omniglot")
+        assert shown.entries == expected.entries
+        html = shown._repr_html_()
+        assert ("63.8%" in html) == ("Published" in html) == (data == "omniglot")
 
 
 def test_text_is_escaped():
