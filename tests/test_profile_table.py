@@ -36,6 +36,15 @@ def test_a_page_takes_the_groups_that_it_needs():
     assert cost_pages.page_row("quick", row, spent.drop("probe.seed0")) is None
 
 
+def test_a_page_says_at_which_profile_nothing_of_it_is_computed():
+    spent = {name: pd.Series(60.0, index=cost_pages.planned(name).index) for name in PROFILES}
+    rows = read_rows()
+    assert "Nothing of it is computed at **laptop**." in cost_pages.page(
+        row_named("baseline_rates", rows), spent
+    )
+    assert "Nothing" not in cost_pages.page(row_named("fig5_activity", rows), spent)
+
+
 @pytest.fixture
 def record_stages(tmp_path, monkeypatch):
     """Record, in an empty folder, how long some groups took: 5 s for each count of done `jobs`.

@@ -71,13 +71,19 @@ def seconds_by_group() -> dict[str, pd.Series]:
     return spent
 
 
+def needed(profile: str, row: Row) -> list[str]:
+    """The groups of jobs that hold what the page needs at one profile; none where it has no job."""
+    try:
+        return sorted({group_name(job) for job in plan(PROFILES[profile], row.only)})
+    except AnmlError:  # no such job at this profile
+        return []
+
+
 def page_row(profile: str, row: Row, spent: pd.Series) -> dict[str, str] | None:
     """What the page's jobs take at one profile; None where it has none there."""
-    try:
-        jobs = plan(PROFILES[profile], row.only)
-    except AnmlError:  # no such job at this profile
+    own = spent.reindex(needed(profile, row))
+    if own.empty:
         return None
-    own = spent.reindex(sorted({group_name(job) for job in jobs}))
     if own.isna().any():
         return None
     trained = own[[name for name in own.index if name.startswith(TRAINING)]].sum()
@@ -97,10 +103,12 @@ def page(row: Row, spent: Mapping[str, pd.Series]) -> str:
     """The text that the page of `row` includes."""
     shown = [page_row(name, row, own) for name, own in spent.items()]
     table = pd.DataFrame([one for one in shown if one])
+    without = [f"**{name}**" for name in spent if not needed(name, row)]
+    nothing = f"Nothing of it is computed at {', '.join(without)}.\n\n" if without else ""
     return (
         "All that it needs, computed from nothing, on a CPU with a thread a process, "
         f"{how_known()}.\n\n"
-        f"{table.to_markdown(index=False, disable_numparse=True)}\n\n"
+        f"{table.to_markdown(index=False, disable_numparse=True)}\n\n{nothing}"
         "What another page has computed already isn't computed again.\n"
     )
 
