@@ -34,6 +34,8 @@ LOOKS = (("-", "o", 1.0), ("--", "s", 0.6), (":", "^", 0.6))
 AFTER_GATE = "units active after the gate"
 GATED = ACTIVITY[AFTER_GATE][0]
 PAPER_LENGTH = PROFILES["paper"].meta_iterations
+OTHER_LENGTHS = {"higherANML replication": 30_000}
+"""Meta-iterations of published numbers whose source says that they are not the paper's."""
 Tables = Mapping[str, Table]
 """By profile."""
 
@@ -231,7 +233,8 @@ def lengths_figure(tables: Tables, activity: Tables) -> Figure:
         axes[0].set_ylabel("meta-test testing accuracy, %")
         axes[-1].set_ylabel("% of units")
         for axis in axes:
-            _length_axis(axis, sorted(accuracy["iterations"].unique()))
+            shown = {*accuracy["iterations"], *([PAPER_LENGTH] if real else [])}
+            _length_axis(axis, sorted(shown))
         handles = dict(zip(*axes[0].get_legend_handles_labels()[::-1], strict=True))
         handles |= dict(zip(*axes[-2].get_legend_handles_labels()[::-1], strict=True))
         figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, frameon=False)
@@ -253,7 +256,7 @@ def _draw(axis: Axes, own: pd.DataFrame, look: tuple[str, str, float]) -> None:
 
 
 def _draw_published(axis: Axes, metric: str, n_classes: str) -> None:
-    """What others report of ANML, at the length that the paper gives."""
+    """What others report of ANML, at the paper's length or their own."""
     rows = published()
     known = (rows["treatment"] == TREATMENT) & (rows["metric"] == metric)
     known &= (rows["n_classes"] == n_classes) & rows["regime"].isin(
@@ -261,8 +264,9 @@ def _draw_published(axis: Axes, metric: str, n_classes: str) -> None:
     )
     for row in rows[known].itertuples():
         mark = SOURCES[row.source]
+        length = OTHER_LENGTHS.get(row.source, PAPER_LENGTH * mark.beside)
         axis.plot(
-            *([PAPER_LENGTH * mark.beside], [float(row.value)]),
+            *([length], [float(row.value)]),
             **hollow(mark.marker, INK),
             label=mark.label,
         )

@@ -132,6 +132,8 @@ def test_the_figure_has_a_line_a_width_and_published_marks(
     assert {FULL, NARROW, "paper"} < set(lines)
     assert lines["paper"].get_ydata() == [63.8]
     assert lines["paper"].get_xdata()[0] == pytest.approx(PAPER_LENGTH, rel=0.2)
+    assert lines["higherANML replication"].get_xdata() == [30_000]
+    assert [tick.get_text() for tick in figure.axes[1].get_xticklabels()][-1] == "20,000"
     gate = {line.get_label(): line for line in figure.axes[2].lines}
     assert gate["paper"].get_ydata() == [5.9]
     words = [text.get_text() for text in figure.legends[0].get_texts()]
