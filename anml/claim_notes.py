@@ -22,8 +22,8 @@ _RATE_FALLS = (
     "of Figure S8 says where it is the smallest that was tried: a smaller one may keep more."
 )
 _OPEN_GATE = (
-    "The gate leaves more units open here than the paper's does. Whether width or longer "
-    "meta-training would close it is not known."
+    "The gate leaves more units open here than the paper's does. How far longer meta-training and "
+    "wider networks close it is measured on the page about how much meta-training."
 )
 
 WHY: dict[str, str] = {

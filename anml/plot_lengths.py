@@ -50,19 +50,36 @@ def width_words(table: Table) -> str:
 def beside(name: str, found: Found, root: Path | None = None) -> Tables:
     """Return a table by its profile, and beside a recorded one those of other widths, if recorded.
 
-    Of several profiles with one width, the one that goes furthest; the same data source always.
+    The same data source always; as `recorded_widths`.
     """
     own = {found.table.provenance.profile: found.table}
-    others = recorded_tables(name, root) if found.recorded else {}
-    source = found.table.provenance.data_source
-    all_of_them = own | {p: t for p, t in others.items() if t.provenance.data_source == source}
+    if not found.recorded:
+        return own
+    return _one_a_width(own | _recorded(name, found.table.provenance.data_source, root))
+
+
+def recorded_widths(name: str, root: Path | None = None) -> Tables:
+    """Return the recorded tables called `name` that rest on Omniglot, by profile.
+
+    Of several profiles with one width, the one that goes furthest.
+    """
+    return _one_a_width(_recorded(name, "omniglot", root))
+
+
+def _recorded(name: str, source: str, root: Path | None) -> Tables:
+    """The recorded tables of one data source."""
+    tables = recorded_tables(name, root)
+    return {p: table for p, table in tables.items() if table.provenance.data_source == source}
+
+
+def _one_a_width(tables: Tables) -> Tables:
+    """Of each width, the table that goes furthest."""
     furthest: dict[str, str] = {}
-    for profile, table in all_of_them.items():
-        width = width_words(table)
-        length = table.frame["iterations"].max()
-        if width not in furthest or length > all_of_them[furthest[width]].frame["iterations"].max():
+    for profile, table in tables.items():
+        width, length = width_words(table), table.frame["iterations"].max()
+        if width not in furthest or length > tables[furthest[width]].frame["iterations"].max():
             furthest[width] = profile
-    return {profile: all_of_them[profile] for profile in furthest.values()}
+    return {profile: tables[profile] for profile in furthest.values()}
 
 
 def by_width(tables: Tables) -> Tables:
@@ -200,6 +217,21 @@ def gain_lines(tables: Tables) -> list[str]:
             f"After {row.iterations:,} meta-iterations, N = {row.n_classes}: {row.wide} against "
             f"{row.narrow}: {100 * row.gain:+.1f} points ({100 * row.low:+.1f} to "
             f"{100 * row.high:+.1f}; {shared} trajectories)."
+        )
+    return lines
+
+
+def gate_lines(activity: Tables) -> list[str]:
+    """Return how many units the gate leaves active at the first and the last length, a sentence a
+    width.
+    """
+    lines = []
+    for width, own in gate_values(activity).groupby("width", sort=False):
+        first, last = own.iloc[0], own.iloc[-1]
+        lines.append(
+            f"{width}: {100 * first['mean']:.1f}% of the units are active after the gate after "
+            f"{first['iterations']:,} meta-iterations, {100 * last['mean']:.1f}% after "
+            f"{last['iterations']:,}."
         )
     return lines
 

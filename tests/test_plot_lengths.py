@@ -96,6 +96,15 @@ def test_gains_are_said_in_points_with_their_replicates(tables: dict[str, Table]
     assert len(plot_lengths.gain_lines({"laptop": tables["laptop"]})) == 2
 
 
+def test_what_the_gate_leaves_is_said_at_both_ends(activity: dict[str, Table]) -> None:
+    lines = plot_lengths.gate_lines(activity)
+    assert len(lines) == 2
+    assert lines[1] == (
+        f"{NARROW}: 30.0% of the units are active after the gate after 1,000 meta-iterations, "
+        "20.0% after 4,000."
+    )
+
+
 def test_rates_at_the_edge_have_an_arrow() -> None:
     sheet = plot_lengths.rate_sheet({"laptop": synthetic.rates()})
     assert sheet["meta-iterations"].tolist() == [1000, 4000]
@@ -117,6 +126,7 @@ def test_only_recorded_tables_of_other_widths_and_the_same_drawings_stand_beside
     assert set(plot_lengths.beside("lengths", found, tmp_path)) == {"laptop", "paper"}
     own = Found(recorded["laptop"], recorded=False)
     assert set(plot_lengths.beside("lengths", own, tmp_path)) == {"laptop"}
+    assert set(plot_lengths.recorded_widths("lengths", tmp_path)) == {"laptop", "paper"}
     drawn = Found(recorded["smoke"], recorded=True)
     assert set(plot_lengths.beside("lengths", drawn, tmp_path)) == {"smoke"}
 
