@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from anml.checkpoint import load_checkpoint
+from anml.code_state import code_state
 from anml.data import Drawings
 from anml.errors import AnmlError
 from anml.groups import group_name
@@ -20,7 +21,6 @@ from anml.jobs import Place, Row, TrainJob, Work, read_part
 from anml.meta_train import LOG_METRICS
 from anml.profiles import Profile
 from anml.results import Provenance, provenance_now, together, write_table
-from anml.staleness import stale_beginnings
 from anml.training_job import Job
 from anml.treatments import find_training
 
@@ -39,30 +39,54 @@ class Beginning:
     made: Mapping[str, Any]  # 'seconds', 'commit', 'made_on'
 
 
+@dataclass(frozen=True)
+class Working:
+    """A working checkpoint: of one meta-training, with the seeds that it trains side by side."""
+
+    path: Path
+    training: str
+    seeds: tuple[int, ...]
+
+
+def working_checkpoints(place: Place) -> list[Working]:
+    """Every working checkpoint of a run."""
+    found = []
+    for path in sorted((place.folder / "checkpoints").glob("*-seeds*.resume.safetensors")):
+        training, _, seeds = path.name.removesuffix(".resume.safetensors").rpartition("-seeds")
+        found.append(Working(path, training, tuple(map(int, seeds.split("_")))))
+    return found
+
+
 def beginnings(place: Place, drawings: Drawings, jobs: Iterable[Work]) -> list[Beginning]:
-    """Those of `jobs`, none of them finished, that a working checkpoint of one seed is there for.
+    """Those of `jobs`, none of them finished, that a working checkpoint is there for.
 
     A checkpoint that is damaged, of other settings, drawings or (unless `place.keep`) code, or past
-    what the profile asks for is left out: the job itself will say so.
+    what the profile asks for is left out: the job itself will say so. Replicas share the seconds of
+    theirs. Where a seed is in two checkpoints, the one that is further counts.
     """
-    begun = [job for job in jobs if isinstance(job, TrainJob) and job.working(place).is_file()]
-    stale = [] if place.keep else stale_beginnings(place, {job: [] for job in begun})
-    found = []
-    for job in begun:
-        path = job.working(place)
-        if path in stale:
+    wanted = set(jobs)
+    found: dict[TrainJob, Beginning] = {}
+    for working in working_checkpoints(place):
+        own = {TrainJob(working.training, seed): r for r, seed in enumerate(working.seeds)}
+        own = {job: r for job, r in own.items() if job in wanted}
+        if not own:
             continue
         try:
-            tensors, header = load_checkpoint(path)
+            tensors, header = load_checkpoint(working.path)
         except AnmlError:
             continue
-        training = find_training(job.training)
-        own = Job(training, place.profile, drawings, (job.seed,), path.parent).header()
-        same = all(header.get(name) == value for name, value in own.items())
-        if same and 1 <= len(tensors["log"]) <= job.steps(place.profile):
-            made = {"seconds": 0.0} | header  # which older ones do not say
-            found.append(Beginning(job, tensors["log"][:, 0], made))
-    return found
+        training, log = find_training(working.training), tensors["log"]
+        made_alike = Job(training, place.profile, drawings, working.seeds, working.path.parent)
+        same = all(header.get(name) == value for name, value in made_alike.header().items())
+        if not place.keep:
+            same &= header.get("code") == code_state(TrainJob.code, training)
+        # Older ones do not say how long they took.
+        made = header | {"seconds": header.get("seconds", 0.0) / len(working.seeds)}
+        for job, r in own.items():
+            further = job not in found or len(found[job].log) < len(log)
+            if same and further and 1 <= len(log) <= job.steps(place.profile):
+                found[job] = Beginning(job, log[:, r], made)
+    return list(found.values())
 
 
 def write_tables(

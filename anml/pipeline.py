@@ -18,7 +18,7 @@ from anml.data import Drawings
 from anml.disk import require_space
 from anml.errors import AnmlError
 from anml.files import clear_leftovers, replacing, require_writable
-from anml.gather import beginnings, write_tables
+from anml.gather import beginnings, working_checkpoints, write_tables
 from anml.groups import Group, group_name
 from anml.jobs import Place, Plan, TrainJob, Work, read_json
 from anml.lock import locked
@@ -142,13 +142,13 @@ def do(place: Place, data_name: str, jobs: Plan, workers: int, log: RunLog) -> N
 def _refuse_shared_beginnings(place: Place, jobs: Plan) -> None:
     """Refuse to begin anew what `anml meta-train` has begun for several seeds at once."""
     waiting = {job for job in jobs if not job.result(place).is_file()}
-    for path in sorted((place.folder / "checkpoints").glob("*-seeds*_*.resume.safetensors")):
-        training, _, seeds = path.name.removesuffix(".resume.safetensors").rpartition("-seeds")
-        if any(TrainJob(training, int(seed)) in waiting for seed in seeds.split("_")):
+    for working in working_checkpoints(place):
+        several = len(working.seeds) > 1
+        if several and any(TrainJob(working.training, seed) in waiting for seed in working.seeds):
             raise AnmlError(
-                f"{path} is an unfinished meta-training of several seeds: finish it with "
-                f"`anml meta-train {training} --seeds {seeds.replace('_', ',')} --resume`, or "
-                "delete that file to meta-train them one by one"
+                f"{working.path} is an unfinished meta-training of several seeds: finish it with "
+                f"`anml meta-train {working.training} --seeds {','.join(map(str, working.seeds))} "
+                "--resume`, or delete that file to meta-train them one by one"
             )
 
 

@@ -14,10 +14,12 @@ from refusal import refusal
 from tiny_profile import TINY
 
 from anml import cli, staleness
+from anml import gather as gather_module
 from anml.checkpoint import load_checkpoint, save_checkpoint
 from anml.evaluations import EvaluateJob
 from anml.gather import UNFINISHED, learning_curve
 from anml.jobs import Place, TrainJob, write_part
+from anml.meta_train import LOG_METRICS, Job, meta_train
 from anml.packed import Drawings
 from anml.pipeline import gather, run
 from anml.plan import plan
@@ -25,6 +27,7 @@ from anml.points import Point
 from anml.profiles import Profile
 from anml.record import contents
 from anml.results import Table, device_name, read_table, running_commit, write_table
+from anml.treatments import find_training
 from anml.under_way import how_far, under_way_sheet
 
 Begin = Callable[[str, int], TrainJob]
@@ -124,7 +127,8 @@ def test_what_other_code_began_is_left_out_unless_it_is_kept(
 ) -> None:
     begin("anml", 5)
     real = staleness.code_state
-    monkeypatch.setattr(staleness, "code_state", lambda *made: real(*made) + "!")
+    for module in (gather_module, staleness):
+        monkeypatch.setattr(module, "code_state", lambda *made: real(*made) + "!")
     assert "nothing that is finished or under way" in refusal(lambda: gather(place, noise_drawings))
     gather(replace(place, keep=True), noise_drawings)
     assert set(table_of(place).frame["done"]) == {5}
@@ -160,6 +164,26 @@ def test_an_older_checkpoint_that_does_not_say_its_time_is_gathered(
     save_checkpoint(path, tensors, header)
     gather(place, noise_drawings)
     assert table_of(place).provenance.seconds == 0
+
+
+def test_seeds_that_are_trained_side_by_side_are_each_there_with_their_part_of_the_time(
+    place: Place, noise_drawings: Drawings, begin: Begin
+) -> None:
+    several = replace(place, profile=replace(place.profile, model_seeds=3))
+    folder = place.folder / "checkpoints"
+    shorter = replace(several.profile, meta_iterations=5)
+    meta_train(Job(find_training("anml"), shorter, noise_drawings, (0, 2), folder), progress=False)
+    for seed in (0, 2):
+        TrainJob("anml", seed).result(place).unlink()
+    begin("anml", 3)  # seed 0 again by itself, and not so far
+    gather(several, noise_drawings)
+    frame, path = table_of(place).frame, folder / "anml-seeds0_2.resume.safetensors"
+    tensors, header = load_checkpoint(path)
+    assert set(zip(frame["model_seed"], frame["done"], strict=True)) == {(0, 5), (2, 5)}
+    assert set(frame["seconds"]) == {header["seconds"] / 2}
+    for r, seed in enumerate((0, 2)):
+        own = frame[(frame["model_seed"] == seed) & (frame["metric"] == LOG_METRICS[0])]
+        assert own.sort_values("iteration")["value"].tolist() == tensors["log"][:, r, 0].tolist()
 
 
 def unfinished_table(data: str = "omniglot") -> Table:
