@@ -70,6 +70,11 @@ class RateJob:
         """The file that says that the job is done."""
         return part_path(self, place)
 
+    def folder(self, place: Place) -> Path:
+        """Where it meta-trains."""
+        mark = "-".join([self.training, *(f"{value:g}" for _, value in self.rates)])
+        return place.folder / "rate-search" / mark
+
     def steps(self, profile: Profile) -> int:
         """Meta-iterations; the meta-tests behind them are not counted."""
         return profile.rate_search_iterations
@@ -86,13 +91,14 @@ class RateJob:
             pretrain_iterations=place.profile.rate_search_iterations,
             **dict(self.rates),
         )
-        mark = "-".join([self.training, *(f"{value:g}" for _, value in self.rates)])
         job = Job(
             *(find_training(self.training), profile, drawings, (0,)),
-            folder=place.folder / "rate-search" / mark,
+            folder=self.folder(place),
             device=place.device,
         )
-        (path,) = meta_train(job, resume=True, progress=False, on_step=lambda *_: on_step(1))
+        (path,) = meta_train(
+            job, resume=True, keep=place.keep, progress=False, on_step=lambda *_: on_step(1)
+        )
         began = time.monotonic()
         model = load_model(path, job.training.network, profile, place.device)
         rows = []

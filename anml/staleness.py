@@ -12,6 +12,8 @@ from anml.checkpoint import read_header
 from anml.code_state import code_state
 from anml.errors import AnmlError
 from anml.jobs import Place, Plan, TrainJob, Work, read_json
+from anml.lengths import LengthJob
+from anml.rate_search import RateJob
 
 
 def made_by(path: Path) -> str | None:
@@ -38,16 +40,32 @@ def stale_jobs(place: Place, jobs: Plan, everything: Plan) -> list[Work]:
 
 
 def stale_beginnings(place: Place, jobs: Plan) -> list[Path]:
-    """Working checkpoints of meta-trainings that other code began."""
+    """Checkpoints that other code made and that a job would go on from: of meta-trainings that are
+    not finished, and those inside of jobs that meta-train to measure something.
+    """
     found = []
     for job in jobs:
-        path = job.working(place) if isinstance(job, TrainJob) else None
-        if path is not None and path.is_file():
+        for path in _begun(job, place):
             # A damaged one is nobody's: the job itself will say so.
             with suppress(AnmlError):
-                if _by_other_code(path, job):
+                if made_by(path) != code_state(TrainJob.code, job.rows[0]):
                     found.append(path)
     return found
+
+
+def _begun(job: Work, place: Place) -> list[Path]:
+    """The checkpoints that a job would go on from; its first row is that of its meta-training."""
+    match job:
+        case TrainJob():
+            paths = [job.working(place)]
+        case LengthJob():
+            own = job.own(place)
+            paths = [job.training.working(own), job.training.result(own)]
+        case RateJob():
+            paths = sorted(job.folder(place).glob("*.safetensors"))
+        case _:
+            paths = []
+    return [path for path in paths if path.is_file()]
 
 
 def _by_other_code(path: Path, job: Work) -> bool:

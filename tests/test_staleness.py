@@ -8,13 +8,17 @@ import pytest
 from refusal import refusal
 
 from anml import staleness as module
+from anml.checkpoint import load_checkpoint, save_checkpoint
+from anml.code_state import code_state
 from anml.evaluations import EvaluateJob, search_jobs
 from anml.jobs import Place, TrainJob, write_part
+from anml.lengths import LengthJob
 from anml.packed import Drawings
 from anml.pipeline import do, gather
 from anml.plan import plan
 from anml.points import Point
 from anml.profiles import Profile
+from anml.rate_search import RateJob
 from anml.run_log import RunLog
 from anml.staleness import made_by, set_aside, stale_beginnings, stale_jobs
 from anml.treatments import TREATMENTS
@@ -114,6 +118,35 @@ def test_what_is_stale_is_set_aside_and_done_again(
     assert not search.result(place).exists()
     assert train.result(place).is_file()
     assert len(done) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["rates", "length"])
+def test_what_a_measuring_job_meta_trained_with_other_code_is_done_again_too(
+    kind: str, tiny: Profile, noise_drawings: Drawings, tmp_path: Path, packed_noise: Path
+) -> None:
+    """Else its old model would be taken for one of this code as soon as its part is set aside."""
+    place = Place(replace(tiny, rate_search_iterations=3), tmp_path)
+    rates = {"oml_inner_rate": 0.03, "oml_outer_rate": 1e-3}
+    job = {
+        "rates": RateJob("oml", tuple(rates.items()), ("OML",), (2,)),
+        "length": LengthJob(0, 4, 0),
+    }[kind]
+    job.run(place, noise_drawings, lambda n: None)
+    models = sorted(tmp_path.rglob("*.safetensors"))
+    assert len(models) == 2
+    for path in models:
+        tensors, header = load_checkpoint(path)
+        save_checkpoint(path, tensors, header | {"code": "other"})
+    heard = []
+    job.run(replace(place, keep=True), noise_drawings, heard.append)
+    assert heard == []
+    part = json.loads(job.result(place).read_text())
+    job.result(place).write_text(json.dumps(part | {"code": "other"}))
+    do(place, str(packed_noise), {job: []}, 1, RunLog(tmp_path / "logs"))
+    assert {made_by(path) for path in models} == {code_state("anml.meta_train", job.rows[0])}
+    (stale,) = (tmp_path / "stale").iterdir()
+    assert len(list(stale.rglob("*.safetensors"))) == 2
 
 
 def test_keep_takes_results_as_they_are(finished, monkeypatch, packed_noise: Path) -> None:
