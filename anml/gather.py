@@ -5,6 +5,7 @@ What is begun and not finished has a table of its own, with its own provenance: 
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ from typing import Any
 import pandas as pd
 import torch
 
-from anml.checkpoint import load_checkpoint
+from anml.checkpoint import load_checkpoint, read_header
 from anml.code_state import code_state
 from anml.data import Drawings
 from anml.errors import AnmlError
 from anml.groups import group_name
 from anml.jobs import Place, Row, TrainJob, Work, read_part
+from anml.lengths import LengthJob
 from anml.meta_train import LOG_METRICS
 from anml.profiles import Profile
 from anml.results import Provenance, provenance_now, together, write_table
@@ -111,6 +113,10 @@ def write_tables(
             for name, observations in made["tables"].items():
                 rows[name] += observations
         makers.append(made)
+        if isinstance(job, LengthJob):
+            # Its model may have been begun by another commit, on another device.
+            with suppress(AnmlError):
+                makers.append(read_header(job.training.result(job.own(place))) | {"seconds": 0.0})
         spent[group_name(job), made["made_on"]].append(made["seconds"])
     rows["stages"] = [
         {"stage": group.partition(".")[0], "group": group, "device": device}

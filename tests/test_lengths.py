@@ -12,8 +12,10 @@ from anml.data import Drawings
 from anml.evaluations import best_rate
 from anml.jobs import Place, TrainJob, read_part
 from anml.lengths import LengthJob, plan_lengths
+from anml.pipeline import gather
 from anml.plan import plan
 from anml.profiles import PROFILES, Profile
+from anml.results import read_table
 from anml.tables import checked
 
 
@@ -136,3 +138,20 @@ def test_the_seconds_of_what_it_went_on_from_are_not_counted_twice(
     second.run(place, noise_drawings, unheard)
     assert read_header(working(place, second))["seconds"] > 1e6
     assert read_part(second, place)["seconds"] < 1e3
+
+
+def test_the_tables_name_who_began_the_model(place: Place, noise_drawings: Drawings) -> None:
+    job = LengthJob(0, 4, 0)
+    job.run(place, noise_drawings, unheard)
+    path = job.training.result(job.own(place))
+    tensors, header = load_checkpoint(path)
+    begun_by = {"commit": "0123456789ab; abcdef012345", "made_on": "a GPU", "seconds": 1e6}
+    save_checkpoint(path, tensors, header | begun_by)
+    results, _ = gather(place, noise_drawings)
+    source = read_table(results / "lengths.parquet").provenance
+    assert set(begun_by["commit"].split("; ")) < {*source.commit.split("; ")}
+    assert "a GPU" in source.device
+    assert source.seconds == read_part(job, place)["seconds"]
+    path.unlink()
+    gather(place, noise_drawings)
+    assert "a GPU" not in read_table(results / "lengths.parquet").provenance.device
