@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import synthetic_lengths as synthetic
 
-from anml import plot_lengths
+from anml import lengths_found, plot_lengths
 from anml.notebook import Found
 from anml.plot_lengths import PAPER_LENGTH
 from anml.results import Table, write_table
@@ -38,7 +38,7 @@ def test_the_made_up_tables_have_the_real_columns() -> None:
 
 
 def test_values_are_means_over_trajectories_widest_first(tables: dict[str, Table]) -> None:
-    values = plot_lengths.length_values(tables)
+    values = lengths_found.length_values(tables)
     assert values["width"].drop_duplicates().tolist() == [FULL, NARROW]
     one = values[(values["width"] == NARROW) & (values["iterations"] == 4000)].set_index(
         "n_classes"
@@ -52,8 +52,8 @@ def test_values_are_means_over_trajectories_widest_first(tables: dict[str, Table
 def test_the_sheet_has_a_row_a_width_and_length(
     tables: dict[str, Table], activity: dict[str, Table]
 ) -> None:
-    values, gate = plot_lengths.length_values(tables), plot_lengths.gate_values(activity)
-    sheet = plot_lengths.length_sheet(values, gate)
+    values, gate = lengths_found.length_values(tables), lengths_found.gate_values(activity)
+    sheet = lengths_found.length_sheet(values, gate)
     assert list(sheet) == [
         *("width", "meta-iterations", "accuracy at N = 100", "accuracy at N = 600"),
         "units active after the gate",
@@ -65,7 +65,7 @@ def test_the_sheet_has_a_row_a_width_and_length(
 
 
 def test_widths_are_compared_at_equal_length_over_what_both_have(tables: dict[str, Table]) -> None:
-    gains = plot_lengths.width_gains(tables).set_index("n_classes")
+    gains = lengths_found.width_gains(tables).set_index("n_classes")
     assert set(gains["iterations"]) == {4000}  # the narrow network's 20,000 has no partner
     assert gains.loc[100, "gain"] == pytest.approx(0.2)
     assert gains.loc[600, "gain"] == pytest.approx(0.1)
@@ -74,16 +74,16 @@ def test_widths_are_compared_at_equal_length_over_what_both_have(tables: dict[st
 
 
 def test_the_last_stretch_is_the_one_between_the_two_longest(tables: dict[str, Table]) -> None:
-    gains = plot_lengths.length_gains(plot_lengths.length_values(tables))
+    gains = lengths_found.length_gains(lengths_found.length_values(tables))
     narrow = gains[(gains["width"] == NARROW) & (gains["n_classes"] == 100)].iloc[0]
     assert (narrow["shorter"], narrow["longer"]) == (4000, 20_000)
     assert narrow["gain"] == pytest.approx(0.1)
-    single = plot_lengths.length_values({"laptop": synthetic.accuracy(lengths=(1000,))})
-    assert plot_lengths.length_gains(single).empty
+    single = lengths_found.length_values({"laptop": synthetic.accuracy(lengths=(1000,))})
+    assert lengths_found.length_gains(single).empty
 
 
 def test_gains_are_said_in_points_with_their_replicates(tables: dict[str, Table]) -> None:
-    lines = plot_lengths.gain_lines(tables)
+    lines = lengths_found.gain_lines(tables)
     assert len(lines) == 6
     assert (
         f"{NARROW}: from 4,000 to 20,000 meta-iterations the accuracy at N = 100 changes by +10.0 "
@@ -93,11 +93,11 @@ def test_gains_are_said_in_points_with_their_replicates(tables: dict[str, Table]
         f"After 4,000 meta-iterations, N = 100: {FULL} against {NARROW}: +20.0 points (+20.0 to "
         "+20.0; 1 model x 2 shared trajectories)."
     )
-    assert len(plot_lengths.gain_lines({"laptop": tables["laptop"]})) == 2
+    assert len(lengths_found.gain_lines({"laptop": tables["laptop"]})) == 2
 
 
 def test_what_the_gate_leaves_is_said_at_both_ends(activity: dict[str, Table]) -> None:
-    lines = plot_lengths.gate_lines(activity)
+    lines = lengths_found.gate_lines(activity)
     assert len(lines) == 2
     assert lines[1] == (
         f"{NARROW}: 30.0% of the units are active after the gate after 1,000 meta-iterations, "
@@ -106,7 +106,7 @@ def test_what_the_gate_leaves_is_said_at_both_ends(activity: dict[str, Table]) -
 
 
 def test_rates_at_the_edge_have_an_arrow() -> None:
-    sheet = plot_lengths.rate_sheet({"laptop": synthetic.rates()})
+    sheet = lengths_found.rate_sheet({"laptop": synthetic.rates()})
     assert sheet["meta-iterations"].tolist() == [1000, 4000]
     assert sheet["N = 100"].tolist() == ["0.001", "0.0003 \N{DOWNWARDS ARROW}"]
 
@@ -123,12 +123,12 @@ def test_only_recorded_tables_of_other_widths_and_the_same_drawings_stand_beside
         path = tmp_path / "results" / profile / "lengths.parquet"
         write_table(path, table.frame, table.provenance)
     found = Found(recorded["laptop"], recorded=True)
-    assert set(plot_lengths.beside("lengths", found, tmp_path)) == {"laptop", "paper"}
+    assert set(lengths_found.beside("lengths", found, tmp_path)) == {"laptop", "paper"}
     own = Found(recorded["laptop"], recorded=False)
-    assert set(plot_lengths.beside("lengths", own, tmp_path)) == {"laptop"}
-    assert set(plot_lengths.recorded_widths("lengths", tmp_path)) == {"laptop", "paper"}
+    assert set(lengths_found.beside("lengths", own, tmp_path)) == {"laptop"}
+    assert set(lengths_found.recorded_widths("lengths", tmp_path)) == {"laptop", "paper"}
     drawn = Found(recorded["smoke"], recorded=True)
-    assert set(plot_lengths.beside("lengths", drawn, tmp_path)) == {"smoke"}
+    assert set(lengths_found.beside("lengths", drawn, tmp_path)) == {"smoke"}
 
 
 def test_the_figure_has_a_line_a_width_and_published_marks(
