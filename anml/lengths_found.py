@@ -15,7 +15,7 @@ from anml.notebook import Found
 from anml.rates_found import ARROWS, found_rates
 from anml.recorded import recorded_tables
 from anml.results import Table
-from anml.stats import two_level_interval
+from anml.stats import replicates, two_level_interval
 from anml.tables import TESTING
 
 WIDTHS = ("pln_channels", "nm_channels")
@@ -204,6 +204,21 @@ def gain_lines(tables: Tables) -> list[str]:
             f"{100 * row.high:+.1f}; {shared} trajectories)."
         )
     return lines
+
+
+def furthest_words(values: pd.DataFrame) -> str:
+    """Return what the longest length of each width gave at the longest N, in words.
+
+    From `length_values`: 'at N = 600, 256 / 112 channels (the paper's) after 5,000 meta-iterations
+    60.1% (59.0 to 61.2; 1 model x 10 trajectories); 64 / 28 channels ...'.
+    """
+    longest = values["n_classes"].max()
+    last = values[values["n_classes"] == longest].groupby("width", sort=False).tail(1)
+    return f"at N = {longest}, " + "; ".join(
+        f"{row.width} after {row.iterations:,} meta-iterations {100 * row.mean:.1f}% "
+        f"({100 * row.low:.1f} to {100 * row.high:.1f}; {replicates(row.models, row.trajectories)})"
+        for row in last.itertuples()
+    )
 
 
 def gate_lines(activity: Tables) -> list[str]:

@@ -96,6 +96,16 @@ def test_gains_are_said_in_points_with_their_replicates(tables: dict[str, Table]
     assert len(lengths_found.gain_lines({"laptop": tables["laptop"]})) == 2
 
 
+def test_how_far_each_width_is_stands_in_one_line(tables: dict[str, Table]) -> None:
+    words = lengths_found.furthest_words(lengths_found.length_values(tables))
+    times = "\N{MULTIPLICATION SIGN}"
+    assert words == (
+        f"at N = 600, {FULL} after 4,000 meta-iterations 25.2% (25.0 to 25.5; 1 model {times} 2 "
+        f"trajectories); {NARROW} after 20,000 meta-iterations 20.5% (20.0 to 21.0; 1 model "
+        f"{times} 3 trajectories)"
+    )
+
+
 def test_what_the_gate_leaves_is_said_at_both_ends(activity: dict[str, Table]) -> None:
     lines = lengths_found.gate_lines(activity)
     assert len(lines) == 2

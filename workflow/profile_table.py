@@ -22,6 +22,7 @@ from estimates import read_estimates
 from anml.curves import replicate_words
 from anml.files import replacing
 from anml.ledger import TABLES
+from anml.lengths_found import furthest_words, length_values, recorded_widths
 from anml.plot_fig3 import FIVE, fig3_values
 from anml.profiles import PROFILES, Profile
 from anml.recorded import MEANING, accuracy_rows, recorded_sets, recorded_tables, spread_sheet
@@ -174,8 +175,17 @@ def accuracies() -> str:
     longest = values["n_classes"].max()
     return (
         f"After {longest} classes in a row ({replicate_words(values)}; mean, and 95% bootstrap "
-        f"interval):\n\n{markdown(rows)}\n\n{table.provenance.line()}\n\n{verdicts()}"
+        f"interval):\n\n{markdown(rows)}\n\n{table.provenance.line()}\n\n{widths()}{verdicts()}"
     )
+
+
+def widths() -> str:
+    """The README's sentence about ANML at each width that is recorded; '' if there is none."""
+    tables = recorded_widths("lengths", ROOT)
+    if not tables:
+        return ""
+    words = furthest_words(length_values(tables))
+    return f"ANML alone, as far as the meta-training of one model a width has come: {words}.\n\n"
 
 
 def verdicts() -> str:
