@@ -23,7 +23,7 @@ def tables_read(source: str) -> set[str]:
     """The names of the tables that a notebook looks for at its own profile and data."""
     notebook = nbformat.read(ROOT / "notebooks" / f"{source}.ipynb", as_version=4)
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
-    several = TABLES if re.search(r"find_tables\(\s*TABLES\b", code) else ()
+    several = TABLES if re.search(r"find_tables\(\s*TABLES\b|read_figure\(", code) else ()
     return {*re.findall(r"find_table\(\s*\"(\w+)\"", code), *several}
 
 
