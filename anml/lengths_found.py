@@ -8,17 +8,22 @@ from pathlib import Path
 
 import pandas as pd
 
+from anml.claims import published
 from anml.curves import FULL_WIDTH
 from anml.lengths import TREATMENT
 from anml.measure import ACTIVITY
 from anml.notebook import Found
+from anml.profiles import PROFILES
 from anml.rates_found import ARROWS, found_rates
 from anml.recorded import recorded_tables
+from anml.regimes import SEQUENTIAL
 from anml.results import Table
 from anml.stats import replicates, two_level_interval
 from anml.tables import TESTING
 
 WIDTHS = ("pln_channels", "nm_channels")
+PAPERS = "(the paper's)"
+PAPER_LENGTH = PROFILES["paper"].meta_iterations
 AFTER_GATE = "units active after the gate"
 GATED = ACTIVITY[AFTER_GATE][0]
 Tables = Mapping[str, Table]
@@ -29,7 +34,7 @@ def width_words(table: Table) -> str:
     """The channels of ANML's networks: '64 / 28 channels', '256 / 112 channels (the paper's)'."""
     own = {name: table.provenance.profile_values.get(name) for name in WIDTHS}
     full = all(own[name] == FULL_WIDTH[name] for name in WIDTHS)
-    return " / ".join(map(str, own.values())) + " channels" + (" (the paper's)" if full else "")
+    return " / ".join(map(str, own.values())) + " channels" + (f" {PAPERS}" if full else "")
 
 
 def beside(name: str, found: Found, root: Path | None = None) -> Tables:
@@ -204,6 +209,24 @@ def gain_lines(tables: Tables) -> list[str]:
             f"{100 * row.high:+.1f}; {shared} trajectories)."
         )
     return lines
+
+
+def distance_lines(values: pd.DataFrame) -> list[str]:
+    """Return how far the paper's width is from what the paper states, a sentence a number.
+
+    From `length_values`; nothing where that width is missing.
+    """
+    stated = published()
+    stated = stated[(stated["source"] == "paper") & (stated["metric"] == TESTING)]
+    stated = stated[(stated["treatment"] == TREATMENT) & (stated["regime"] == SEQUENTIAL.name)]
+    goal = dict(zip(stated["n_classes"], stated["value"].astype(float), strict=True))
+    own = values[values["width"].str.endswith(PAPERS) & values["n_classes"].astype(str).isin(goal)]
+    return [
+        f"{row.width} after {row.iterations:,} of {PAPER_LENGTH:,} meta-iterations, N = "
+        f"{row.n_classes}: {100 * row.mean:.1f}%, the paper {goal[str(row.n_classes)]:.1f}%: "
+        f"{100 * row.mean - goal[str(row.n_classes)]:+.1f} points."
+        for row in own.groupby("n_classes", sort=False).tail(1).itertuples()
+    ]
 
 
 def furthest_words(values: pd.DataFrame) -> str:

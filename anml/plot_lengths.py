@@ -11,18 +11,23 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from anml.claims import published
 from anml.curves import replicate_words
 from anml.lengths import TREATMENT
-from anml.lengths_found import AFTER_GATE, Tables, by_width, gate_values, length_values
+from anml.lengths_found import (
+    AFTER_GATE,
+    PAPER_LENGTH,
+    Tables,
+    by_width,
+    gate_values,
+    length_values,
+)
 from anml.plot_curves import hollow
 from anml.plot_style import INK, MUTED, SOURCES, WARNING, style
 from anml.plot_style import TREATMENTS as MARKS
-from anml.profiles import PROFILES
 from anml.results import SOURCE_LABELS
 from anml.tables import TESTING
 
 NAME = "lengths"
 LOOKS = (("-", "o", 1.0), ("--", "s", 0.6), (":", "^", 0.6))
 """Of the widest network, the next and the narrowest: line, marker, opacity."""
-PAPER_LENGTH = PROFILES["paper"].meta_iterations
 OTHER_LENGTHS = {"higherANML replication": 30_000}
 """Meta-iterations of published numbers whose source says that they are not the paper's."""
 

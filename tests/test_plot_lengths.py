@@ -7,8 +7,8 @@ import pytest
 import synthetic_lengths as synthetic
 
 from anml import lengths_found, plot_lengths
+from anml.lengths_found import PAPER_LENGTH
 from anml.notebook import Found
-from anml.plot_lengths import PAPER_LENGTH
 from anml.results import Table, write_table
 from anml.tables import checked
 
@@ -104,6 +104,18 @@ def test_how_far_each_width_is_stands_in_one_line(tables: dict[str, Table]) -> N
         f"trajectories); {NARROW} after 20,000 meta-iterations 20.5% (20.0 to 21.0; 1 model "
         f"{times} 3 trajectories)"
     )
+
+
+def test_the_distance_to_the_paper_is_said_at_its_width_and_n_alone(
+    tables: dict[str, Table],
+) -> None:
+    lines = lengths_found.distance_lines(lengths_found.length_values(tables))
+    assert lines == [
+        f"{FULL} after 4,000 of 20,000 meta-iterations, N = 600: 25.2%, the paper 63.8%: -38.5 "
+        "points."
+    ]
+    narrow = lengths_found.length_values({"laptop": tables["laptop"]})
+    assert lengths_found.distance_lines(narrow) == []
 
 
 def test_what_the_gate_leaves_is_said_at_both_ends(activity: dict[str, Table]) -> None:
