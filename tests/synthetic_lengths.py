@@ -96,3 +96,9 @@ def rates(
         for (place, length), n, rate in product(enumerate(lengths), NUMBERS, (3e-3, 1e-3, 3e-4))
     ]
     return Table(pd.DataFrame(rows), provenance(profile, data))
+
+
+def tables(profile: str = "laptop", data: str = "omniglot") -> dict[str, Table]:
+    """All three by name."""
+    made = {"lengths": accuracy, "length_activity": activity, "length_rates": rates}
+    return {name: make(profile, data) for name, make in made.items()}

@@ -77,9 +77,7 @@ def results(tmp_path_factory) -> Path:
     tables["training_rates"] = synthetic_rates.table("glyphs")
     tables["meta_train_log"] = synthetic_learning.table("glyphs")
     tables["learning_rates"] = synthetic_searches.table("glyphs")
-    tables["lengths"] = synthetic_lengths.accuracy(data="glyphs")
-    tables["length_activity"] = synthetic_lengths.activity(data="glyphs")
-    tables["length_rates"] = synthetic_lengths.rates(data="glyphs")
+    tables |= synthetic_lengths.tables("smoke", "glyphs")
     source = synthetic_table.provenance("glyphs", profile="smoke")
     values = source.profile_values | {"drawings_split": "shuffled"}
     fingerprint = load("glyphs").fingerprint

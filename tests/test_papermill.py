@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import synthetic_disagreements
 import synthetic_learning
+import synthetic_lengths
 import synthetic_probes
 import synthetic_rates
 import synthetic_results
@@ -52,6 +53,7 @@ def results(tmp_path_factory) -> Path:
     tables["training_rates"] = synthetic_rates.table()
     tables["meta_train_log"] = synthetic_learning.table()
     tables["learning_rates"] = synthetic_searches.table()
+    tables |= synthetic_lengths.tables("quick")
     source = provenance()
     source.profile_values["drawings_split"] = "shuffled"
     for name, table in tables.items():
