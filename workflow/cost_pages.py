@@ -25,7 +25,9 @@ from anml.results import duration
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "book" / "generated" / "costs"
 PROCESSES = 2
-TRAINING, SEARCH = "meta-train", "rates"
+TRAINING = "meta-train"
+MIXED = ("rates", "lengths")
+"""Groups whose jobs meta-train and meta-test in one."""
 
 
 def how_known() -> str:
@@ -87,15 +89,12 @@ def page_row(profile: str, row: Row, spent: pd.Series) -> dict[str, str] | None:
     if own.isna().any():
         return None
     trained = own[[name for name in own.index if name.startswith(TRAINING)]].sum()
-    searches = any(name.startswith(SEARCH) for name in own.index)
+    mixed = any(name.startswith(MIXED) for name in own.index)
     return {
         "profile": f"**{profile}**",
         "one process": duration(own.sum()),
         f"{PROCESSES} processes": duration(own.sum() / PROCESSES),
-        # A search of rates meta-trains and meta-tests in one job.
-        "of it meta-training": "not told apart"
-        if searches
-        else f"{100 * trained / own.sum():.0f}%",
+        "of it meta-training": "not told apart" if mixed else f"{100 * trained / own.sum():.0f}%",
     }
 
 
