@@ -4,7 +4,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
@@ -18,7 +18,7 @@ from anml.episodes import Stream
 from anml.evaluations import EvaluateJob, SearchJob
 from anml.groups import group_name
 from anml.jobs import Place, Plan, TrainJob, Work, make_runs
-from anml.lengths import TRAINING, TREATMENT, LengthJob
+from anml.lengths import META_TRAINING, TREATMENT, LengthJob
 from anml.meta_test import meta_test
 from anml.meta_train import Job, initial_model, meta_train
 from anml.rate_search import RateJob
@@ -105,6 +105,10 @@ def step_timer(place: Place, drawings: Drawings) -> Callable[[Work], float]:
         # What comes before the first report is set-up, which long runs have once.
         return (heard[-1][0] - heard[0][0]) / sum(n for _, n in heard[1:])
 
+    def meta_tests(treatment: str, runs: int, numbers: Iterable[int]) -> float:
+        drawings_learned = runs * sum(numbers) * TRAINING_DRAWINGS
+        return drawings_learned * meta_test_step(treatment, "adam")
+
     def step(job: Work) -> float:
         match job:
             case TrainJob(training, _):
@@ -112,15 +116,13 @@ def step_timer(place: Place, drawings: Drawings) -> Callable[[Work], float]:
             case RateJob(training, _, treatments, numbers):
                 profile = place.profile
                 runs = profile.search_trajectories * len(profile.learning_rates)
-                tested = runs * sum(numbers) * TRAINING_DRAWINGS
-                learning = sum(tested * meta_test_step(name, "adam") for name in treatments)
+                learning = sum(meta_tests(name, runs, numbers) for name in treatments)
                 return training_step(training) + learning / max(1, job.steps(profile))
             case LengthJob():
                 profile = place.profile
                 runs = len(profile.learning_rates) + profile.trajectories
-                tested = runs * sum(profile.length_n_classes) * TRAINING_DRAWINGS
-                learning = tested * meta_test_step(TREATMENT, "adam")
-                return training_step(TRAINING) + learning / job.steps(profile)
+                learning = meta_tests(TREATMENT, runs, profile.length_n_classes)
+                return training_step(META_TRAINING) + learning / job.steps(profile)
             case SearchJob(point, _) | EvaluateJob(point, _):
                 return meta_test_step(point.treatment, point.optimizer)
             case DisagreementJob(setting, _) if not job.evaluations(place.profile):

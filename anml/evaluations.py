@@ -104,19 +104,11 @@ class EvaluateJob:
 
     def run(self, place: Place, drawings: Drawings, on_step: OnStep) -> None:
         """Write the accuracies, and those of each class where the profile keeps them."""
-        began, profile, point = time.monotonic(), place.profile, self.point
-        count = extent(profile, point.treatment, point.regime).trajectories
-        seeds = [SEEDS_A_MODEL * self.seed + t for t in range(count)]
-        runs = point.runs(
-            profile, seeds, [best_rate(read_searches(place, point))], Stream.TRAJECTORY
-        )
-        scores = point.scores(place, drawings, self.seed, runs, on_step)
-        tables = {
-            "meta_test": [
-                point.row(score, self.seed, *part) for score in scores for part in accuracies(score)
-            ]
-        }
-        if keeps_classes(profile, point):
+        began, point = time.monotonic(), self.point
+        rate = best_rate(read_searches(place, point))
+        scores = measure(point, place, drawings, self.seed, rate, on_step)
+        tables = {"meta_test": measured_rows(point, scores, self.seed)}
+        if keeps_classes(place.profile, point):
             tables["class_accuracy"] = [
                 row for score in scores for row in class_rows(point, score, self.seed)
             ]
@@ -152,6 +144,21 @@ def read_searches(place: Place, point: Point) -> list[Row]:
     """The rows that the finished searches of `point` left."""
     jobs = search_jobs(place.profile, point)
     return [row for job in jobs for row in read_part(job, place)["tables"]["learning_rates"]]
+
+
+def measure(
+    point: Point, place: Place, drawings: Drawings, seed: int, rate: float, on_step: OnStep
+) -> list[Score]:
+    """Meta-test the model of `seed` at one rate, on as many trajectories as the profile has."""
+    count = extent(place.profile, point.treatment, point.regime).trajectories
+    seeds = [SEEDS_A_MODEL * seed + t for t in range(count)]
+    runs = point.runs(place.profile, seeds, [rate], Stream.TRAJECTORY)
+    return point.scores(place, drawings, seed, runs, on_step)
+
+
+def measured_rows(point: Point, scores: Sequence[Score], seed: int) -> list[Row]:
+    """Both accuracies of every score as rows of the table `meta_test`."""
+    return [point.row(score, seed, *part) for score in scores for part in accuracies(score)]
 
 
 def accuracies(score: Score) -> tuple[tuple[str, float], tuple[str, float]]:

@@ -14,12 +14,10 @@ from typing import Any, ClassVar
 from anml.checkpoint import read_header
 from anml.code_state import code_state
 from anml.data import Drawings
-from anml.episodes import Stream
 from anml.errors import AnmlError
-from anml.evaluations import accuracies, best_rate, search_rows
+from anml.evaluations import best_rate, measure, measured_rows, search_rows
 from anml.files import replacing, require_writable
 from anml.jobs import (
-    SEEDS_A_MODEL,
     OnStep,
     Place,
     Plan,
@@ -38,8 +36,9 @@ from anml.profiles import Profile
 from anml.treatments import find_training, find_treatment
 
 TREATMENT = "ANML"
-TRAINING = find_treatment(TREATMENT).training
-Tables = dict[str, list[Row]]
+META_TRAINING = find_treatment(TREATMENT).training
+LENGTHS = "lengths"
+"""In a run's folder: a folder for each length."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class LengthJob:
     @property
     def rows(self) -> Rows:
         """The rows of `anml.treatments` that it works by."""
-        return (find_training(TRAINING), find_treatment(TREATMENT))
+        return (find_training(META_TRAINING), find_treatment(TREATMENT))
 
     def result(self, place: Place) -> Path:
         """The file that says that the job is done."""
@@ -72,9 +71,8 @@ class LengthJob:
     def own(self, place: Place) -> Place:
         """The profile with this length, and the folder of this length in the run's."""
         profile = replace(place.profile, meta_iterations=self.iterations)
-        return replace(
-            place, profile=profile, folder=place.folder / "lengths" / str(self.iterations)
-        )
+        folder = place.folder / LENGTHS / str(self.iterations)
+        return replace(place, profile=profile, folder=folder)
 
     def steps(self, profile: Profile) -> int:
         """Meta-iterations; the meta-tests behind them are not counted."""
@@ -87,7 +85,7 @@ class LengthJob:
     @property
     def training(self) -> TrainJob:
         """The meta-training, to be run in the folder of this length."""
-        return TrainJob(TRAINING, self.seed)
+        return TrainJob(META_TRAINING, self.seed)
 
     def run(self, place: Place, drawings: Drawings, on_step: OnStep) -> None:
         """Meta-train, going on from what is there, and write the rows of all three tables."""
@@ -96,11 +94,13 @@ class LengthJob:
         self.training.run(own, drawings, on_step)
         seconds += read_header(self.training.result(own))["seconds"]
         began = time.monotonic()
-        tables: Tables = {"lengths": [], "length_rates": [], "length_activity": []}
-        for n in place.profile.length_n_classes:
-            searched, measured = self._meta_test(own, drawings, n)
+        tables: dict[str, list[Row]] = {"lengths": [], "length_rates": [], "length_activity": []}
+        for point in (Point(TREATMENT, n) for n in place.profile.length_n_classes):
+            searched = search_rows(point, own, drawings, self.seed, _unheard)
+            rate = best_rate(searched)
+            scores = measure(point, own, drawings, self.seed, rate, _unheard)
             tables["length_rates"] += searched
-            tables["lengths"] += measured
+            tables["lengths"] += measured_rows(point, scores, self.seed)
         tables["length_activity"] = self._activity(own, drawings)
         marked = {
             name: [{"iterations": self.iterations, **row} for row in rows]
@@ -113,12 +113,12 @@ class LengthJob:
         is further; returns the seconds that the copied one took, which are not this job's.
         """
         own = self.training.working(self.own(place))
-        begun = {path: header for path, header in self._begun(place) if path != own}
+        begun = dict(self._begun(place))
+        done = begun.pop(own, {"iteration": 0})["iteration"]
         furthest = max(begun, key=lambda path: begun[path]["iteration"], default=None)
         if furthest is None:
             return 0.0
-        mine = dict(self._begun(place)).get(own, {"iteration": 0})
-        if begun[furthest]["iteration"] > mine["iteration"]:
+        if begun[furthest]["iteration"] > done:
             require_writable(own.parent)
             with replacing(own) as temporary:
                 shutil.copyfile(furthest, temporary)
@@ -128,7 +128,7 @@ class LengthJob:
         """Working checkpoints of this meta-training in the run's folder that are not too long, with
         their headers; of other code only if `place.keep`.
         """
-        folders = [place.folder, *sorted((place.folder / "lengths").glob("*"))]
+        folders = [place.folder, *sorted((place.folder / LENGTHS).glob("*"))]
         for path in (self.training.working(replace(place, folder=folder)) for folder in folders):
             try:
                 header = read_header(path)
@@ -138,21 +138,9 @@ class LengthJob:
             if (same_code or place.keep) and header["iteration"] <= self.iterations:
                 yield path, header
 
-    def _meta_test(self, own: Place, drawings: Drawings, n: int) -> tuple[list[Row], list[Row]]:
-        """Rows of the search after `n` classes, on one trajectory, and of the measurement."""
-        point = Point(TREATMENT, n)
-        searched = search_rows(point, own, drawings, self.seed, _unheard)
-        seeds = [SEEDS_A_MODEL * self.seed + t for t in range(own.profile.trajectories)]
-        runs = point.runs(own.profile, seeds, [best_rate(searched)], Stream.TRAJECTORY)
-        scores = point.scores(own, drawings, self.seed, runs, _unheard)
-        measured = [
-            point.row(score, self.seed, *part) for score in scores for part in accuracies(score)
-        ]
-        return searched, measured
-
     def _activity(self, own: Place, drawings: Drawings) -> list[Row]:
         """Rows that say which share of the units is active, before, in and after the gate."""
-        model = treatment_model(own, TRAINING, self.seed)
+        model = treatment_model(own, META_TRAINING, self.seed)
         asked = probe_set(drawings, own.profile.drawings_split).asked
         layers = {"latent": model.latent, "gate": model.nm, "gated": model.gated}
         return [
@@ -177,6 +165,6 @@ def plan_lengths(profile: Profile) -> Plan:
         for iterations in sorted(set(profile.length_iterations)):
             job = LengthJob(seed, iterations, since)
             passes = since < profile.meta_iterations <= iterations
-            jobs[job] = [*before, *(train_jobs(TRAINING, [seed]) if passes else [])]
+            jobs[job] = [*before, *(train_jobs(META_TRAINING, [seed]) if passes else [])]
             before, since = [job], iterations
     return jobs
