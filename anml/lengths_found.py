@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from anml.claims import published
+from anml.claims import published_points
 from anml.curves import FULL_WIDTH
 from anml.lengths import TREATMENT
 from anml.measure import ACTIVITY
@@ -16,7 +16,6 @@ from anml.notebook import Found
 from anml.profiles import PROFILES
 from anml.rates_found import ARROWS, found_rates
 from anml.recorded import recorded_tables
-from anml.regimes import SEQUENTIAL
 from anml.results import Table
 from anml.stats import replicates, two_level_interval
 from anml.tables import TESTING
@@ -126,11 +125,8 @@ def length_sheet(accuracy: pd.DataFrame, gate: pd.DataFrame) -> pd.DataFrame:
     sheet.columns = [f"accuracy at N = {n}" for n in sheet.columns]
     active = gate.set_index(["width", "iterations"])["mean"]
     sheet[AFTER_GATE] = (100 * active).map("{:.1f}".format).reindex(sheet.index)
-    widths = list(dict.fromkeys(accuracy["width"]))
-    sheet = sheet.reset_index().rename(columns={"iterations": "meta-iterations"})
-    order = sheet["width"].map(widths.index)
-    sheet = sheet.assign(order=order).sort_values(["order", "meta-iterations"])
-    return sheet.drop(columns="order").fillna("-").reset_index(drop=True)
+    sheet = sheet.reindex(accuracy["width"].unique(), level="width").fillna("-")
+    return sheet.reset_index().rename(columns={"iterations": "meta-iterations"})
 
 
 def rate_sheet(tables: Tables) -> pd.DataFrame:
@@ -159,8 +155,6 @@ def width_gains(tables: Tables) -> pd.DataFrame:
     keys = ["model_seed", "trajectory_seed", "n_classes", "iterations"]
     rows = []
     for wide, narrow in combinations(by_width(tables).values(), 2):
-        if width_words(wide) == width_words(narrow):
-            continue
         own, other = (
             table.frame[table.frame["metric"] == TESTING].set_index(keys)["value"]
             for table in (wide, narrow)
@@ -216,15 +210,14 @@ def distance_lines(values: pd.DataFrame) -> list[str]:
 
     From `length_values`; nothing where that width is missing.
     """
-    stated = published()
-    stated = stated[(stated["source"] == "paper") & (stated["metric"] == TESTING)]
-    stated = stated[(stated["treatment"] == TREATMENT) & (stated["regime"] == SEQUENTIAL.name)]
-    goal = dict(zip(stated["n_classes"], stated["value"].astype(float), strict=True))
-    own = values[values["width"].str.endswith(PAPERS) & values["n_classes"].astype(str).isin(goal)]
+    points = published_points(TESTING)
+    stated = points[(points["source"] == "paper") & (points["treatment"] == TREATMENT)]
+    goal = dict(zip(stated["n_classes"], (100 * stated["value"]).round(2), strict=True))
+    own = values[values["width"].str.endswith(PAPERS) & values["n_classes"].isin(goal)]
     return [
         f"{row.width} after {row.iterations:,} of {PAPER_LENGTH:,} meta-iterations, N = "
-        f"{row.n_classes}: {100 * row.mean:.1f}%, the paper {goal[str(row.n_classes)]:.1f}%: "
-        f"{100 * row.mean - goal[str(row.n_classes)]:+.1f} points."
+        f"{row.n_classes}: {100 * row.mean:.1f}%, the paper {goal[row.n_classes]:.1f}%: "
+        f"{100 * row.mean - goal[row.n_classes]:+.1f} points."
         for row in own.groupby("n_classes", sort=False).tail(1).itertuples()
     ]
 

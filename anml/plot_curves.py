@@ -88,14 +88,14 @@ def number_axis(axis: Axes, numbers: Sequence[int], *, chance: bool = True) -> N
 
 
 def number_ticks(axis: Axes, numbers: Sequence[int], apart: float = 1.36) -> None:
-    """Label the numbers of classes whose labels fit, `apart` as factors; the last one always."""
+    """Label the numbers whose labels fit, `apart` as factors; the last one always."""
     ticks: list[int] = []
     for number in reversed(numbers):
         if not ticks or ticks[-1] / number >= apart:
             ticks.append(number)
     axis.xaxis.set_major_locator(FixedLocator(ticks[::-1]))
     axis.xaxis.set_minor_locator(NullLocator())
-    axis.set_xticklabels([str(tick) for tick in ticks[::-1]])
+    axis.set_xticklabels([f"{tick:,}" for tick in ticks[::-1]])
 
 
 def heading(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
 
 from anml.claims import published
 from anml.curves import replicate_words
@@ -19,7 +17,7 @@ from anml.lengths_found import (
     gate_values,
     length_values,
 )
-from anml.plot_curves import hollow
+from anml.plot_curves import hollow, number_ticks
 from anml.plot_style import INK, MUTED, SOURCES, WARNING, style
 from anml.plot_style import TREATMENTS as MARKS
 from anml.results import SOURCE_LABELS
@@ -44,7 +42,10 @@ def lengths_figure(tables: Tables, activity: Tables) -> Figure:
         figure.suptitle(
             f"{', '.join(SOURCE_LABELS[source] for source in sorted(sources))}; {TREATMENT}, "
             f"one class after another; {replicate_words(accuracy)}; intervals: 95%, bootstrap",
-            **{"x": 0.01, "ha": "left", "fontsize": 8.5, "color": MUTED if real else WARNING},
+            x=0.01,
+            ha="left",
+            fontsize=8.5,
+            color=MUTED if real else WARNING,
         )
         axes = figure.subplots(1, len(numbers) + 1)
         for axis, n in zip(axes, numbers, strict=False):
@@ -63,8 +64,9 @@ def lengths_figure(tables: Tables, activity: Tables) -> Figure:
         for axis in axes:
             shown = {*accuracy["iterations"], *([PAPER_LENGTH] if real else [])}
             _length_axis(axis, sorted(shown))
-        handles = dict(zip(*axes[0].get_legend_handles_labels()[::-1], strict=True))
-        handles |= dict(zip(*axes[-2].get_legend_handles_labels()[::-1], strict=True))
+        handles = {}  # by label: the paper's mark is not in every panel
+        for axis in axes:
+            handles |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
         figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
@@ -76,11 +78,8 @@ def _draw(axis: Axes, own: pd.DataFrame, look: tuple[str, str, float]) -> None:
     if "low" in own:
         low, high = 100 * own["low"], 100 * own["high"]
         axis.fill_between(own["iterations"], low, high, color=colour, alpha=0.15, linewidth=0)
-    axis.plot(
-        *(own["iterations"], 100 * own["mean"]),
-        **{"color": colour, "linestyle": line, "marker": marker, "alpha": opacity},
-        label=own["width"].iloc[0],
-    )
+    look = {"color": colour, "linestyle": line, "marker": marker, "alpha": opacity}
+    axis.plot(own["iterations"], 100 * own["mean"], label=own["width"].iloc[0], **look)
 
 
 def _draw_published(axis: Axes, metric: str, n_classes: str) -> None:
@@ -93,22 +92,13 @@ def _draw_published(axis: Axes, metric: str, n_classes: str) -> None:
     for row in rows[known].itertuples():
         mark = SOURCES[row.source]
         length = OTHER_LENGTHS.get(row.source, PAPER_LENGTH * mark.beside)
-        axis.plot(
-            *([length], [float(row.value)]),
-            **hollow(mark.marker, INK),
-            label=mark.label,
-        )
+        axis.plot([length], [float(row.value)], label=mark.label, **hollow(mark.marker, INK))
 
 
 def _length_axis(axis: Axes, lengths: list[int]) -> None:
-    """Meta-iterations, logarithmic, a tick a length that does not touch the one before."""
+    """Meta-iterations, logarithmic."""
     axis.set_xscale("log")
-    ticks: list[int] = []
-    for length in reversed(lengths):
-        if not ticks or ticks[-1] / length >= 1.8:
-            ticks.append(int(length))
-    axis.xaxis.set_major_locator(FixedLocator(np.array(ticks[::-1])))
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.set_xticklabels([f"{tick:,}" for tick in ticks[::-1]], rotation=35)
+    number_ticks(axis, lengths, apart=1.8)
+    axis.tick_params(axis="x", rotation=35)
     axis.set_xlabel("meta-iterations")
     axis.set_ylim(0, None)
