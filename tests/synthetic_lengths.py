@@ -18,6 +18,19 @@ def provenance(profile: str, data: str) -> Provenance:
     return synthetic_table.provenance(data, profile, channels)
 
 
+def meta_test_row(profile: str, data: str, **own: object) -> dict[str, object]:
+    """What every made-up meta-test shares, and its `own` values."""
+    return {
+        "profile": profile,
+        "data": data,
+        "treatment": "ANML",
+        "regime": "sequential",
+        "optimizer": "adam",
+        "model_seed": 0,
+        **own,
+    }
+
+
 def accuracy(
     profile: str = "laptop",
     data: str = "omniglot",
@@ -29,20 +42,16 @@ def accuracy(
     `gain`; at 600 classes it is half of that.
     """
     rows = [
-        {
-            "profile": profile,
-            "data": data,
-            "treatment": "ANML",
-            "regime": "sequential",
-            "optimizer": "adam",
-            "learning_rate": 1e-3,
-            "model_seed": 0,
-            "trajectory_seed": t,
-            "n_classes": n,
-            "metric": metric,
-            "value": (0.2 + 0.1 * place + 0.01 * t + gain) / (1 if n == NUMBERS[0] else 2),
-            "iterations": length,
-        }
+        meta_test_row(
+            profile,
+            data,
+            learning_rate=1e-3,
+            trajectory_seed=t,
+            n_classes=n,
+            metric=metric,
+            value=(0.2 + 0.1 * place + 0.01 * t + gain) / (1 if n == NUMBERS[0] else 2),
+            iterations=length,
+        )
         for (place, length), n, t, metric in product(
             enumerate(lengths), NUMBERS, range(trajectories), (TRAINING, TESTING)
         )
@@ -79,20 +88,16 @@ def rates(
 ) -> Table:
     """The middle one of three rates is best after the first length, the smallest from then on."""
     rows = [
-        {
-            "profile": profile,
-            "data": data,
-            "treatment": "ANML",
-            "regime": "sequential",
-            "optimizer": "adam",
-            "learning_rate": rate,
-            "model_seed": 0,
-            "trajectory_seed": 0,
-            "n_classes": n,
-            "metric": TESTING,
-            "value": 0.5 if rate == (1e-3 if place == 0 else 3e-4) else 0.1,
-            "iterations": length,
-        }
+        meta_test_row(
+            profile,
+            data,
+            learning_rate=rate,
+            trajectory_seed=0,
+            n_classes=n,
+            metric=TESTING,
+            value=0.5 if rate == (1e-3 if place == 0 else 3e-4) else 0.1,
+            iterations=length,
+        )
         for (place, length), n, rate in product(enumerate(lengths), NUMBERS, (3e-3, 1e-3, 3e-4))
     ]
     return Table(pd.DataFrame(rows), provenance(profile, data))

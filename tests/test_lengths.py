@@ -27,6 +27,12 @@ def working(place: Place, job: LengthJob) -> Path:
     return job.training.working(job.own(place))
 
 
+def change_header(path: Path, **changes: object) -> None:
+    """As if a checkpoint said something else of itself."""
+    tensors, header = load_checkpoint(path)
+    save_checkpoint(path, tensors, header | changes)
+
+
 def test_each_length_waits_for_the_shorter_and_the_first_beyond_for_the_model_of_the_others() -> (
     None
 ):
@@ -109,8 +115,7 @@ def test_checkpoints_that_are_damaged_or_of_other_code_are_left_out(
     first, second = LengthJob(0, 4, 0), LengthJob(0, 12, 4)
     first.run(place, noise_drawings, unheard)
     path = working(place, first)
-    tensors, header = load_checkpoint(path)
-    save_checkpoint(path, tensors, header | {"code": "of another day"})
+    change_header(path, code="of another day")
     heard: list[int] = []
     second.run(place, noise_drawings, heard.append)
     assert len(heard) == 12
@@ -132,9 +137,7 @@ def test_the_seconds_of_what_it_went_on_from_are_not_counted_twice(
 ) -> None:
     first, second = LengthJob(0, 4, 0), LengthJob(0, 12, 4)
     first.run(place, noise_drawings, unheard)
-    path = working(place, first)
-    tensors, header = load_checkpoint(path)
-    save_checkpoint(path, tensors, header | {"seconds": 1e6})
+    change_header(working(place, first), seconds=1e6)
     second.run(place, noise_drawings, unheard)
     assert read_header(working(place, second))["seconds"] > 1e6
     assert read_part(second, place)["seconds"] < 1e3
@@ -144,9 +147,8 @@ def test_the_tables_name_who_began_the_model(place: Place, noise_drawings: Drawi
     job = LengthJob(0, 4, 0)
     job.run(place, noise_drawings, unheard)
     path = job.training.result(job.own(place))
-    tensors, header = load_checkpoint(path)
     begun_by = {"commit": "0123456789ab; abcdef012345", "made_on": "a GPU", "seconds": 1e6}
-    save_checkpoint(path, tensors, header | begun_by)
+    change_header(path, **begun_by)
     results, _ = gather(place, noise_drawings)
     source = read_table(results / "lengths.parquet").provenance
     assert set(begun_by["commit"].split("; ")) < {*source.commit.split("; ")}
