@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from anml.claims import published_points
-from anml.curves import FULL_WIDTH
+from anml.curves import FULL_WIDTH, shown
 from anml.lengths import TREATMENT
 from anml.measure import ACTIVITY
 from anml.notebook import Found
@@ -115,13 +116,9 @@ def gate_values(tables: Tables) -> pd.DataFrame:
 
 def length_sheet(accuracy: pd.DataFrame, gate: pd.DataFrame) -> pd.DataFrame:
     """Return both kinds of values for reading, in per cent: a row a width and length."""
-    shown = accuracy.assign(
-        text=(100 * accuracy["mean"]).map("{:.1f}".format)
-        + (" (" + (100 * accuracy["low"]).map("{:.1f}".format) + " to ")
-        + (100 * accuracy["high"]).map("{:.1f}".format)
-        + ")"
-    )
-    sheet = shown.pivot(index=["width", "iterations"], columns="n_classes", values="text")
+    text = [shown(*row) for row in accuracy[["mean", "low", "high"]].itertuples(index=False)]
+    rows = accuracy.assign(text=text)
+    sheet = rows.pivot(index=["width", "iterations"], columns="n_classes", values="text")
     sheet.columns = [f"accuracy at N = {n}" for n in sheet.columns]
     active = gate.set_index(["width", "iterations"])["mean"]
     sheet[AFTER_GATE] = (100 * active).map("{:.1f}".format).reindex(sheet.index)
@@ -196,11 +193,11 @@ def gain_lines(tables: Tables) -> list[str]:
         for row in length_gains(length_values(tables)).itertuples()
     ]
     for row in width_gains(tables).itertuples():
-        shared = f"{row.models} model{'s' if row.models > 1 else ''} x {row.trajectories} shared"
+        bounds = f" [{100 * row.low:+.1f}, {100 * row.high:+.1f}]" if np.isfinite(row.low) else ""
         lines.append(
             f"After {row.iterations:,} meta-iterations, N = {row.n_classes}: {row.wide} against "
-            f"{row.narrow}: {100 * row.gain:+.1f} points ({100 * row.low:+.1f} to "
-            f"{100 * row.high:+.1f}; {shared} trajectories)."
+            f"{row.narrow}: {100 * row.gain:+.1f} points{bounds} "
+            f"({replicates(row.models, row.trajectories)} that both have)."
         )
     return lines
 
@@ -226,13 +223,13 @@ def furthest_words(values: pd.DataFrame) -> str:
     """Return what the longest length of each width gave at the longest N, in words.
 
     From `length_values`: 'at N = 600, 256 / 112 channels (the paper's) after 5,000 meta-iterations
-    60.1% (59.0 to 61.2; 1 model x 10 trajectories); 64 / 28 channels ...'.
+    60.1 [59.0, 61.2]% (1 model × 10 trajectories); 64 / 28 channels ...'.
     """
     longest = values["n_classes"].max()
     last = values[values["n_classes"] == longest].groupby("width", sort=False).tail(1)
     return f"at N = {longest}, " + "; ".join(
-        f"{row.width} after {row.iterations:,} meta-iterations {100 * row.mean:.1f}% "
-        f"({100 * row.low:.1f} to {100 * row.high:.1f}; {replicates(row.models, row.trajectories)})"
+        f"{row.width} after {row.iterations:,} meta-iterations "
+        f"{shown(row.mean, row.low, row.high)}% ({replicates(row.models, row.trajectories)})"
         for row in last.itertuples()
     )
 
@@ -243,10 +240,11 @@ def gate_lines(activity: Tables) -> list[str]:
     """
     lines = []
     for width, own in gate_values(activity).groupby("width", sort=False):
-        first, last = own.iloc[0], own.iloc[-1]
+        first, *others = own.iloc[[0, -1]].drop_duplicates().itertuples(index=False)
         lines.append(
-            f"{width}: {100 * first['mean']:.1f}% of the units are active after the gate after "
-            f"{first['iterations']:,} meta-iterations, {100 * last['mean']:.1f}% after "
-            f"{last['iterations']:,}."
+            f"{width}: {100 * first.mean:.1f}% of the units are active after the gate after "
+            f"{first.iterations:,} meta-iterations"
+            + "".join(f", {100 * last.mean:.1f}% after {last.iterations:,}" for last in others)
+            + "."
         )
     return lines

@@ -56,7 +56,7 @@ def test_the_sheet_has_a_row_a_width_and_length(
     ]
     assert sheet["width"].tolist() == [FULL] * 2 + [NARROW] * 3
     assert sheet["meta-iterations"].tolist() == [1000, 4000, 1000, 4000, 20_000]
-    assert sheet.iloc[2]["accuracy at N = 100"].startswith("21.0 (")
+    assert sheet.iloc[2]["accuracy at N = 100"].startswith("21.0 [")
     assert sheet["units active after the gate"].tolist() == ["30.0", "20.0", "30.0", "20.0", "-"]
 
 
@@ -86,20 +86,39 @@ def test_gains_are_said_in_points_with_their_replicates(tables: dict[str, Table]
         "points." in lines
     )
     assert lines[-2] == (
-        f"After 4,000 meta-iterations, N = 100: {FULL} against {NARROW}: +20.0 points (+20.0 to "
-        "+20.0; 1 model x 2 shared trajectories)."
+        f"After 4,000 meta-iterations, N = 100: {FULL} against {NARROW}: +20.0 points [+20.0, "
+        "+20.0] (1 model × 2 trajectories that both have)."
     )
     assert len(lengths_found.gain_lines({"laptop": tables["laptop"]})) == 2
 
 
 def test_how_far_each_width_is_stands_in_one_line(tables: dict[str, Table]) -> None:
     words = lengths_found.furthest_words(lengths_found.length_values(tables))
-    times = "\N{MULTIPLICATION SIGN}"
+    times, gap = "\N{MULTIPLICATION SIGN}", "\N{NO-BREAK SPACE}"
     assert words == (
-        f"at N = 600, {FULL} after 4,000 meta-iterations 25.2% (25.0 to 25.5; 1 model {times} 2 "
-        f"trajectories); {NARROW} after 20,000 meta-iterations 20.5% (20.0 to 21.0; 1 model "
+        f"at N = 600, {FULL} after 4,000 meta-iterations 25.2 [25.0,{gap}25.5]% (1 model {times} 2 "
+        f"trajectories); {NARROW} after 20,000 meta-iterations 20.5 [20.0,{gap}21.0]% (1 model "
         f"{times} 3 trajectories)"
     )
+
+
+def test_a_single_trajectory_of_a_single_length_has_no_interval_and_no_second_end() -> None:
+    tables = {
+        "laptop": synthetic.accuracy(lengths=(1000,), trajectories=1),
+        "paper": synthetic.accuracy("paper", lengths=(1000,), trajectories=1, gain=0.2),
+    }
+    values = lengths_found.length_values(tables)
+    gate = {"laptop": synthetic.activity(lengths=(1000,))}
+    said = [
+        *lengths_found.gain_lines(tables),
+        lengths_found.furthest_words(values),
+        *lengths_found.length_sheet(values, lengths_found.gate_values(gate)).iloc[0].map(str),
+    ]
+    assert len(said) == 2 + 1 + 5
+    assert not [words for words in said if "nan" in words or "[" in words]
+    assert lengths_found.gate_lines(gate) == [
+        f"{NARROW}: 30.0% of the units are active after the gate after 1,000 meta-iterations."
+    ]
 
 
 def test_the_distance_to_the_paper_is_said_at_its_width_and_n_alone(
