@@ -144,7 +144,7 @@ def replicate_words(values: pd.DataFrame) -> str:
     return f"{replicates(*counts[0])} to {replicates(*counts[-1])}"
 
 
-def _counts(values: pd.DataFrame) -> str:
+def counts(values: pd.DataFrame) -> str:
     """Return `3 × 5`, or each that is a point's where points differ."""
     pairs = sorted(set(zip(values["models"], values["trajectories"], strict=True)))
     return ", ".join(f"{m} \N{MULTIPLICATION SIGN} {t}" for m, t in pairs)
@@ -166,7 +166,7 @@ def number_table(values: pd.DataFrame, metric: str, regime: str = "sequential") 
     table = rows.assign(text=text).pivot(index="n_classes", columns="treatment", values="text")
     table = table[[name for name in TREATMENTS if name in table]].fillna("-")
     table.loc["models \N{MULTIPLICATION SIGN} trajectories"] = {
-        name: _counts(rows[rows["treatment"] == name]) for name in table
+        name: counts(rows[rows["treatment"] == name]) for name in table
     }
     return table.rename_axis(columns=None).rename_axis("N").reset_index()
 

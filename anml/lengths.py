@@ -1,7 +1,8 @@
 """How much meta-training is worth: ANML meta-tested after few, more and many meta-iterations.
 
 The paper gives one length, 20,000. Here one model goes from length to length, its gate is counted
-and its accuracy measured at each, on the same trajectories: what changes is the length alone.
+and its accuracy measured at each, on the same trajectories: what changes is the length alone. The
+same drawings in i.i.d. order (the Oracle) say how much of what is missing was forgotten.
 """
 
 import shutil
@@ -33,10 +34,12 @@ from anml.points import Point
 from anml.probe_jobs import activity_rows
 from anml.probes import activations, probe_set
 from anml.profiles import Profile
+from anml.regimes import ORACLE, SEQUENTIAL
 from anml.treatments import find_training, find_treatment
 
 TREATMENT = "ANML"
 META_TRAINING = find_treatment(TREATMENT).training
+REGIMES = (SEQUENTIAL.name, ORACLE.name)
 LENGTHS = "lengths"
 """In a run's folder: a folder for each length."""
 
@@ -95,7 +98,7 @@ class LengthJob:
         seconds += read_header(self.training.result(own))["seconds"]
         began = time.monotonic()
         tables: dict[str, list[Row]] = {"lengths": [], "length_rates": [], "length_activity": []}
-        for point in (Point(TREATMENT, n) for n in place.profile.length_n_classes):
+        for point in self._points(place.profile):
             searched = search_rows(point, own, drawings, self.seed, _unheard)
             rate = best_rate(searched)
             scores = measure(point, own, drawings, self.seed, rate, _unheard)
@@ -107,6 +110,11 @@ class LengthJob:
             for name, rows in tables.items()
         }
         write_part(self, place, marked, seconds + time.monotonic() - began)
+
+    def _points(self, profile: Profile) -> list[Point]:
+        """What is measured after the meta-training."""
+        numbers = profile.length_n_classes
+        return [Point(TREATMENT, n, regime=regime) for regime in REGIMES for n in numbers]
 
     def _take_over(self, place: Place) -> float:
         """Copy the furthest usable working checkpoint of the run, unless this length has one that

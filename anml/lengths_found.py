@@ -1,4 +1,4 @@
-"""What lengths and widths of meta-training gave: values, gains, sentences (`anml.lengths`)."""
+"""What lengths and widths of meta-training gave: values, gains, what is forgotten."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from anml.claims import published_points
-from anml.curves import FULL_WIDTH, shown
-from anml.lengths import TREATMENT
+from anml.curves import FULL_WIDTH
+from anml.lengths import REGIMES
 from anml.measure import ACTIVITY
 from anml.notebook import Found
 from anml.profiles import PROFILES
-from anml.rates_found import ARROWS, found_rates
 from anml.recorded import recorded_tables
+from anml.regimes import ORACLE, SEQUENTIAL
 from anml.results import Table
-from anml.stats import replicates, two_level_interval
+from anml.stats import two_level_interval
 from anml.tables import TESTING
 
 WIDTHS = ("pln_channels", "nm_channels")
@@ -26,6 +24,7 @@ PAPERS = "(the paper's)"
 PAPER_LENGTH = PROFILES["paper"].meta_iterations
 AFTER_GATE = "units active after the gate"
 GATED = ACTIVITY[AFTER_GATE][0]
+REPLICATE = ["model_seed", "trajectory_seed"]
 Tables = Mapping[str, Table]
 """By profile."""
 
@@ -78,22 +77,38 @@ def by_width(tables: Tables) -> Tables:
     return {name: tables[name] for name in sorted(tables, key=lambda name: -width[name])}
 
 
+def accuracies(table: Table, regime: str = SEQUENTIAL.name) -> pd.DataFrame:
+    """Return the meta-test testing accuracies of a `lengths` table under one regime."""
+    return table.frame[(table.frame["metric"] == TESTING) & (table.frame["regime"] == regime)]
+
+
 def length_values(tables: Tables) -> pd.DataFrame:
     """Return meta-test testing accuracy from `lengths` tables, the widest network first.
 
-    Columns: `profile`, `width` (in words), `n_classes`, `iterations`, `mean`, `low`, `high`
-    (fractions; two-level bootstrap interval), `models`, `trajectories`.
+    Columns: `profile`, `width` (in words), `regime`, `n_classes`, `iterations`, `mean`, `low`,
+    `high` (fractions; two-level bootstrap interval), `models`, `trajectories`.
     """
     rows = []
     for profile, table in by_width(tables).items():
-        frame = table.frame[table.frame["metric"] == TESTING]
-        for (n, iterations), own in frame.groupby(["n_classes", "iterations"]):
-            found = two_level_interval(own["value"], own["model_seed"])
-            where = {"profile": profile, "width": width_words(table), "n_classes": int(n)}
-            numbers = {"mean": found.mean, "low": found.low, "high": found.high}
-            counts = {"models": found.models, "trajectories": found.trajectories}
-            rows.append(where | {"iterations": int(iterations)} | numbers | counts)
+        for regime in REGIMES:
+            measured = accuracies(table, regime)
+            for (n, iterations), own in measured.groupby(["n_classes", "iterations"]):
+                where = {"profile": profile, "width": width_words(table), "regime": regime}
+                point = {"n_classes": int(n), "iterations": int(iterations)}
+                rows.append(where | point | _summary(own, "value", "mean"))
     return pd.DataFrame(rows)
+
+
+def in_sequence(values: pd.DataFrame) -> pd.DataFrame:
+    """Return what of `length_values` was learned one class after another."""
+    return values[values["regime"] == SEQUENTIAL.name]
+
+
+def _summary(rows: pd.DataFrame, column: str, name: str) -> dict[str, float]:
+    """The mean of `column`, called `name`, with its interval and its replicates."""
+    found = two_level_interval(rows[column], rows["model_seed"])
+    bounds = {name: found.mean, "low": found.low, "high": found.high}
+    return bounds | {"models": found.models, "trajectories": found.trajectories}
 
 
 def gate_values(tables: Tables) -> pd.DataFrame:
@@ -114,32 +129,10 @@ def gate_values(tables: Tables) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)[["profile", "width", "iterations", "mean"]]
 
 
-def length_sheet(accuracy: pd.DataFrame, gate: pd.DataFrame) -> pd.DataFrame:
-    """Return both kinds of values for reading, in per cent: a row a width and length."""
-    text = [shown(*row) for row in accuracy[["mean", "low", "high"]].itertuples(index=False)]
-    rows = accuracy.assign(text=text)
-    sheet = rows.pivot(index=["width", "iterations"], columns="n_classes", values="text")
-    sheet.columns = [f"accuracy at N = {n}" for n in sheet.columns]
-    active = gate.set_index(["width", "iterations"])["mean"]
-    sheet[AFTER_GATE] = (100 * active).map("{:.1f}".format).reindex(sheet.index)
-    sheet = sheet.reindex(accuracy["width"].unique(), level="width").fillna("-")
-    return sheet.reset_index().rename(columns={"iterations": "meta-iterations"})
-
-
-def rate_sheet(tables: Tables) -> pd.DataFrame:
-    """Return the learning rate that each search of `length_rates` tables found, for reading.
-
-    A row a width and length, a column an N; an arrow where the grid ends.
-    """
-    rows = []
-    for table in by_width(tables).values():
-        for iterations, own in table.frame.groupby("iterations"):
-            found = found_rates(Table(own, table.provenance), [TREATMENT])
-            text = found["learning_rate"].map("{:g}".format) + found["edge"].map(ARROWS)
-            columns = (f"N = {n}" for n in found["n_classes"])
-            where = {"width": width_words(table), "meta-iterations": iterations}
-            rows.append(where | dict(zip(columns, text, strict=True)))
-    return pd.DataFrame(rows)
+def _differences(rows: pd.DataFrame, others: pd.DataFrame, same: list[str]) -> pd.DataFrame:
+    """`value`s, `other`s and their `gain`, over the replicates with the `same` that both have."""
+    pairs = rows.merge(others, on=[*REPLICATE, *same], suffixes=("", "_other"))
+    return pairs.assign(other=pairs["value_other"], gain=pairs["value"] - pairs["value_other"])
 
 
 def width_gains(tables: Tables) -> pd.DataFrame:
@@ -149,102 +142,54 @@ def width_gains(tables: Tables) -> pd.DataFrame:
     words), `n_classes`, `iterations`, `gain`, `low`, `high` (fractions; two-level bootstrap
     interval), `models`, `trajectories`; the longest length that both have, for each N.
     """
-    keys = ["model_seed", "trajectory_seed", "n_classes", "iterations"]
     rows = []
     for wide, narrow in combinations(by_width(tables).values(), 2):
-        own, other = (
-            table.frame[table.frame["metric"] == TESTING].set_index(keys)["value"]
-            for table in (wide, narrow)
-        )
-        gain = (own - other).dropna().reset_index()
-        for n, of_n in gain.groupby("n_classes"):
-            last = of_n[of_n["iterations"] == of_n["iterations"].max()]
-            found = two_level_interval(last["value"], last["model_seed"])
-            rows.append(
-                {"wide": width_words(wide), "narrow": width_words(narrow), "n_classes": int(n)}
-                | {"iterations": int(last["iterations"].iloc[0]), "gain": found.mean}
-                | {"low": found.low, "high": found.high}
-                | {"models": found.models, "trajectories": found.trajectories}
-            )
+        pairs = _differences(accuracies(wide), accuracies(narrow), ["n_classes", "iterations"])
+        for n, of_n in pairs.groupby("n_classes"):
+            longest = of_n["iterations"].max()
+            last = of_n[of_n["iterations"] == longest]
+            widths = {"wide": width_words(wide), "narrow": width_words(narrow)}
+            point = {"n_classes": int(n), "iterations": int(longest)}
+            rows.append(widths | point | _summary(last, "gain", "gain"))
     return pd.DataFrame(rows)
 
 
-def length_gains(values: pd.DataFrame) -> pd.DataFrame:
+def length_gains(tables: Tables) -> pd.DataFrame:
     """Return what the last stretch of meta-training still added, for each width and N.
 
-    From `length_values`. Columns: `width`, `n_classes`, `shorter`, `longer` (iterations), `gain`
-    (fraction); nothing where there is a single length.
+    Over the models and trajectories that both ends of the stretch have, pair by pair. Columns:
+    `width`, `n_classes`, `shorter`, `longer` (iterations), `gain`, `low`, `high` (fractions),
+    `models`, `trajectories`; nothing where there is a single length, or no pair.
     """
     rows = []
-    for (width, n), own in values.groupby(["width", "n_classes"], sort=False):
-        last = own.sort_values("iterations").tail(2)
-        if len(last) == 2:
-            (shorter, longer), (less, more) = last["iterations"], last["mean"]
-            lengths = {"shorter": int(shorter), "longer": int(longer)}
-            rows.append({"width": width, "n_classes": n, **lengths, "gain": more - less})
+    for table in by_width(tables).values():
+        for n, own in accuracies(table).groupby("n_classes"):
+            *_, shorter, longer = [0, *sorted(own["iterations"].unique())]
+            ends = (own[own["iterations"] == length] for length in (longer, shorter))
+            pairs = _differences(*ends, ["n_classes"])
+            if not pairs.empty:
+                stretch = {"shorter": int(shorter), "longer": int(longer)}
+                where = {"width": width_words(table), "n_classes": int(n), **stretch}
+                rows.append(where | _summary(pairs, "gain", "gain"))
     return pd.DataFrame(rows)
 
 
-def gain_lines(tables: Tables) -> list[str]:
-    """Return what length and width are worth, a sentence each, in percentage points."""
-    lines = [
-        f"{row.width}: from {row.shorter:,} to {row.longer:,} meta-iterations the accuracy at "
-        f"N = {row.n_classes} changes by {100 * row.gain:+.1f} points."
-        for row in length_gains(length_values(tables)).itertuples()
-    ]
-    for row in width_gains(tables).itertuples():
-        bounds = f" [{100 * row.low:+.1f}, {100 * row.high:+.1f}]" if np.isfinite(row.low) else ""
-        lines.append(
-            f"After {row.iterations:,} meta-iterations, N = {row.n_classes}: {row.wide} against "
-            f"{row.narrow}: {100 * row.gain:+.1f} points{bounds} "
-            f"({replicates(row.models, row.trajectories)} that both have)."
-        )
-    return lines
+def forgotten(tables: Tables) -> pd.DataFrame:
+    """Return what learning one class after another costs, beside the same drawings in i.i.d. order.
 
-
-def distance_lines(values: pd.DataFrame) -> list[str]:
-    """Return how far the paper's width is from what the paper states, a sentence a number.
-
-    From `length_values`; nothing where that width is missing.
+    For each width and N at the longest length at which both were measured, pair by pair. Columns:
+    `width`, `n_classes`, `iterations`, `oracle`, `sequential`, `lost`, `low`, `high` (fractions;
+    the interval is of what is lost), `models`, `trajectories`.
     """
-    points = published_points(TESTING)
-    stated = points[(points["source"] == "paper") & (points["treatment"] == TREATMENT)]
-    goal = dict(zip(stated["n_classes"], (100 * stated["value"]).round(2), strict=True))
-    own = values[values["width"].str.endswith(PAPERS) & values["n_classes"].isin(goal)]
-    return [
-        f"{row.width} after {row.iterations:,} of {PAPER_LENGTH:,} meta-iterations, N = "
-        f"{row.n_classes}: {100 * row.mean:.1f}%, the paper {goal[row.n_classes]:.1f}%: "
-        f"{100 * row.mean - goal[row.n_classes]:+.1f} points."
-        for row in own.groupby("n_classes", sort=False).tail(1).itertuples()
-    ]
-
-
-def furthest_words(values: pd.DataFrame) -> str:
-    """Return what the longest length of each width gave at the longest N, in words.
-
-    From `length_values`: 'at N = 600, 256 / 112 channels (the paper's) after 5,000 meta-iterations
-    60.1 [59.0, 61.2]% (1 model × 10 trajectories); 64 / 28 channels ...'.
-    """
-    longest = values["n_classes"].max()
-    last = values[values["n_classes"] == longest].groupby("width", sort=False).tail(1)
-    return f"at N = {longest}, " + "; ".join(
-        f"{row.width} after {row.iterations:,} meta-iterations "
-        f"{shown(row.mean, row.low, row.high)}% ({replicates(row.models, row.trajectories)})"
-        for row in last.itertuples()
-    )
-
-
-def gate_lines(activity: Tables) -> list[str]:
-    """Return how many units the gate leaves active at the first and the last length, a sentence a
-    width.
-    """
-    lines = []
-    for width, own in gate_values(activity).groupby("width", sort=False):
-        first, *others = own.iloc[[0, -1]].drop_duplicates().itertuples(index=False)
-        lines.append(
-            f"{width}: {100 * first.mean:.1f}% of the units are active after the gate after "
-            f"{first.iterations:,} meta-iterations"
-            + "".join(f", {100 * last.mean:.1f}% after {last.iterations:,}" for last in others)
-            + "."
-        )
-    return lines
+    rows = []
+    for table in by_width(tables).values():
+        both = (accuracies(table, regime) for regime in (ORACLE.name, SEQUENTIAL.name))
+        pairs = _differences(*both, ["n_classes", "iterations"])
+        for n, of_n in pairs.groupby("n_classes"):
+            longest = of_n["iterations"].max()
+            last = of_n[of_n["iterations"] == longest]
+            means = last.groupby("model_seed")[["value", "other"]].mean().mean()
+            where = {"width": width_words(table), "n_classes": int(n), "iterations": int(longest)}
+            accuracies = {"oracle": means["value"], "sequential": means["other"]}
+            rows.append(where | accuracies | _summary(last, "gain", "lost"))
+    return pd.DataFrame(rows)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,46 +23,55 @@ from anml.lengths_found import (
 from anml.plot_curves import hollow, number_ticks
 from anml.plot_style import INK, MUTED, SOURCES, WARNING, style
 from anml.plot_style import TREATMENTS as MARKS
+from anml.regimes import ORACLE, SEQUENTIAL
 from anml.results import SOURCE_LABELS
 from anml.tables import TESTING
 
 NAME = "lengths"
-LOOKS = (("-", "o", 1.0), ("--", "s", 0.6), (":", "^", 0.6))
+REGIME_TITLES = {SEQUENTIAL.name: "Class after class", ORACLE.name: "In random order (Oracle)"}
+Look = tuple[str, str, float]
+LOOKS: tuple[Look, ...] = (("-", "o", 1.0), ("--", "s", 0.6), (":", "^", 0.6))
 """Of the widest network, the next and the narrowest: line, marker, opacity."""
 OTHER_LENGTHS = {"higherANML replication": 30_000}
 """Meta-iterations of published numbers whose source says that they are not the paper's."""
 
 
 def lengths_figure(tables: Tables, activity: Tables) -> Figure:
-    """Draw a panel an N, with accuracy by meta-iterations, and one with the gate's activity."""
+    """Draw accuracy by meta-iterations, a panel an N, the Oracle's at the longest N, and activity.
+
+    `tables` and `activity` are `lengths` and `length_activity` tables by profile. The Oracle has no
+    panel where no table has it.
+    """
     accuracy, gate = length_values(tables), gate_values(activity)
     sources = {table.provenance.data_source for table in tables.values()}
     real = sources == {"omniglot"}
-    numbers = sorted(accuracy["n_classes"].unique())
     looks = dict(zip(by_width(tables), LOOKS, strict=False))
+    panels = [(REGIME_TITLES[regime], regime, n) for regime, n in _shown(accuracy)]
     with style():
-        figure = Figure(figsize=(9, 4.3), layout="constrained")
+        columns = 2 if len(panels) == 3 else 3
+        rows = math.ceil((len(panels) + 1) / columns)
+        figure = Figure(figsize=(9, 1 + 3.3 * rows), layout="constrained")
         figure.suptitle(
-            f"{', '.join(SOURCE_LABELS[source] for source in sorted(sources))}; {TREATMENT}, "
-            f"one class after another; {replicate_words(accuracy)}; intervals: 95%, bootstrap",
+            f"{', '.join(SOURCE_LABELS[source] for source in sorted(sources))}; {TREATMENT}; "
+            f"{replicate_words(accuracy)}; intervals: 95%, bootstrap",
             x=0.01,
             ha="left",
             fontsize=8.5,
             color=MUTED if real else WARNING,
         )
-        axes = figure.subplots(1, len(numbers) + 1)
-        for axis, n in zip(axes, numbers, strict=False):
-            for profile, own in accuracy[accuracy["n_classes"] == n].groupby("profile", sort=False):
-                _draw(axis, own, looks[profile])
+        grid = figure.add_gridspec(rows, columns)
+        axes = [figure.add_subplot(grid[place]) for place in range(len(panels) + 1)]
+        for axis, (title, regime, n) in zip(axes, panels, strict=False):
+            own = accuracy[(accuracy["regime"] == regime) & (accuracy["n_classes"] == n)]
+            _draw_widths(axis, own, looks)
             if real:
-                _draw_published(axis, TESTING, str(n))
-            axis.set_title(f"Accuracy, N = {n}")
-        for profile, own in gate.groupby("profile", sort=False):
-            _draw(axes[-1], own, looks[profile])
+                _draw_published(axis, TESTING, regime, str(n))
+            axis.set_title(f"{title}, N = {n}")
+            axis.set_ylabel("meta-test testing accuracy, %")
+        _draw_widths(axes[-1], gate, looks)
         if real:
-            _draw_published(axes[-1], AFTER_GATE, "")
+            _draw_published(axes[-1], AFTER_GATE, "representation", "")
         axes[-1].set_title("Units active after the gate")
-        axes[0].set_ylabel("meta-test testing accuracy, %")
         axes[-1].set_ylabel("% of units")
         for axis in axes:
             shown = {*accuracy["iterations"], *([PAPER_LENGTH] if real else [])}
@@ -71,24 +83,32 @@ def lengths_figure(tables: Tables, activity: Tables) -> Figure:
     return figure
 
 
-def _draw(axis: Axes, own: pd.DataFrame, look: tuple[str, str, float]) -> None:
-    """One width's line, with its interval where there is one."""
-    line, marker, opacity = look
+def _shown(accuracy: pd.DataFrame) -> list[tuple[str, int]]:
+    """Regime and N of the panels: every N in sequence, and the longest as the Oracle has it."""
+    numbers = {
+        regime: sorted(own["n_classes"].unique()) for regime, own in accuracy.groupby("regime")
+    }
+    sequential = [(SEQUENTIAL.name, n) for n in numbers[SEQUENTIAL.name]]
+    return sequential + [(ORACLE.name, n) for n in numbers.get(ORACLE.name, [])[-1:]]
+
+
+def _draw_widths(axis: Axes, values: pd.DataFrame, looks: Mapping[str, Look]) -> None:
+    """Every width's line, with its interval where there is one."""
     colour = MARKS[TREATMENT].colour
-    if "low" in own:
-        low, high = 100 * own["low"], 100 * own["high"]
-        axis.fill_between(own["iterations"], low, high, color=colour, alpha=0.15, linewidth=0)
-    look = {"color": colour, "linestyle": line, "marker": marker, "alpha": opacity}
-    axis.plot(own["iterations"], 100 * own["mean"], label=own["width"].iloc[0], **look)
+    for profile, own in values.groupby("profile", sort=False):
+        line, marker, opacity = looks[profile]
+        if "low" in own:
+            low, high = 100 * own["low"], 100 * own["high"]
+            axis.fill_between(own["iterations"], low, high, color=colour, alpha=0.15, linewidth=0)
+        look = {"color": colour, "linestyle": line, "marker": marker, "alpha": opacity}
+        axis.plot(own["iterations"], 100 * own["mean"], label=own["width"].iloc[0], **look)
 
 
-def _draw_published(axis: Axes, metric: str, n_classes: str) -> None:
+def _draw_published(axis: Axes, metric: str, regime: str, n_classes: str) -> None:
     """What others report of ANML, at the paper's length or their own."""
     rows = published()
     known = (rows["treatment"] == TREATMENT) & (rows["metric"] == metric)
-    known &= (rows["n_classes"] == n_classes) & rows["regime"].isin(
-        ["sequential", "representation"]
-    )
+    known &= (rows["n_classes"] == n_classes) & (rows["regime"] == regime)
     for row in rows[known].itertuples():
         mark = SOURCES[row.source]
         length = OTHER_LENGTHS.get(row.source, PAPER_LENGTH * mark.beside)

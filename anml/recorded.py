@@ -17,6 +17,7 @@ from anml.plot_learning import LAST, learning_values, treatment_of
 from anml.plot_rates import RATES, best_rates, rates_values
 from anml.plot_style import TREATMENTS
 from anml.profiles import PROFILES
+from anml.regimes import SEQUENTIAL
 from anml.results import Table, duration, read_table
 from anml.stats import replicates
 from anml.tables import TESTING
@@ -146,7 +147,9 @@ def answer_rows(table: Table) -> pd.DataFrame:
 
 def length_rows(table: Table) -> pd.DataFrame:
     """A `RowsOf` for `lengths` tables: testing accuracy after each number of meta-iterations."""
-    rows = table.frame[table.frame["metric"] == TESTING].sort_values("iterations", kind="stable")
+    frame = table.frame
+    own = (frame["metric"] == TESTING) & (frame["regime"] == SEQUENTIAL.name)
+    rows = frame[own].sort_values("iterations", kind="stable")
     words = rows["treatment"] + " after " + rows["iterations"].map("{:,}".format)
     return rows.assign(what=words + " meta-iterations")
 

@@ -70,8 +70,13 @@ def test_a_job_leaves_its_tables(place: Place, noise_drawings: Drawings) -> None
     tested = pd.DataFrame(tables["lengths"])
     assert set(tested["n_classes"]) == set(place.profile.length_n_classes)
     assert set(tested["trajectory_seed"]) == set(range(place.profile.trajectories))
-    for n, rows in tested.groupby("n_classes"):
-        searched = [row for row in tables["length_rates"] if row["n_classes"] == n]
+    assert set(tested["regime"]) == {"sequential", "oracle"}
+    for (n, regime), rows in tested.groupby(["n_classes", "regime"]):
+        searched = [
+            row
+            for row in tables["length_rates"]
+            if (row["n_classes"], row["regime"]) == (n, regime)
+        ]
         assert set(rows["learning_rate"]) == {best_rate(searched)}
     activity = pd.DataFrame(tables["length_activity"])
     assert set(activity["layer"]) == {"latent", "gate", "gated"}

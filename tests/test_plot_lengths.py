@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import synthetic_lengths as synthetic
 
-from anml import lengths_found, plot_lengths
+from anml import lengths_found, lengths_said, plot_lengths
 from anml.lengths_found import PAPER_LENGTH
 from anml.notebook import Found
 from anml.results import Table, write_table
@@ -36,6 +37,8 @@ def test_the_made_up_tables_have_the_real_columns() -> None:
 def test_values_are_means_over_trajectories_widest_first(tables: dict[str, Table]) -> None:
     values = lengths_found.length_values(tables)
     assert values["width"].drop_duplicates().tolist() == [FULL, NARROW]
+    assert set(values["regime"]) == {"sequential", "oracle"}
+    values = lengths_found.in_sequence(values)
     one = values[(values["width"] == NARROW) & (values["iterations"] == 4000)].set_index(
         "n_classes"
     )
@@ -49,11 +52,15 @@ def test_the_sheet_has_a_row_a_width_and_length(
     tables: dict[str, Table], activity: dict[str, Table]
 ) -> None:
     values, gate = lengths_found.length_values(tables), lengths_found.gate_values(activity)
-    sheet = lengths_found.length_sheet(values, gate)
+    sheet = lengths_said.length_sheet(values, gate)
     assert list(sheet) == [
         *("width", "meta-iterations", "accuracy at N = 100", "accuracy at N = 600"),
-        "units active after the gate",
+        *("accuracy at N = 100, oracle", "accuracy at N = 600, oracle"),
+        *("units active after the gate", "models \N{MULTIPLICATION SIGN} trajectories"),
     ]
+    assert sheet.iloc[2]["accuracy at N = 600, oracle"].startswith("15.5 [")
+    times = "\N{MULTIPLICATION SIGN}"
+    assert sheet.iloc[:, -1].tolist() == [f"1 {times} 2"] * 2 + [f"1 {times} 3"] * 3
     assert sheet["width"].tolist() == [FULL] * 2 + [NARROW] * 3
     assert sheet["meta-iterations"].tolist() == [1000, 4000, 1000, 4000, 20_000]
     assert sheet.iloc[2]["accuracy at N = 100"].startswith("21.0 [")
@@ -70,30 +77,68 @@ def test_widths_are_compared_at_equal_length_over_what_both_have(tables: dict[st
 
 
 def test_the_last_stretch_is_the_one_between_the_two_longest(tables: dict[str, Table]) -> None:
-    gains = lengths_found.length_gains(lengths_found.length_values(tables))
+    gains = lengths_found.length_gains(tables)
     narrow = gains[(gains["width"] == NARROW) & (gains["n_classes"] == 100)].iloc[0]
     assert (narrow["shorter"], narrow["longer"]) == (4000, 20_000)
     assert narrow["gain"] == pytest.approx(0.1)
-    single = lengths_found.length_values({"laptop": synthetic.accuracy(lengths=(1000,))})
-    assert lengths_found.length_gains(single).empty
+    assert lengths_found.length_gains({"laptop": synthetic.accuracy(lengths=(1000,))}).empty
+
+
+def test_a_stretch_is_measured_on_the_models_that_have_both_its_ends() -> None:
+    """A second model that stopped half-way must not pass for a loss of the longer training."""
+    first = synthetic.accuracy(lengths=(1000, 4000))
+    both = synthetic.accuracy(lengths=(1000, 4000), models=2, gain=0.3)
+    second = both.frame[(both.frame["model_seed"] == 1) & (both.frame["iterations"] == 1000)]
+    table = Table(pd.concat([first.frame, second]), first.provenance)
+    gains = lengths_found.length_gains({"laptop": table}).set_index("n_classes")
+    assert gains.loc[100, "gain"] == pytest.approx(0.1)
+    assert gains.loc[100, "models"] == 1
+    values = lengths_found.length_values({"laptop": table})
+    sheet = lengths_said.length_sheet(
+        values, lengths_found.gate_values({"laptop": synthetic.activity()})
+    )
+    times = "\N{MULTIPLICATION SIGN}"
+    assert sheet.iloc[:, -1].tolist() == [f"2 {times} 3", f"1 {times} 3"]
+
+
+def test_what_is_forgotten_is_the_lead_of_the_same_drawings_in_random_order(
+    tables: dict[str, Table],
+) -> None:
+    lost = lengths_found.forgotten(tables).set_index(["width", "n_classes"])
+    assert set(lost["iterations"]) == {4000, 20_000}
+    one = lost.loc[(FULL, 600)]
+    assert one["oracle"] == pytest.approx(0.3025)
+    assert one["sequential"] == pytest.approx(0.2525)
+    assert one["lost"] == pytest.approx(0.05)
+    assert (one["models"], one["trajectories"]) == (1, 2)
+    assert lengths_found.forgotten({"laptop": synthetic.accuracy(oracle=False)}).empty
+    lines = lengths_said.forgotten_lines(tables)
+    assert len(lines) == 4
+    assert lines[1] == (
+        f"{FULL} after 4,000 meta-iterations, N = 600: 30.2% where the same drawings come in "
+        "random order (Oracle), 25.2% where class comes after class: -5.0 points [-5.0, -5.0] "
+        "(1 model \N{MULTIPLICATION SIGN} 2 trajectories under both). The paper: 71.0% and 63.8%, "
+        "-7.2 points."
+    )
+    assert [line for line in lines if "The paper:" in line] == [lines[1]]
 
 
 def test_gains_are_said_in_points_with_their_replicates(tables: dict[str, Table]) -> None:
-    lines = lengths_found.gain_lines(tables)
+    lines = lengths_said.gain_lines(tables)
     assert len(lines) == 6
     assert (
         f"{NARROW}: from 4,000 to 20,000 meta-iterations the accuracy at N = 100 changes by +10.0 "
-        "points." in lines
+        "points [+10.0, +10.0] (1 model \N{MULTIPLICATION SIGN} 3 trajectories at both)." in lines
     )
     assert lines[-2] == (
         f"After 4,000 meta-iterations, N = 100: {FULL} against {NARROW}: +20.0 points [+20.0, "
         "+20.0] (1 model × 2 trajectories that both have)."
     )
-    assert len(lengths_found.gain_lines({"laptop": tables["laptop"]})) == 2
+    assert len(lengths_said.gain_lines({"laptop": tables["laptop"]})) == 2
 
 
 def test_how_far_each_width_is_stands_in_one_line(tables: dict[str, Table]) -> None:
-    words = lengths_found.furthest_words(lengths_found.length_values(tables))
+    words = lengths_said.furthest_words(lengths_found.length_values(tables))
     times, gap = "\N{MULTIPLICATION SIGN}", "\N{NO-BREAK SPACE}"
     assert words == (
         f"at N = 600, {FULL} after 4,000 meta-iterations 25.2 [25.0,{gap}25.5]% (1 model {times} 2 "
@@ -110,13 +155,13 @@ def test_a_single_trajectory_of_a_single_length_has_no_interval_and_no_second_en
     values = lengths_found.length_values(tables)
     gate = {"laptop": synthetic.activity(lengths=(1000,))}
     said = [
-        *lengths_found.gain_lines(tables),
-        lengths_found.furthest_words(values),
-        *lengths_found.length_sheet(values, lengths_found.gate_values(gate)).iloc[0].map(str),
+        *lengths_said.gain_lines(tables),
+        lengths_said.furthest_words(values),
+        *lengths_said.length_sheet(values, lengths_found.gate_values(gate)).iloc[0].map(str),
     ]
-    assert len(said) == 2 + 1 + 5
+    assert len(said) == 2 + 1 + 8
     assert not [words for words in said if "nan" in words or "[" in words]
-    assert lengths_found.gate_lines(gate) == [
+    assert lengths_said.gate_lines(gate) == [
         f"{NARROW}: 30.0% of the units are active after the gate after 1,000 meta-iterations."
     ]
 
@@ -124,17 +169,17 @@ def test_a_single_trajectory_of_a_single_length_has_no_interval_and_no_second_en
 def test_the_distance_to_the_paper_is_said_at_its_width_and_n_alone(
     tables: dict[str, Table],
 ) -> None:
-    lines = lengths_found.distance_lines(lengths_found.length_values(tables))
+    lines = lengths_said.distance_lines(lengths_found.length_values(tables))
     assert lines == [
         f"{FULL} after 4,000 of 20,000 meta-iterations, N = 600: 25.2%, the paper 63.8%: -38.5 "
         "points."
     ]
     narrow = lengths_found.length_values({"laptop": tables["laptop"]})
-    assert lengths_found.distance_lines(narrow) == []
+    assert lengths_said.distance_lines(narrow) == []
 
 
 def test_what_the_gate_leaves_is_said_at_both_ends(activity: dict[str, Table]) -> None:
-    lines = lengths_found.gate_lines(activity)
+    lines = lengths_said.gate_lines(activity)
     assert len(lines) == 2
     assert lines[1] == (
         f"{NARROW}: 30.0% of the units are active after the gate after 1,000 meta-iterations, "
@@ -143,8 +188,9 @@ def test_what_the_gate_leaves_is_said_at_both_ends(activity: dict[str, Table]) -
 
 
 def test_rates_at_the_edge_have_an_arrow() -> None:
-    sheet = lengths_found.rate_sheet({"laptop": synthetic.rates()})
+    sheet = lengths_said.rate_sheet({"laptop": synthetic.rates()})
     assert sheet["meta-iterations"].tolist() == [1000, 4000]
+    assert sheet["model"].tolist() == [0, 0]
     assert sheet["N = 100"].tolist() == ["0.001", "0.0003 \N{DOWNWARDS ARROW}"]
 
 
@@ -173,7 +219,10 @@ def test_the_figure_has_a_line_a_width_and_published_marks(
 ) -> None:
     figure = plot_lengths.lengths_figure(tables, activity)
     titles = [axis.get_title(loc="left") for axis in figure.axes]
-    assert titles == ["Accuracy, N = 100", "Accuracy, N = 600", "Units active after the gate"]
+    assert titles == [
+        *("Class after class, N = 100", "Class after class, N = 600"),
+        *("In random order (Oracle), N = 600", "Units active after the gate"),
+    ]
     lines = {line.get_label(): line for line in figure.axes[1].lines}
     np.testing.assert_allclose(lines[NARROW].get_ydata(), [10.5, 15.5, 20.5])
     assert {FULL, NARROW, "paper"} < set(lines)
@@ -181,7 +230,10 @@ def test_the_figure_has_a_line_a_width_and_published_marks(
     assert lines["paper"].get_xdata()[0] == pytest.approx(PAPER_LENGTH, rel=0.2)
     assert lines["higherANML replication"].get_xdata() == [30_000]
     assert [tick.get_text() for tick in figure.axes[1].get_xticklabels()][-1] == "20,000"
-    gate = {line.get_label(): line for line in figure.axes[2].lines}
+    oracle = {line.get_label(): line for line in figure.axes[2].lines}
+    np.testing.assert_allclose(oracle[NARROW].get_ydata(), [15.5, 20.5, 25.5])
+    assert oracle["paper"].get_ydata() == [71.0]
+    gate = {line.get_label(): line for line in figure.axes[3].lines}
     assert gate["paper"].get_ydata() == [5.9]
     words = [text.get_text() for text in figure.legends[0].get_texts()]
     assert words[:2] == [FULL, NARROW]
@@ -190,7 +242,7 @@ def test_the_figure_has_a_line_a_width_and_published_marks(
 
 
 def test_the_embedded_drawings_are_named_and_have_no_published_marks() -> None:
-    tables = {"smoke": synthetic.accuracy("smoke", "glyphs")}
+    tables = {"smoke": synthetic.accuracy("smoke", "glyphs", oracle=False)}
     figure = plot_lengths.lengths_figure(tables, {"smoke": synthetic.activity("smoke", "glyphs")})
     assert "NOT Omniglot" in figure.get_suptitle()
     assert [len(axis.lines) for axis in figure.axes] == [1, 1, 1]

@@ -22,7 +22,8 @@ from estimates import read_estimates
 from anml.curves import replicate_words
 from anml.files import replacing
 from anml.ledger import TABLES
-from anml.lengths_found import furthest_words, length_values, recorded_widths
+from anml.lengths_found import length_values, recorded_widths
+from anml.lengths_said import furthest_words
 from anml.plot_fig3 import FIVE, fig3_values
 from anml.profiles import PROFILES, Profile
 from anml.recorded import MEANING, accuracy_rows, recorded_sets, recorded_tables, spread_sheet

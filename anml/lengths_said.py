@@ -1,0 +1,169 @@
+"""What lengths and widths of meta-training gave, for reading: sheets and sentences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from anml.claims import published_points
+from anml.curves import counts, shown
+from anml.lengths import TREATMENT
+from anml.lengths_found import (
+    AFTER_GATE,
+    PAPER_LENGTH,
+    PAPERS,
+    Tables,
+    by_width,
+    forgotten,
+    gate_values,
+    in_sequence,
+    length_gains,
+    width_gains,
+    width_words,
+)
+from anml.rates_found import ARROWS, found_rates
+from anml.regimes import ORACLE, SEQUENTIAL
+from anml.results import Table
+from anml.stats import replicates
+from anml.tables import TESTING
+
+COLUMNS = {SEQUENTIAL.name: "", ORACLE.name: ", oracle"}
+"""What stands behind the N of a regime's column."""
+REPLICATES = "models \N{MULTIPLICATION SIGN} trajectories"
+
+
+def length_sheet(accuracy: pd.DataFrame, gate: pd.DataFrame) -> pd.DataFrame:
+    """Return `length_values` and `gate_values` in per cent: a row a width and length."""
+    point = ["width", "iterations"]
+    text = [shown(*row) for row in accuracy[["mean", "low", "high"]].itertuples(index=False)]
+    cells = accuracy.assign(text=text).pivot(index=point, columns=["regime", "n_classes"])["text"]
+    sheet = pd.DataFrame(
+        {
+            f"accuracy at N = {n}{words}": cells[regime, n]
+            for regime, words in COLUMNS.items()
+            for n in sorted(accuracy.loc[accuracy["regime"] == regime, "n_classes"].unique())
+        }
+    )
+    active = gate.set_index(point)["mean"]
+    sheet[AFTER_GATE] = (100 * active).map("{:.1f}".format).reindex(sheet.index)
+    sheet[REPLICATES] = pd.Series({where: counts(own) for where, own in accuracy.groupby(point)})
+    sheet = sheet.reindex(accuracy["width"].unique(), level="width").fillna("-")
+    return sheet.reset_index(names=point).rename(columns={"iterations": "meta-iterations"})
+
+
+def rate_sheet(tables: Tables) -> pd.DataFrame:
+    """Return the learning rate that each search of `length_rates` tables found, for reading.
+
+    A row a width, length and model, a column an N and regime; an arrow where the grid ends.
+    """
+    rows = []
+    for table in by_width(tables).values():
+        for (iterations, model), own in table.frame.groupby(["iterations", "model_seed"]):
+            found = found_rates(Table(own, table.provenance), [TREATMENT], list(COLUMNS))
+            text = found["learning_rate"].map("{:g}".format) + found["edge"].map(ARROWS)
+            names = "N = " + found["n_classes"].map(str) + found["regime"].map(COLUMNS)
+            width = {"width": width_words(table), "meta-iterations": iterations, "model": model}
+            rows.append(width | dict(zip(names, text, strict=True)))
+    return pd.DataFrame(rows).fillna("-")
+
+
+def points(difference: float, low: float, high: float) -> str:
+    """Return a difference of fractions and its interval in points: `+8.0 points [+7.5, +8.5]`."""
+    bounds = f" [{100 * low:+.1f}, {100 * high:+.1f}]" if np.isfinite(low) else ""
+    return f"{100 * difference:+.1f} points{bounds}"
+
+
+def gain_lines(tables: Tables) -> list[str]:
+    """Return what length and width are worth, a sentence each."""
+    lines = [
+        f"{row.width}: from {row.shorter:,} to {row.longer:,} meta-iterations the accuracy at "
+        f"N = {row.n_classes} changes by {points(row.gain, row.low, row.high)} "
+        f"({replicates(row.models, row.trajectories)} at both)."
+        for row in length_gains(tables).itertuples()
+    ]
+    lines += [
+        f"After {row.iterations:,} meta-iterations, N = {row.n_classes}: {row.wide} against "
+        f"{row.narrow}: {points(row.gain, row.low, row.high)} "
+        f"({replicates(row.models, row.trajectories)} that both have)."
+        for row in width_gains(tables).itertuples()
+    ]
+    return lines
+
+
+def stated(regime: str) -> dict[int, float]:
+    """Return what the paper states of ANML's testing accuracy under a regime: by N, a fraction."""
+    known = published_points(TESTING, regime)
+    own = known[(known["source"] == "paper") & (known["treatment"] == TREATMENT)]
+    return dict(zip(own["n_classes"], own["value"], strict=True))
+
+
+def distance_lines(values: pd.DataFrame) -> list[str]:
+    """Return how far the paper's width is from what the paper states, a sentence a number.
+
+    From `length_values`; nothing where that width is missing.
+    """
+    goal, rows = stated(SEQUENTIAL.name), in_sequence(values)
+    own = rows[rows["width"].str.endswith(PAPERS) & rows["n_classes"].isin(goal)]
+    return [
+        f"{row.width} after {row.iterations:,} of {PAPER_LENGTH:,} meta-iterations, N = "
+        f"{row.n_classes}: {100 * row.mean:.1f}%, the paper {100 * goal[row.n_classes]:.1f}%: "
+        f"{100 * row.mean - 100 * goal[row.n_classes]:+.1f} points."
+        for row in own.groupby("n_classes", sort=False).tail(1).itertuples()
+    ]
+
+
+def forgotten_lines(tables: Tables) -> list[str]:
+    """Return what is lost by learning one class after another, a sentence a width and N.
+
+    Where the paper states both numbers, the paper's width has them beside its own.
+    """
+    oracle, sequential = stated(ORACLE.name), stated(SEQUENTIAL.name)
+    lines = []
+    for row in forgotten(tables).itertuples():
+        n = row.n_classes
+        line = (
+            f"{row.width} after {row.iterations:,} meta-iterations, N = {n}: "
+            f"{100 * row.oracle:.1f}% where the same drawings come in random order (Oracle), "
+            f"{100 * row.sequential:.1f}% where class comes after class: "
+            f"{points(-row.lost, -row.high, -row.low)} "
+            f"({replicates(row.models, row.trajectories)} under both)."
+        )
+        if row.width.endswith(PAPERS) and n in oracle and n in sequential:
+            line += (
+                f" The paper: {100 * oracle[n]:.1f}% and {100 * sequential[n]:.1f}%, "
+                f"{points(sequential[n] - oracle[n], np.nan, np.nan)}."
+            )
+        lines.append(line)
+    return lines
+
+
+def furthest_words(values: pd.DataFrame) -> str:
+    """Return what the longest length of each width gave at the longest N, in words.
+
+    From `length_values`: 'at N = 600, 256 / 112 channels (the paper's) after 5,000 meta-iterations
+    60.1 [59.0, 61.2]% (1 model × 10 trajectories); 64 / 28 channels ...'.
+    """
+    rows = in_sequence(values)
+    longest = rows["n_classes"].max()
+    last = rows[rows["n_classes"] == longest].groupby("width", sort=False).tail(1)
+    return f"at N = {longest}, " + "; ".join(
+        f"{row.width} after {row.iterations:,} meta-iterations "
+        f"{shown(row.mean, row.low, row.high)}% ({replicates(row.models, row.trajectories)})"
+        for row in last.itertuples()
+    )
+
+
+def gate_lines(activity: Tables) -> list[str]:
+    """Return how many units the gate leaves active at the first and the last length, a sentence a
+    width.
+    """
+    lines = []
+    for width, own in gate_values(activity).groupby("width", sort=False):
+        first, *others = own.iloc[[0, -1]].drop_duplicates().itertuples(index=False)
+        lines.append(
+            f"{width}: {100 * first.mean:.1f}% of the units are active after the gate after "
+            f"{first.iterations:,} meta-iterations"
+            + "".join(f", {100 * last.mean:.1f}% after {last.iterations:,}" for last in others)
+            + "."
+        )
+    return lines
