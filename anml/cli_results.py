@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SAMPLE = 4
 DEFAULT_LONGEST = 100
+VERIFIED = ("meta_test", "lengths")
 
 
 def add_plan_parser(subparsers: Subparsers) -> None:
@@ -60,6 +61,11 @@ def add_results_parser(subparsers: Subparsers) -> None:
         "--folder", type=Path, help="the recorded results (default: results/<profile>)"
     )
     verify.add_argument(
+        "--table",
+        choices=VERIFIED,
+        help="of which table (default: the first of them that is recorded)",
+    )
+    verify.add_argument(
         "--sample", type=int, default=DEFAULT_SAMPLE, help=f"default: {DEFAULT_SAMPLE}"
     )
     verify.add_argument(
@@ -76,12 +82,21 @@ def add_results_parser(subparsers: Subparsers) -> None:
         help="keep a run's tables and models",
         description="Copy the tables of a run to results/<profile>, and its finished models "
         "without their heads, which meta-test draws anew. What was recorded there before and the "
-        "run does not have is removed.",
+        "run does not have is removed, unless you say --add.",
     )
     add_common(record)
     record.add_argument("--to", type=Path, help="another folder")
     record.add_argument(
+        "--add",
+        action="store_true",
+        help="keep what is recorded there, and add the rows and models of this run, which must be "
+        "others: of more models, say, that another machine made",
+    )
+    record.add_argument(
         "--without-models", action="store_true", help="keep the tables alone, and no model"
+    )
+    record.add_argument(
+        "--half", action="store_true", help="keep the models in half precision, at half the size"
     )
     record.set_defaults(func=_record)
 
@@ -149,7 +164,8 @@ def _verify(args: argparse.Namespace) -> int:
     require(args.seed, "--seed", 0)
     profile, drawings, _ = prepare(args)
     folder = args.folder or repository_root() / "results" / profile.name
-    table = read_table(folder / "meta_test.parquet")
+    there = [name for name in VERIFIED if (folder / f"{name}.parquet").is_file()]
+    table = read_table(folder / f"{args.table or next(iter(there), VERIFIED[0])}.parquet")
     checks = verify(
         *(table, folder, drawings, args.sample, args.longest, args.seed),
         tell=lambda line: print(line, file=sys.stderr),
@@ -169,6 +185,7 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _record(args: argparse.Namespace) -> None:
+    from anml.combine import same_but_for_extent
     from anml.errors import AnmlError
     from anml.jobs import Place
     from anml.notebook import repository_root
@@ -178,13 +195,18 @@ def _record(args: argparse.Namespace) -> None:
     profile, _, folder = prepare(args)
     usual = repository_root() / "results" / profile.name
     destination = args.to or usual
-    if profile != PROFILES[profile.name] and destination.resolve() == usual.resolve():
+    standard = PROFILES[profile.name]
+    fits = profile == standard or (args.add and same_but_for_extent(profile, standard))
+    if not fits and destination.resolve() == usual.resolve():
         raise AnmlError(
             f"{usual} holds results of the profile {profile.name} as it is, not with the values of "
             "--set: choose another folder with --to"
         )
     place = Place(profile, folder, args.device)
-    for path in record(place, destination, models=not args.without_models):
+    written = record(
+        place, destination, models=not args.without_models, half=args.half, add=args.add
+    )
+    for path in written:
         print(path)
 
 

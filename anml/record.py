@@ -2,12 +2,12 @@
 
 A run is recorded as its tables and the models that every treatment starts from, without their
 heads, which are most of a narrow network and which meta-test draws anew: whoever has a clone can
-meta-test them without meta-training. How far unfinished meta-trainings are is recorded as a table
-of its own, their weights never.
+meta-test them without meta-training. Of each model that went from length to length the furthest
+state is kept in the same way. How far unfinished meta-trainings are is recorded as a table of its
+own, their weights never.
 """
 
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,86 +17,138 @@ import pandas as pd
 from torch import Tensor
 
 from anml.checkpoint import load_checkpoint, save_checkpoint
+from anml.combine import combine
 from anml.data import Drawings
 from anml.episodes import Stream
 from anml.errors import AnmlError
-from anml.files import replacing, require_writable
+from anml.files import require_writable
 from anml.gather import UNFINISHED, table_paths
 from anml.jobs import Place, TrainJob, train_jobs
+from anml.lengths import LENGTHS, LengthJob, plan_lengths
 from anml.packed import DRAWINGS_PER_CLASS
 from anml.points import Point
 from anml.profiles import find_profile
 from anml.regimes import REGIMES
-from anml.results import Table, duration, read_table
+from anml.results import Table, duration, read_table, write_table
 from anml.tables import TESTING, TRAINING
 from anml.trajectories import TRAINING_DRAWINGS
 from anml.treatments import TREATMENTS, find_training
 from anml.under_way import how_far
 
 ONE_META_TEST = ["treatment", "regime", "optimizer", "n_classes", "model_seed", "trajectory_seed"]
-"""What tells one meta-test from another."""
+"""What tells one meta-test from another; in `lengths` tables `iterations` as well."""
 MOST_TABLE_BYTES = 20_000_000
 MOST_MODEL_BYTES = 25_000_000
 """Of all recorded tables, and of all recorded models: every clone of the repository has them."""
 
 
-def record(place: Place, destination: Path, *, models: bool = True) -> list[Path]:
-    """Copy a run's tables to `destination`, and its finished models, headless, to `checkpoints/`
-    there (`models`: or none of them).
+@dataclass(frozen=True)
+class Model:
+    """A finished model of a run, and where it is recorded under the results' folder."""
 
-    Tables and models that were recorded there before and that the run does not have are removed.
-    AnmlError, before anything is written: the run has no tables, `destination` is a run's folder or
-    not writable, or too much would be recorded in all.
+    path: Path
+    recorded: Path
+
+    def headless(self, half: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and header as they are recorded; `half`: in half precision."""
+        tensors, header = load_checkpoint(self.path)
+        tensors.pop("log")  # the table meta_train_log has it
+        heads = [name for name in tensors if name.startswith("head.")]
+        body = {name: tensor for name, tensor in tensors.items() if name not in heads}
+        if half:
+            body = {name: tensor.half() for name, tensor in body.items()}
+        return body, header | {"without": heads}
+
+
+def record(
+    place: Place, destination: Path, *, models: bool = True, half: bool = False, add: bool = False
+) -> list[Path]:
+    """Copy a run's tables to `destination`, and its finished models, headless, beside them.
+
+    `models`: or none of them; `half`: in half precision. Tables and models that were recorded there
+    before and that the run does not have are removed; or, with `add`, everything that is there
+    stays, and the run's rows and models are added. Returns what was written. AnmlError, before
+    anything is written: the run has no tables, `destination` is a run's folder or not writable, too
+    much would be recorded in all, or what is to be added does not fit what is there.
     """
-    tables = table_paths(place.folder / "results")
-    if not tables:
+    paths = table_paths(place.folder / "results")
+    if not paths:
         raise AnmlError(f"{place.folder} has no tables: `anml run` makes them")
     if (destination / "run.json").is_file():
         raise AnmlError(
             f"{destination} is the folder of a run, which recorded results would overwrite: choose "
             "another folder with --to"
         )
-    own = Place(place.profile, destination)
-    finished = [job for job in compared_models(place) if models and job.result(place).is_file()]
-    _require_room(place, destination, tables, finished)
+    finished = [model for model in finished_models(place, destination) if models]
+    tables = {path.name: read_table(path) for path in paths}
+    if add:
+        _refuse_other_models(finished)
+        tables = {name: _added(destination / name, table) for name, table in tables.items()}
+    bodies = {model.recorded: model.headless(half) for model in finished}
+    _require_room(destination, paths, bodies, add)
     require_writable(destination)
-    written = []
-    for path in tables:
-        with replacing(destination / path.name) as temporary:
-            shutil.copyfile(path, temporary)
-        written.append(destination / path.name)
-    for job in finished:
-        save_checkpoint(job.result(own), *_headless(job, place))
-        written.append(job.result(own))
-    for path in (*table_paths(destination), *_recorded_models(destination)):
-        if path not in written:
-            path.unlink()
+    for name, table in tables.items():
+        write_table(destination / name, table.frame, table.provenance)
+    for path, (tensors, header) in bodies.items():
+        save_checkpoint(path, tensors, header)
+    written = [*(destination / name for name in tables), *bodies]
+    if not add:
+        for path in (*table_paths(destination), *_recorded_models(destination)):
+            if path not in written:
+                path.unlink()
     return written
 
 
-def _headless(job: TrainJob, place: Place) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and header of a finished model as they are recorded."""
-    tensors, header = load_checkpoint(job.result(place))
-    tensors.pop("log")  # the table meta_train_log has it
-    heads = [name for name in tensors if name.startswith("head.")]
-    body = {name: tensor for name, tensor in tensors.items() if name not in heads}
-    return body, header | {"without": heads}
+def finished_models(place: Place, destination: Path) -> list[Model]:
+    """The models of a run that are recorded: those that the paper's treatments start from, and the
+    furthest of each that was meta-trained from length to length.
+    """
+    own = Place(place.profile, destination)
+    found = [Model(job.result(place), job.result(own)) for job in compared_models(place)]
+    furthest: dict[int, Model] = {}
+    for job in sorted(plan_lengths(place.profile), key=lambda job: job.iterations):
+        path = job.training.result(job.own(place))
+        if path.is_file() and job.iterations != place.profile.meta_iterations:
+            furthest[job.seed] = Model(path, job.training.result(job.own(own)))
+    return [model for model in (*found, *furthest.values()) if model.path.is_file()]
+
+
+def _added(path: Path, table: Table) -> Table:
+    """The table with the rows that are recorded at `path`, if any."""
+    return combine(path.stem, read_table(path), table) if path.is_file() else table
+
+
+def _refuse_other_models(models: Sequence[Model]) -> None:
+    """AnmlError if one of the models is recorded already."""
+    for model in models:
+        if model.recorded.is_file():
+            raise AnmlError(
+                f"{model.recorded} is recorded already, and what was measured on it is: add "
+                "--without-models, or record the run without --add"
+            )
 
 
 def _recorded_models(folder: Path) -> list[Path]:
     """The models that are recorded in a folder."""
-    return sorted((folder / "checkpoints").glob("*.safetensors"))
+    folders = [folder, *(folder / LENGTHS).glob("*")]
+    return sorted(path for one in folders for path in (one / "checkpoints").glob("*.safetensors"))
 
 
 def _require_room(
-    place: Place, destination: Path, tables: Sequence[Path], finished: Sequence[TrainJob]
+    destination: Path,
+    tables: Sequence[Path],
+    bodies: Mapping[Path, tuple[Mapping[str, Tensor], Any]],
+    add: bool,
 ) -> None:
-    """AnmlError if tables or models in all folders beside `destination` would become too large."""
+    """AnmlError if the recorded tables or models of all folders together would become too large.
+
+    What stands in `destination` counts if it stays (`add`).
+    """
     parent = destination.resolve().parent
     beside = [path for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
-    others = [folder for folder in beside if folder != destination.resolve()]
+    others = [folder for folder in beside if add or folder != destination.resolve()]
     new_tables = sum(path.stat().st_size for path in tables)
-    new_models = sum(t.nbytes for job in finished for t in _headless(job, place)[0].values())
+    new_models = sum(t.nbytes for tensors, _ in bodies.values() for t in tensors.values())
     for what, new, most, standing, remedy in (
         ("tables", new_tables, MOST_TABLE_BYTES, table_paths, ""),
         ("models", new_models, MOST_MODEL_BYTES, _recorded_models, "add --without-models, or "),
@@ -104,8 +156,8 @@ def _require_room(
         old = sum(path.stat().st_size for folder in others for path in standing(folder))
         if new and old + new > most:
             raise AnmlError(
-                f"this run's {what} have {new / 1e6:.1f} MB, and the other folders in {parent} "
-                f"have {old / 1e6:.1f} MB of {what}: allowed are {most / 1e6:.1f} MB in all; "
+                f"this run's {what} have {new / 1e6:.1f} MB, and what stays in {parent} has "
+                f"{old / 1e6:.1f} MB of {what}: allowed are {most / 1e6:.1f} MB in all; "
                 f"{remedy}choose a folder elsewhere with --to"
             )
 
@@ -173,12 +225,13 @@ def verify(
     seed: int = 0,
     tell: Callable[[str], None] = lambda line: None,
 ) -> list[Check]:
-    """Do a random sample of the recorded meta-tests again and compare both accuracies.
+    """Do a random sample of the meta-tests in a `meta_test` or `lengths` table again.
 
-    `folder` holds `checkpoints/`; `sample`: how many meta-tests, of at most `longest` classes, in
-    which only linear layers learn, or a fresh network for one epoch; `seed`: of the choice. `tell`
-    hears in a line how many were left out because no model of theirs is recorded. AnmlError: other
-    drawings than the table's, no such meta-test, or no model of any.
+    Both accuracies are compared. `folder` holds the recorded models; `sample`: how many meta-tests,
+    of at most `longest` classes, in which only linear layers learn, or a fresh network for one
+    epoch; `seed`: of the choice. `tell` hears in a line how many were left out because no model of
+    theirs is recorded. AnmlError: other drawings than the table's, no such meta-test, or no model
+    of any.
     """
     source = table.provenance
     if drawings.fingerprint != source.data_fingerprint:
@@ -191,11 +244,12 @@ def verify(
     frame = table.frame[_is_short(table.frame) & (table.frame["n_classes"] <= longest)]
     if frame.empty:
         raise AnmlError(f"no recorded meta-test has {longest} classes or fewer: raise --longest")
-    known = frame.drop_duplicates(ONE_META_TEST)
+    one_meta_test = [name for name in (*ONE_META_TEST, "iterations") if name in frame]
+    known = frame.drop_duplicates(one_meta_test)
     cases = known[_has_model(place, known)].reset_index(drop=True)
     if cases.empty:
         raise AnmlError(
-            f"{folder / 'checkpoints'} has no model of the {len(known)} recorded meta-tests of at "
+            f"{folder} has no model of the {len(known)} recorded meta-tests of at "
             f"most {longest} classes: verify a run that is recorded with its models, such as laptop"
         )
     if len(cases) < len(known):
@@ -209,10 +263,13 @@ def verify(
         point = Point(case.treatment, int(case.n_classes), case.optimizer, case.regime)
         seeds, rates = [int(case.trajectory_seed)], [case.learning_rate]
         runs = point.runs(place.profile, seeds, rates, Stream.TRAJECTORY)
-        (score,) = point.scores(place, drawings, int(case.model_seed), runs, lambda _: None)
-        same = (frame[ONE_META_TEST] == [getattr(case, name) for name in ONE_META_TEST]).all(axis=1)
+        own = _own_place(place, case)
+        (score,) = point.scores(own, drawings, int(case.model_seed), runs, lambda _: None)
+        same = (frame[one_meta_test] == [getattr(case, name) for name in one_meta_test]).all(axis=1)
         recorded = frame[same].set_index("metric")["value"]
         what = f"{point}, model {case.model_seed}, trajectory {case.trajectory_seed}"
+        if own != place:
+            what += f", after {case.iterations} meta-iterations"
         for metric, again, each in (
             (TRAINING, score.training, TRAINING_DRAWINGS),
             (TESTING, score.testing, DRAWINGS_PER_CLASS - TRAINING_DRAWINGS),
@@ -231,11 +288,18 @@ def _is_short(frame: pd.DataFrame) -> pd.Series:
     return treatment.isin(linear) | (treatment.isin(fresh) & frame["regime"].isin(one_epoch))
 
 
+def _own_place(place: Place, case: Any) -> Place:
+    """Where the model of a meta-test (a row of either table) is recorded, and its profile."""
+    if not hasattr(case, "iterations"):
+        return place
+    return LengthJob(int(case.model_seed), int(case.iterations), 0).own(place)
+
+
 def _has_model(place: Place, cases: pd.DataFrame) -> list[bool]:
     """For each case, whether the model that it starts from is there, or is fresh from its seed."""
     return [
         all(
-            job.result(place).is_file()
+            job.result(_own_place(place, case)).is_file()
             for job in train_jobs(TREATMENTS[case.treatment].training, [int(case.model_seed)])
         )
         for case in cases.itertuples()

@@ -167,7 +167,7 @@ def test_too_much_in_all_is_refused_before_anything_is_written(
     (beside / "stages.parquet").write_bytes(bytes(2_000_000))
     monkeypatch.setattr(module, limit, 2_000_100)
     message = refusal(lambda: record(half, folder))
-    assert f"have 2.0 MB of {what}" in message
+    assert f"has 2.0 MB of {what}" in message
     assert "allowed are 2.0 MB in all" in message
     assert ("--without-models" in message) == (what == "models")
     assert "--to" in message

@@ -1,0 +1,104 @@
+"""Recorded results that grow: the tables of another run of a profile, added to those that stand.
+
+Runs on several machines, or run folders that are gone, leave nothing but what was recorded of them.
+Rows are added, never replaced: of one observation that two runs made, neither is the right one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from anml.errors import AnmlError
+from anml.gather import UNFINISHED
+from anml.profiles import Profile
+from anml.results import Provenance, Table, together
+from anml.tables import KEYS, listing
+
+EXTENT = (
+    *("trajectories", "n_classes", "network_models", "network_trajectories", "network_n_classes"),
+    *("epochs_models", "epochs_network_models", "epochs_trajectories", "epochs_n_classes"),
+    *("epochs_network_n_classes", "variant_models", "length_models", "length_iterations"),
+    "length_n_classes",
+)
+"""Values of a profile that say how much is measured, and change no observation."""
+SUMMED = {"stages": ["jobs", "seconds"]}
+"""Columns of tables whose rows are totals: where both runs have a row, it becomes one."""
+
+
+def combine(name: str, standing: Table, new: Table) -> Table:
+    """The table `name` with the rows of both.
+
+    AnmlError: the two rest on other drawings or other values of the profile, or have an observation
+    in common.
+    """
+    provenance = _provenance(name, standing.provenance, new.provenance)
+    kept = standing.frame
+    if name == UNFINISHED:  # of one meta-training, the later state
+        which = ["treatment", "model_seed"]
+        now = pd.MultiIndex.from_frame(new.frame[which])
+        kept = kept[~pd.MultiIndex.from_frame(kept[which]).isin(now)]
+    rows = pd.concat([kept, new.frame], ignore_index=True)
+    own = [column for column in rows if column != "value"]
+    keys = list(KEYS.get(name, own))
+    if name in SUMMED:
+        same = [column for column in rows if column not in SUMMED[name]]
+        rows = rows.groupby(same, as_index=False, sort=False)[SUMMED[name]].sum()
+    elif rows.duplicated(keys).any():
+        raise AnmlError(
+            f"{name}: {int(rows.duplicated(keys).sum())} of the run's {len(new.frame)} rows are "
+            "recorded already: record the run without --add, which puts it in the place of what "
+            "stands there, or compute other models, lengths or treatments"
+        )
+    return Table(rows, provenance)
+
+
+def _provenance(name: str, standing: Provenance, new: Provenance) -> Provenance:
+    """Where the rows of both come from; AnmlError if they do not belong together."""
+    for what, mine, other in (
+        ("drawings", new.data_fingerprint, standing.data_fingerprint),
+        ("profile", new.profile, standing.profile),
+        ("version of anml", new.package_version, standing.package_version),
+    ):
+        if mine != other:
+            raise AnmlError(
+                f"{name}: the recorded table has {what} {other}, the run has {mine}: only runs "
+                "with the same can be added to one another; record it elsewhere with --to"
+            )
+    return replace(
+        new,
+        profile_values=_values(name, standing.profile_values, new.profile_values),
+        commit=together([standing.commit, new.commit]),
+        device=together([standing.device, new.device]),
+        seconds=standing.seconds + new.seconds,
+    )
+
+
+def _values(name: str, standing: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The profile's values of both runs together: the most of what is measured by either."""
+    apart = _apart(standing, new)
+    if apart:
+        raise AnmlError(
+            f"{name}: the recorded table and the run differ in {listing(apart)}, which decides "
+            "their numbers: only runs with the same values can be added to one another; record "
+            "it elsewhere with --to"
+        )
+    most = {key: _most(standing.get(key, new[key]), new[key]) for key in EXTENT if key in new}
+    return dict(new) | most
+
+
+def same_but_for_extent(one: Profile, other: Profile) -> bool:
+    """Whether two profiles differ at most in how much is measured, not in what is found."""
+    return not _apart(one.values(), other.values())
+
+
+def _apart(standing: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """The values in which two profiles differ, but for those that say how much is measured."""
+    decisive = (key for key in new if key not in (*EXTENT, "summary"))
+    return [key for key in decisive if standing.get(key, new[key]) != new[key]]
+
+
+def _most(one: Any, other: Any) -> Any:
+    """The larger number, or what either list has."""
+    return sorted({*one, *other}) if isinstance(one, list) else max(one, other)

@@ -1,0 +1,208 @@
+"""Recorded results that grow: another run's rows and models added, and what is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import synthetic_lengths as synthetic
+import torch
+from refusal import refusal
+
+from anml import cli
+from anml.checkpoint import load_checkpoint
+from anml.combine import combine
+from anml.data import Drawings
+from anml.gather import write_tables
+from anml.jobs import Place
+from anml.lengths import LengthJob
+from anml.profiles import PROFILES, Profile
+from anml.record import record, verify
+from anml.results import Table, read_table, write_table
+from anml.tables import checked
+
+
+def of_model(table: Table, seed: int) -> Table:
+    """The rows of one model of a made-up table, as another commit made them."""
+    frame = table.frame[table.frame["model_seed"] == seed]
+    made = {"commit": f"{seed}" * 12, "device": f"CPU {seed}", "seconds": 100.0 + seed}
+    return Table(frame, replace(table.provenance, **made))
+
+
+@pytest.fixture
+def two_models() -> Table:
+    return synthetic.accuracy(models=2)
+
+
+def test_rows_of_both_runs_come_out_with_both_origins(two_models: Table) -> None:
+    both = combine("lengths", of_model(two_models, 0), of_model(two_models, 1))
+    assert checked("lengths", both.frame).equals(checked("lengths", two_models.frame))
+    source = both.provenance
+    assert source.commit == f"{'0' * 12}; {'1' * 12}"
+    assert source.device == "CPU 0; CPU 1"
+    assert source.seconds == 201.0
+
+
+def test_the_same_observation_twice_is_refused(two_models: Table) -> None:
+    message = refusal(lambda: combine("lengths", two_models, of_model(two_models, 1)))
+    rows = len(two_models.frame) // 2
+    assert message.startswith(f"lengths: {rows} of the run's {rows} rows are recorded already")
+    assert "without --add" in message
+
+
+def test_a_table_without_keys_is_compared_by_everything_but_its_values() -> None:
+    table = synthetic.rates()
+    moved = Table(table.frame.assign(value=table.frame["value"] / 2), table.provenance)
+    assert "recorded already" in refusal(lambda: combine("length_rates", table, moved))
+    other = Table(table.frame.assign(model_seed=1), table.provenance)
+    assert len(combine("length_rates", table, other).frame) == 2 * len(table.frame)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"data_fingerprint": "0" * 16}, "drawings"),
+        ({"profile": "quick"}, "profile"),
+        ({"package_version": "9"}, "version"),
+        ({"profile_values": {"anml_inner_rate": 0.3}}, "'anml_inner_rate'"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(
+    change: dict[str, object], said: str, two_models: Table
+) -> None:
+    standing, new = of_model(two_models, 0), of_model(two_models, 1)
+    values = PROFILES["laptop"].settings()
+    standing = replace(standing, provenance=replace(standing.provenance, profile_values=values))
+    other = {"profile_values": values, **change}
+    if "profile_values" in change:
+        other["profile_values"] = values | change["profile_values"]
+    new = replace(new, provenance=replace(new.provenance, **other))
+    message = refusal(lambda: combine("lengths", standing, new))
+    assert said in message
+    assert "--to" in message
+
+
+def test_how_much_was_measured_may_differ_and_becomes_what_either_has(two_models: Table) -> None:
+    standing, new = (
+        replace(table, provenance=replace(table.provenance, profile_values=values))
+        for table, values in (
+            (of_model(two_models, 0), {"length_models": 1, "length_iterations": [1000, 4000]}),
+            (of_model(two_models, 1), {"length_models": 2, "length_iterations": [1000, 2000]}),
+        )
+    )
+    values = combine("lengths", standing, new).provenance.profile_values
+    assert values == {"length_models": 2, "length_iterations": [1000, 2000, 4000]}
+
+
+def test_totals_are_summed_and_the_later_state_of_what_is_under_way_stays() -> None:
+    provenance = synthetic.accuracy().provenance
+    rows = {"profile": "laptop", "data": "omniglot", "stage": "lengths", "device": "CPU"}
+    hours = [
+        pd.DataFrame([{**rows, "group": group, "jobs": jobs, "seconds": seconds}])
+        for group, jobs, seconds in (("a", 2, 10.0), ("a", 1, 5.0), ("b", 1, 1.0))
+    ]
+    standing, new = hours[0], pd.concat(hours[1:])
+    both = combine("stages", Table(standing, provenance), Table(new, provenance)).frame
+    assert checked("stages", both)[["group", "jobs", "seconds"]].values.tolist() == [
+        ["a", 3, 15.0],
+        ["b", 1, 1.0],
+    ]
+    rows |= {"treatment": "anml", "metric": "meta-loss", "asked": 9, "value": 1.0, "seconds": 1.0}
+    rows.pop("stage")
+    states = {
+        (seed, done): {**rows, "model_seed": seed, "done": done, "iteration": done}
+        for seed, done in ((0, 3), (0, 5), (1, 4))
+    }
+    before = pd.DataFrame([states[0, 3], states[1, 4]])
+    after = pd.DataFrame([states[0, 5]])
+    both = combine("unfinished_log", Table(before, provenance), Table(after, provenance)).frame
+    assert sorted(zip(both["model_seed"], both["done"], strict=True)) == [(0, 5), (1, 4)]
+
+
+# --- whole runs
+
+
+@pytest.fixture
+def runs(tiny: Profile, noise_drawings: Drawings, tmp_path: Path) -> dict[int, Place]:
+    """Two runs of a profile, each with lengths of a model of its own."""
+    profile = replace(tiny, length_models=2, model_seeds=2)
+    found = {}
+    for seed in (0, 1):
+        place = Place(profile, tmp_path / f"run{seed}")
+        jobs = [LengthJob(seed, 4, 0), LengthJob(seed, 12, 4)]
+        for job in jobs:
+            job.run(place, noise_drawings, lambda n: None)
+        write_tables(place, noise_drawings, jobs)
+        found[seed] = place
+    return found
+
+
+def recorded_files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_second_run_is_added_with_the_furthest_model_of_each(
+    runs: dict[int, Place], noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "results" / "smoke"
+    record(runs[0], folder)
+    record(runs[1], folder, add=True, half=True)
+    models = [f"lengths/12/checkpoints/anml-seed{seed}.safetensors" for seed in (0, 1)]
+    names = ("lengths", "length_rates", "length_activity", "stages")
+    assert recorded_files(folder) == {*models, *(f"{name}.parquet" for name in names)}
+    assert set(read_table(folder / "lengths.parquet").frame["model_seed"]) == {0, 1}
+    kinds = [
+        {tensor.dtype for tensor in load_checkpoint(folder / model)[0].values()} for model in models
+    ]
+    assert kinds == [{torch.float32}, {torch.float16}]
+    table = read_table(folder / "lengths.parquet")
+    told: list[str] = []
+    checks = verify(table, folder, noise_drawings, sample=100, longest=3, tell=told.append)
+    assert {check.what.rpartition("after ")[2] for check in checks} == {"12 meta-iterations"}
+    assert all(check.agrees for check in checks)
+    assert any("model 1" in check.what for check in checks)
+    assert "left out" in told[0]
+
+
+def test_nothing_is_written_when_what_is_to_be_added_stands_there(
+    runs: dict[int, Place], tmp_path: Path
+) -> None:
+    folder = tmp_path / "results" / "smoke"
+    record(runs[0], folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    message = refusal(lambda: record(runs[0], folder, add=True))
+    assert "--without-models" in message
+    message = refusal(lambda: record(runs[0], folder, add=True, models=False))
+    assert "recorded already" in message
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_run_takes_the_place_of_what_stands_there_unless_it_is_added(
+    runs: dict[int, Place], tmp_path: Path
+) -> None:
+    folder = tmp_path / "results" / "smoke"
+    record(runs[0], folder)
+    record(runs[1], folder)
+    assert "lengths/12/checkpoints/anml-seed0.safetensors" not in recorded_files(folder)
+    assert set(read_table(folder / "lengths.parquet").frame["model_seed"]) == {1}
+
+
+def test_the_command_adds_more_models_to_a_profile_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+    packed_noise: Path,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr("anml.notebook.repository_root", lambda: tmp_path)
+    run, usual = tmp_path / "run", tmp_path / "results" / "laptop"
+    own = synthetic.accuracy()
+    write_table(usual / "lengths.parquet", own.frame, own.provenance)
+    other = of_model(synthetic.accuracy(models=2), 1)
+    write_table(run / "results" / "lengths.parquet", other.frame, other.provenance)
+    command = ["results", "record", "--profile", "laptop", "--data", str(packed_noise)]
+    command += ["--out", str(run), "--set", "length_models=2"]
+    assert cli.main(command) == 2
+    assert "--to" in capsys.readouterr().err
+    assert cli.main([*command, "--set", "anml_inner_rate=0.3", "--add"]) == 2
+    assert cli.main([*command, "--add"]) == 0
+    assert set(read_table(usual / "lengths.parquet").frame["model_seed"]) == {0, 1}
