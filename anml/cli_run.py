@@ -252,7 +252,7 @@ def _meta_test(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from anml.episodes import Stream
-    from anml.jobs import SEEDS_A_MODEL, Place, make_runs, treatment_model
+    from anml.jobs import SEEDS_A_MODEL, Place, make_runs, trajectory_seeds, treatment_model
     from anml.linear_learning import OPTIMIZERS
     from anml.meta_test import meta_test
     from anml.profiles import MAX_META_TEST_CLASSES
@@ -271,7 +271,7 @@ def _meta_test(args: argparse.Namespace) -> None:
     model = treatment_model(
         Place(profile, folder, args.device), treatment.training, args.model_seed
     )
-    seeds = [SEEDS_A_MODEL * args.model_seed + t for t in range(args.trajectories)]
+    seeds = trajectory_seeds(args.model_seed, args.trajectories)
     rates = [args.learning_rate]
     runs = make_runs(profile, args.n_classes, seeds, rates, Stream.TRAJECTORY, regime)
     total = len(runs) * args.n_classes * TRAINING_DRAWINGS * regime.epochs

@@ -24,7 +24,6 @@ from anml.evaluations import (
     search_learning_rate,
 )
 from anml.jobs import (
-    SEEDS_A_MODEL,
     OnStep,
     Place,
     Plan,
@@ -35,6 +34,7 @@ from anml.jobs import (
     part_path,
     read_part,
     train_jobs,
+    trajectory_seeds,
     write_part,
 )
 from anml.points import Point, rate_grid
@@ -250,7 +250,7 @@ class DisagreementJob:
             rate, _ = search_learning_rate(point, own, drawings, on_step)
         rows: list[Row] = []
         for seed in range(own.profile.model_seeds):
-            seeds = [SEEDS_A_MODEL * seed + t for t in range(own.profile.trajectories)]
+            seeds = trajectory_seeds(seed, own.profile.trajectories)
             runs = make_runs(own.profile, self.n_classes, seeds, [rate], Stream.TRAJECTORY)
             if self.setting.extra_class:
                 runs = [replace(run, trajectory=insert_extra(run.trajectory)) for run in runs]

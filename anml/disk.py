@@ -24,13 +24,15 @@ def bytes_to_write(place: Place, jobs: Plan) -> int:
     for job in jobs:
         if job.result(place).is_file():
             continue
-        training = job.training if isinstance(job, LengthJob) else job
+        training, own = job, place
+        if isinstance(job, LengthJob):
+            training, own = job.training, job.own(place)
         if isinstance(training, TrainJob):
             # A finished model and the working checkpoint, which stays; a new one is written beside
             # the old one before it takes its place.
             network = find_training(training.training).network
             weights = 4 * sum(p.numel() for p in build_model(network, place.profile).parameters())
-            log = LOG_ROW_BYTES * training.steps(place.profile)
+            log = LOG_ROW_BYTES * training.steps(own.profile)
             total += weights * (1 + 2 * WORKING_COPIES) + 3 * log
         else:
             total += PART_BYTES

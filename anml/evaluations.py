@@ -14,7 +14,6 @@ from typing import ClassVar
 from anml.data import Drawings
 from anml.episodes import Stream
 from anml.jobs import (
-    SEEDS_A_MODEL,
     OnStep,
     Place,
     Plan,
@@ -23,6 +22,7 @@ from anml.jobs import (
     part_path,
     read_part,
     train_jobs,
+    trajectory_seeds,
     write_part,
 )
 from anml.meta_test import Score
@@ -151,8 +151,7 @@ def measure(
 ) -> list[Score]:
     """Meta-test the model of `seed` at one rate, on as many trajectories as the profile has."""
     count = extent(place.profile, point.treatment, point.regime).trajectories
-    seeds = [SEEDS_A_MODEL * seed + t for t in range(count)]
-    runs = point.runs(place.profile, seeds, [rate], Stream.TRAJECTORY)
+    runs = point.runs(place.profile, trajectory_seeds(seed, count), [rate], Stream.TRAJECTORY)
     return point.scores(place, drawings, seed, runs, on_step)
 
 

@@ -38,7 +38,7 @@ Rows = tuple[MetaTraining | Treatment, ...]
 PART = ("tables", "seconds", "code", "commit", "made_on")
 """What a part holds."""
 SEEDS_A_MODEL = 1000
-"""Trajectory `t` of model `m` has seed `1000 m + t`, the same for every treatment."""
+"""How many trajectories a model can have before they would be another model's."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +198,11 @@ def train_jobs(training: str, seeds: Sequence[int]) -> list[Work]:
     if find_training(training).procedure == "none":
         return []
     return [TrainJob(training, seed) for seed in seeds]
+
+
+def trajectory_seeds(model: int, count: int) -> list[int]:
+    """Seeds of a model's first trajectories, the same for every treatment."""
+    return [SEEDS_A_MODEL * model + trajectory for trajectory in range(count)]
 
 
 def treatment_model(place: Place, training: str, seed: int) -> nn.Module:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from anml.data import Drawings
 from anml.episodes import Stream, to_unit
-from anml.jobs import SEEDS_A_MODEL, make_runs
+from anml.jobs import make_runs, trajectory_seeds
 from anml.linear_learning import OPTIMIZERS
 from anml.memory import keep_freed_memory
 from anml.meta_test import frozen_features, redraw_head
@@ -215,7 +215,7 @@ def compare(
     """
     n_classes, trajectories = max(profile.n_classes), profile.trajectories
     searches = make_runs(profile, n_classes, [seed], RATES, Stream.SEARCH)
-    seeds = [SEEDS_A_MODEL * seed + t for t in range(trajectories)]
+    seeds = trajectory_seeds(seed, trajectories)
     outcomes = []
     total = len(learners) * (len(searches) + trajectories) * n_classes
     with tqdm(total=total, desc="learn in turn", unit="class") as bar:

@@ -59,11 +59,11 @@ def test_room_is_for_what_is_not_there_yet(
 
 
 def test_a_length_of_meta_training_needs_the_room_of_a_model(tiny: Profile, tmp_path: Path) -> None:
-    place = Place(replace(tiny, meta_iterations=12), tmp_path)
-    needed = [
-        bytes_to_write(place, {job: []}) for job in (TrainJob("anml", 0), LengthJob(0, 12, 4))
-    ]
-    assert needed[0] == needed[1]
+    place = Place(tiny, tmp_path)
+    as_long = replace(place, profile=replace(tiny, meta_iterations=12))
+    needed = bytes_to_write(place, {LengthJob(0, 12, 4): []})
+    assert needed == bytes_to_write(as_long, {TrainJob("anml", 0): []})
+    assert needed > bytes_to_write(place, {TrainJob("anml", 0): []})
 
 
 def test_a_disk_that_is_too_full_is_told_before_the_work(
