@@ -186,7 +186,7 @@ def widths() -> str:
     if not tables:
         return ""
     words = furthest_words(length_values(tables))
-    return f"ANML alone, as far as the meta-training of one model a width has come: {words}.\n\n"
+    return f"ANML alone, as far as its meta-training has come at each width: {words}.\n\n"
 
 
 def verdicts() -> str:
