@@ -190,6 +190,6 @@ def forgotten(tables: Tables) -> pd.DataFrame:
             last = of_n[of_n["iterations"] == longest]
             means = last.groupby("model_seed")[["value", "other"]].mean().mean()
             where = {"width": width_words(table), "n_classes": int(n), "iterations": int(longest)}
-            accuracies = {"oracle": means["value"], "sequential": means["other"]}
-            rows.append(where | accuracies | _summary(last, "gain", "lost"))
+            each = {"oracle": means["value"], "sequential": means["other"]}
+            rows.append(where | each | _summary(last, "gain", "lost"))
     return pd.DataFrame(rows)

@@ -91,10 +91,10 @@ def gain_lines(tables: Tables) -> list[str]:
 
 
 def stated(regime: str) -> dict[int, float]:
-    """Return what the paper states of ANML's testing accuracy under a regime: by N, a fraction."""
+    """Return what the paper states of ANML's testing accuracy under a regime: by N, in per cent."""
     known = published_points(TESTING, regime)
     own = known[(known["source"] == "paper") & (known["treatment"] == TREATMENT)]
-    return dict(zip(own["n_classes"], own["value"], strict=True))
+    return dict(zip(own["n_classes"], (100 * own["value"]).round(2), strict=True))
 
 
 def distance_lines(values: pd.DataFrame) -> list[str]:
@@ -106,8 +106,8 @@ def distance_lines(values: pd.DataFrame) -> list[str]:
     own = rows[rows["width"].str.endswith(PAPERS) & rows["n_classes"].isin(goal)]
     return [
         f"{row.width} after {row.iterations:,} of {PAPER_LENGTH:,} meta-iterations, N = "
-        f"{row.n_classes}: {100 * row.mean:.1f}%, the paper {100 * goal[row.n_classes]:.1f}%: "
-        f"{100 * row.mean - 100 * goal[row.n_classes]:+.1f} points."
+        f"{row.n_classes}: {100 * row.mean:.1f}%, the paper {goal[row.n_classes]:.1f}%: "
+        f"{100 * row.mean - goal[row.n_classes]:+.1f} points."
         for row in own.groupby("n_classes", sort=False).tail(1).itertuples()
     ]
 
@@ -130,8 +130,8 @@ def forgotten_lines(tables: Tables) -> list[str]:
         )
         if row.width.endswith(PAPERS) and n in oracle and n in sequential:
             line += (
-                f" The paper: {100 * oracle[n]:.1f}% and {100 * sequential[n]:.1f}%, "
-                f"{points(sequential[n] - oracle[n], np.nan, np.nan)}."
+                f" The paper: {oracle[n]:.1f}% and {sequential[n]:.1f}%, "
+                f"{sequential[n] - oracle[n]:+.1f} points."
             )
         lines.append(line)
     return lines

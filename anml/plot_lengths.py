@@ -59,8 +59,11 @@ def lengths_figure(tables: Tables, activity: Tables) -> Figure:
             fontsize=8.5,
             color=MUTED if real else WARNING,
         )
-        grid = figure.add_gridspec(rows, columns)
-        axes = [figure.add_subplot(grid[place]) for place in range(len(panels) + 1)]
+        grid, axes = figure.add_gridspec(rows, columns), []
+        for place in range(len(panels) + 1):
+            first = axes[0] if axes else None
+            of_accuracy = first if place < len(panels) else None
+            axes.append(figure.add_subplot(grid[place], sharex=first, sharey=of_accuracy))
         for axis, (title, regime, n) in zip(axes, panels, strict=False):
             own = accuracy[(accuracy["regime"] == regime) & (accuracy["n_classes"] == n)]
             _draw_widths(axis, own, looks)
