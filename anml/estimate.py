@@ -18,7 +18,7 @@ from anml.episodes import Stream
 from anml.evaluations import EvaluateJob, SearchJob
 from anml.groups import group_name
 from anml.jobs import Place, Plan, TrainJob, Work, make_runs
-from anml.lengths import META_TRAINING, REGIMES, TREATMENT, LengthJob
+from anml.lengths import LENGTH_REGIMES, META_TRAINING, TREATMENT, LengthJob
 from anml.meta_test import meta_test
 from anml.meta_train import Job, initial_model, meta_train
 from anml.rate_search import RateJob
@@ -120,7 +120,7 @@ def step_timer(place: Place, drawings: Drawings) -> Callable[[Work], float]:
                 return training_step(training) + learning / max(1, job.steps(profile))
             case LengthJob():
                 profile = place.profile
-                runs = len(REGIMES) * (len(profile.learning_rates) + profile.trajectories)
+                runs = len(LENGTH_REGIMES) * (len(profile.learning_rates) + profile.trajectories)
                 learning = meta_tests(TREATMENT, runs, profile.length_n_classes)
                 return training_step(META_TRAINING) + learning / job.steps(profile)
             case SearchJob(point, _) | EvaluateJob(point, _):

@@ -39,7 +39,8 @@ from anml.treatments import find_training, find_treatment
 
 TREATMENT = "ANML"
 META_TRAINING = find_treatment(TREATMENT).training
-REGIMES = (SEQUENTIAL.name, ORACLE.name)
+LENGTH_REGIMES = (SEQUENTIAL.name, ORACLE.name)
+"""In which orders of its drawings a meta-test is measured at each length."""
 LENGTHS = "lengths"
 """In a run's folder: a folder for each length."""
 
@@ -114,7 +115,7 @@ class LengthJob:
     def _points(self, profile: Profile) -> list[Point]:
         """What is measured after the meta-training."""
         numbers = profile.length_n_classes
-        return [Point(TREATMENT, n, regime=regime) for regime in REGIMES for n in numbers]
+        return [Point(TREATMENT, n, regime=regime) for regime in LENGTH_REGIMES for n in numbers]
 
     def _take_over(self, place: Place) -> float:
         """Copy the furthest usable working checkpoint of the run, unless this length has one that

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from anml.curves import FULL_WIDTH
-from anml.lengths import REGIMES
+from anml.lengths import LENGTH_REGIMES
 from anml.measure import ACTIVITY
 from anml.notebook import Found
 from anml.profiles import PROFILES
@@ -90,7 +90,7 @@ def length_values(tables: Tables) -> pd.DataFrame:
     """
     rows = []
     for profile, table in by_width(tables).items():
-        for regime in REGIMES:
+        for regime in LENGTH_REGIMES:
             measured = accuracies(table, regime)
             for (n, iterations), own in measured.groupby(["n_classes", "iterations"]):
                 where = {"profile": profile, "width": width_words(table), "regime": regime}

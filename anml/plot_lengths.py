@@ -48,7 +48,7 @@ def lengths_figure(tables: Tables, activity: Tables) -> Figure:
     looks = dict(zip(by_width(tables), LOOKS, strict=False))
     panels = [(REGIME_TITLES[regime], regime, n) for regime, n in _shown(accuracy)]
     with style():
-        columns = 2 if len(panels) == 3 else 3
+        columns = 2 if len(panels) == 3 else 3  # with the gate's, four panels make a square
         rows = math.ceil((len(panels) + 1) / columns)
         figure = Figure(figsize=(9, 1 + 3.3 * rows), layout="constrained")
         figure.suptitle(

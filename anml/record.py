@@ -79,7 +79,7 @@ def record(
             f"{destination} is the folder of a run, which recorded results would overwrite: choose "
             "another folder with --to"
         )
-    finished = [model for model in finished_models(place, destination) if models]
+    finished = finished_models(place, destination) if models else []
     tables = {path.name: read_table(path) for path in paths}
     if add:
         _refuse_other_models(finished)

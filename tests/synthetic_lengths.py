@@ -5,6 +5,7 @@ from itertools import product
 import pandas as pd
 import synthetic_table
 
+from anml.jobs import trajectory_seeds
 from anml.profiles import PROFILES
 from anml.results import Provenance, Table
 from anml.tables import TESTING, TRAINING
@@ -51,7 +52,7 @@ def accuracy(
             regime=regime,
             learning_rate=1e-3,
             model_seed=model,
-            trajectory_seed=1000 * model + t,
+            trajectory_seed=trajectory_seeds(model, trajectories)[t],
             n_classes=n,
             metric=metric,
             value=(0.2 + 0.1 * place + 0.01 * t + gain) / (1 if n == NUMBERS[0] else 2) + more,
