@@ -19,7 +19,7 @@ from anml.errors import AnmlError
 from anml.plot_style import INK, MUTED, TREATMENTS, style
 
 NAMES = ("speed_ways", "speed_sweeps")
-FILES = ("cost", "speed_sweeps", "speed_machine", "meta_test_speed")
+FILES = ("cost", "speed_sweeps", "speed_machine", "meta_test_speed", "beside")
 OURS = "adjoint"
 WAYS = {
     OURS: "this companion",
@@ -51,6 +51,7 @@ class Speed:
     sweeps: pd.DataFrame  # a row for each value of what was varied
     machine: dict[str, str]  # what the numbers were measured on and with
     meta_test: pd.DataFrame  # a row for each treatment's layers, optimiser and way
+    beside: pd.DataFrame  # a row for each setting of threads, alone and beside a busy process
 
 
 def floor(rows: pd.DataFrame) -> pd.Series:
@@ -62,7 +63,7 @@ def floor(rows: pd.DataFrame) -> pd.Series:
 
 
 def read_speed(folder: Path) -> Speed:
-    """Read the four tables of `make bench` from `folder`.
+    """Read the five tables of `make bench` from `folder`.
 
     Raises:
         AnmlError: one is missing, with the command that makes them.
@@ -73,9 +74,9 @@ def read_speed(folder: Path) -> Speed:
             f"no measurements of speed: {', '.join(missing)} (.csv) not in {folder.name}/; "
             "measure on an idle machine with `make bench`"
         )
-    costs, sweeps, machine, meta_test = (pd.read_csv(folder / f"{name}.csv") for name in FILES)
+    costs, sweeps, machine, *others = (pd.read_csv(folder / f"{name}.csv") for name in FILES)
     facts = dict(machine.astype(str).itertuples(index=False))
-    return Speed(costs, sweeps, facts, meta_test)
+    return Speed(costs, sweeps, facts, *others)
 
 
 def speed_values(speed: Speed, profile: str) -> pd.DataFrame:
@@ -155,6 +156,28 @@ def meta_test_table(speed: Speed, profile: str) -> pd.DataFrame:
         frame[f"{way}, ms a step"] = steps[way].map("{:.3g}".format)
     frame["ours, s a trajectory"] = seconds["ours"].map("{:.2g}".format)
     return frame.reset_index()
+
+
+def beside_table(speed: Speed, profile: str) -> pd.DataFrame:
+    """Seconds of ANML's meta-iteration by setting: alone, and beside a process that never rests."""
+    own = speed.beside[speed.beside["profile"] == profile]
+    seconds = own.pivot(index="setting", columns="beside", values="seconds")
+    seconds = seconds.loc[list(_order(own["setting"])), list(_order(own["beside"]))]
+    alone, busy = seconds.columns
+    return pd.DataFrame(
+        {
+            "setting": seconds.index,
+            f"s beside {alone}": seconds[alone].map("{:.2f}".format).to_numpy(),
+            f"s beside {busy}": seconds[busy].map("{:.2f}".format).to_numpy(),
+            "times as long": (seconds[busy] / seconds[alone]).map("{:.2f}".format).to_numpy(),
+        }
+    )
+
+
+def beside_line(speed: Speed) -> str:
+    """Where and when the settings were measured."""
+    first = speed.beside.iloc[0]
+    return f"Measured on {first['date']} at commit {first['commit']}: {first['device']}"
 
 
 def speed_lines(speed: Speed) -> list[str]:

@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
+import beside
 import cost
 import pandas as pd
 import pytest
@@ -14,6 +16,7 @@ from shares import products_share
 from ways import WAYS, Way
 
 from anml.adapt import plain_meta_gradient
+from anml.results import device_name
 
 EXACT = [name for name, way in WAYS.items() if way.second_order and name != "supervised"]
 
@@ -135,6 +138,40 @@ def test_sweeps_are_timed_and_counted(name: str) -> None:
     assert [row["x"] for row in rows] == list(cost.SWEEPS[name].values[:2])
     assert 0 < rows[0]["multiply_adds"] < rows[1]["multiply_adds"]
     assert all(float(row["seconds"]) > 0 for row in rows)
+
+
+def test_a_setting_reaches_the_process_that_is_timed(monkeypatch) -> None:
+    seen = {}
+
+    def started(words, env, **_):
+        seen.update(words=words, spins=env.get("GOMP_SPINCOUNT"))
+        return subprocess.CompletedProcess(words, 0, stdout='{"seconds": "1"}')
+
+    monkeypatch.setattr(subprocess, "run", started)
+    row = beside.measure_apart("quick", beside.Setting("x", 3, {"GOMP_SPINCOUNT": "7"}))
+    assert row == {"seconds": "1"}
+    assert seen["words"][-2:] == ["quick", "3"]
+    assert seen["spins"] == "7"
+
+
+def test_a_setting_that_fails_writes_nothing(monkeypatch, tmp_path) -> None:
+    failed = subprocess.CompletedProcess([], 1, stdout="")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
+    assert "'as it comes' failed" in refusal(lambda: beside.run(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_busy_process_ends_with_what_it_disturbs() -> None:
+    with beside.busy() as process:
+        assert process.poll() is None
+    assert process.poll() is not None
+
+
+def test_a_meta_iteration_is_timed_on_the_threads_that_it_has() -> None:
+    tiny = replace(cost.PROFILES["quick"], **cost.QUICK)
+    row = beside.measure(tiny, quick=True)
+    assert float(row["seconds"]) > 0
+    assert row["device"] == device_name("cpu")
 
 
 def test_a_quick_run_never_replaces_recorded_numbers() -> None:

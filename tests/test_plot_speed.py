@@ -4,6 +4,7 @@ import cost
 import numpy as np
 import pandas as pd
 import pytest
+from beside import BESIDE, PROFILE_NAMES, SETTINGS
 from figure_parts import words
 from ways import WAYS
 
@@ -54,6 +55,18 @@ def sweeps() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def beside() -> pd.DataFrame:
+    """Made-up times: the first setting suffers most from company, the last not at all."""
+    rows = []
+    for profile in PROFILE_NAMES:
+        for i, setting in enumerate(SETTINGS):
+            own = {"profile": profile, "setting": setting.name, "device": "CPU, 2 threads"}
+            own |= {"date": "2025-01-03", "commit": "0123456789ab"}
+            for name, seconds in zip(BESIDE, (1.0 + i, 4.0), strict=True):
+                rows.append(own | {"beside": name, "seconds": seconds})
+    return pd.DataFrame(rows)
+
+
 def meta_test() -> pd.DataFrame:
     rows = [
         {
@@ -79,7 +92,8 @@ def speed() -> Speed:
     }
     facts |= {"load at the start": "0.01", "matrix side": "2048", "python": "3.11.0"}
     facts |= {name: "1.0" for name in ("torch", "higher", "torchopt")}
-    return Speed(costs(), sweeps(), facts | {"learn2learn": "not installed"}, meta_test())
+    facts |= {"learn2learn": "not installed"}
+    return Speed(costs(), sweeps(), facts, meta_test(), beside())
 
 
 def test_every_way_that_is_measured_has_its_label():
@@ -141,6 +155,16 @@ def test_tables_of_the_floor_and_of_meta_testing(speed):
     assert row["torch.optim, ms a step"] == "1.5"
 
 
+def test_settings_stand_alone_and_beside_a_busy_process(speed):
+    table = plot_speed.beside_table(speed, "paper")
+    assert list(table["setting"]) == [setting.name for setting in SETTINGS]
+    assert list(table["s beside nothing"]) == ["1.00", "2.00", "3.00", "4.00"]
+    assert list(table["s beside one busy process"]) == ["4.00"] * 4
+    assert list(table["times as long"]) == ["4.00", "2.00", "1.33", "1.00"]
+    line = plot_speed.beside_line(speed)
+    assert line == "Measured on 2025-01-03 at commit 0123456789ab: CPU, 2 threads"
+
+
 def test_provenance_says_what_was_there(speed):
     text = "\n".join(plot_speed.speed_lines(speed))
     for part in ("2025-01-02", "CPU, 2 threads", "load before the run: 0.01", "200 to 200 GFLOP/s"):
@@ -163,6 +187,7 @@ def test_measurements_are_read_or_asked_for(speed, tmp_path):
         read_speed(tmp_path)
     speed.sweeps.to_csv(tmp_path / "speed_sweeps.csv", index=False)
     speed.meta_test.to_csv(tmp_path / "meta_test_speed.csv", index=False)
+    speed.beside.to_csv(tmp_path / "beside.csv", index=False)
     machine = pd.DataFrame(speed.machine.items(), columns=["what", "value"])
     machine.to_csv(tmp_path / "speed_machine.csv", index=False)
     again = read_speed(tmp_path)
