@@ -34,12 +34,9 @@ def combine(name: str, standing: Table, new: Table) -> Table:
     in common.
     """
     provenance = _provenance(name, standing.provenance, new.provenance)
-    kept = standing.frame
-    if name == UNFINISHED:  # of one meta-training, the later state
-        which = ["treatment", "model_seed"]
-        now = pd.MultiIndex.from_frame(new.frame[which])
-        kept = kept[~pd.MultiIndex.from_frame(kept[which]).isin(now)]
-    rows = pd.concat([kept, new.frame], ignore_index=True)
+    if name == UNFINISHED:
+        return _later_states(standing.frame, new.frame, provenance)
+    rows = pd.concat([standing.frame, new.frame], ignore_index=True)
     own = [column for column in rows if column != "value"]
     keys = list(KEYS.get(name, own))
     if name in SUMMED:
@@ -52,6 +49,15 @@ def combine(name: str, standing: Table, new: Table) -> Table:
             "stands there, or compute other models, lengths or treatments"
         )
     return Table(rows, provenance)
+
+
+def _later_states(standing: pd.DataFrame, new: pd.DataFrame, provenance: Provenance) -> Table:
+    """Of each meta-training under way the later state, whose time has the earlier one's in it."""
+    which = ["treatment", "model_seed"]
+    begun, again = (pd.MultiIndex.from_frame(frame[which]) for frame in (standing, new))
+    rows = pd.concat([standing[~begun.isin(again)], new], ignore_index=True)
+    spent = float(rows.drop_duplicates(which)["seconds"].sum())
+    return Table(rows, replace(provenance, seconds=spent))
 
 
 def _provenance(name: str, standing: Provenance, new: Provenance) -> Provenance:

@@ -107,16 +107,18 @@ def test_totals_are_summed_and_the_later_state_of_what_is_under_way_stays() -> N
         ["a", 3, 15.0],
         ["b", 1, 1.0],
     ]
-    rows |= {"treatment": "anml", "metric": "meta-loss", "asked": 9, "value": 1.0, "seconds": 1.0}
+    rows |= {"treatment": "anml", "metric": "meta-loss", "asked": 9, "value": 1.0}
     rows.pop("stage")
     states = {
-        (seed, done): {**rows, "model_seed": seed, "done": done, "iteration": done}
+        (seed, done): {**rows, "model_seed": seed, "done": done, "iteration": done, "seconds": done}
         for seed, done in ((0, 3), (0, 5), (1, 4))
     }
     before = pd.DataFrame([states[0, 3], states[1, 4]])
     after = pd.DataFrame([states[0, 5]])
-    both = combine("unfinished_log", Table(before, provenance), Table(after, provenance)).frame
-    assert sorted(zip(both["model_seed"], both["done"], strict=True)) == [(0, 5), (1, 4)]
+    both = combine("unfinished_log", Table(before, provenance), Table(after, provenance))
+    frame = both.frame
+    assert sorted(zip(frame["model_seed"], frame["done"], strict=True)) == [(0, 5), (1, 4)]
+    assert both.provenance.seconds == 5 + 4  # not the 3 of the earlier state again
 
 
 # --- whole runs
