@@ -7,7 +7,7 @@ state is kept in the same way. How far unfinished meta-trainings are is recorded
 own, their weights never.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ class Model:
 
     path: Path
     recorded: Path
+    iterations: int  # that it was meta-trained for
 
     def headless(self, half: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and header as they are recorded; `half`: in half precision."""
@@ -66,10 +67,11 @@ def record(
     """Copy a run's tables to `destination`, and its finished models, headless, beside them.
 
     `models`: or none of them; `half`: in half precision. Tables and models that were recorded there
-    before and that the run does not have are removed; or, with `add`, everything that is there
-    stays, and the run's rows and models are added. Returns what was written. AnmlError, before
-    anything is written: the run has no tables, `destination` is a run's folder or not writable, too
-    much would be recorded in all, or what is to be added does not fit what is there.
+    before and that the run does not have are removed; or, with `add`, what is there stays, but for
+    the states of models that the run has further, and the run's rows and models are added. Returns
+    what was written. AnmlError, before anything is written: the run has no tables, `destination` is
+    a run's folder or not writable, too much would be recorded in all, or what is to be added does
+    not fit what is there.
     """
     paths = table_paths(place.folder / "results")
     if not paths:
@@ -85,17 +87,18 @@ def record(
         _refuse_other_models(finished)
         tables = {name: _added(destination / name, table) for name, table in tables.items()}
     bodies = {model.recorded: model.headless(half) for model in finished}
-    _require_room(destination, paths, bodies, add)
+    standing = [*table_paths(destination), *_recorded_models(destination)]
+    staying = set(standing) - set(_shorter(finished, destination)) if add else set()
+    _require_room(destination, paths, bodies, staying)
     require_writable(destination)
     for name, table in tables.items():
         write_table(destination / name, table.frame, table.provenance)
     for path, (tensors, header) in bodies.items():
         save_checkpoint(path, tensors, header)
     written = [*(destination / name for name in tables), *bodies]
-    if not add:
-        for path in (*table_paths(destination), *_recorded_models(destination)):
-            if path not in written:
-                path.unlink()
+    for path in standing:
+        if path not in staying and path not in written:
+            path.unlink()
     return written
 
 
@@ -103,14 +106,19 @@ def finished_models(place: Place, destination: Path) -> list[Model]:
     """The models of a run that are recorded: those that the paper's treatments start from, and the
     furthest of each that was meta-trained from length to length.
     """
-    own = Place(place.profile, destination)
-    found = [Model(job.result(place), job.result(own)) for job in compared_models(place)]
+    own, iterations = Place(place.profile, destination), place.profile.meta_iterations
+    found = [
+        Model(job.result(place), job.result(own), iterations) for job in compared_models(place)
+    ]
     furthest: dict[int, Model] = {}
     for job in sorted(plan_lengths(place.profile), key=lambda job: job.iterations):
         path = job.training.result(job.own(place))
-        if path.is_file() and job.iterations != place.profile.meta_iterations:
-            furthest[job.seed] = Model(path, job.training.result(job.own(own)))
-    return [model for model in (*found, *furthest.values()) if model.path.is_file()]
+        if path.is_file():
+            recorded = job.training.result(job.own(own))
+            furthest[job.seed] = Model(path, recorded, job.iterations)
+    # At the profile's own length it is one of those above.
+    lengths = [model for model in furthest.values() if model.iterations != iterations]
+    return [model for model in (*found, *lengths) if model.path.is_file()]
 
 
 def _added(path: Path, table: Table) -> Table:
@@ -128,6 +136,16 @@ def _refuse_other_models(models: Sequence[Model]) -> None:
             )
 
 
+def _shorter(models: Sequence[Model], folder: Path) -> list[Path]:
+    """What is recorded in a folder of the same models after fewer meta-iterations."""
+    return [
+        path
+        for model in models
+        for path in (folder / LENGTHS).glob(f"*/checkpoints/{model.path.name}")
+        if int(path.parents[1].name) < model.iterations
+    ]
+
+
 def _recorded_models(folder: Path) -> list[Path]:
     """The models that are recorded in a folder."""
     folders = [folder, *(folder / LENGTHS).glob("*")]
@@ -138,22 +156,24 @@ def _require_room(
     destination: Path,
     tables: Sequence[Path],
     bodies: Mapping[Path, tuple[Mapping[str, Tensor], Any]],
-    add: bool,
+    staying: Collection[Path],
 ) -> None:
     """AnmlError if the recorded tables or models of all folders together would become too large.
 
-    What stands in `destination` counts if it stays (`add`).
+    `staying`: what stands in `destination` and will not be removed.
     """
     parent = destination.resolve().parent
     beside = [path for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
-    others = [folder for folder in beside if add or folder != destination.resolve()]
+    others = [folder for folder in beside if folder != destination.resolve()]
     new_tables = sum(path.stat().st_size for path in tables)
     new_models = sum(t.nbytes for tensors, _ in bodies.values() for t in tensors.values())
     for what, new, most, standing, remedy in (
         ("tables", new_tables, MOST_TABLE_BYTES, table_paths, ""),
         ("models", new_models, MOST_MODEL_BYTES, _recorded_models, "add --without-models, or "),
     ):
-        old = sum(path.stat().st_size for folder in others for path in standing(folder))
+        kept = [path for folder in others for path in standing(folder)]
+        kept += [path for path in standing(destination) if path in staying]
+        old = sum(path.stat().st_size for path in kept)
         if new and old + new > most:
             raise AnmlError(
                 f"this run's {what} have {new / 1e6:.1f} MB, and what stays in {parent} has "

@@ -14,7 +14,7 @@ from anml.checkpoint import load_checkpoint
 from anml.combine import combine
 from anml.data import Drawings
 from anml.gather import write_tables
-from anml.jobs import Place
+from anml.jobs import Place, TrainJob
 from anml.lengths import LengthJob
 from anml.profiles import PROFILES, Profile
 from anml.record import record, verify
@@ -177,6 +177,43 @@ def test_nothing_is_written_when_what_is_to_be_added_stands_there(
     message = refusal(lambda: record(runs[0], folder, add=True, models=False))
     assert "recorded already" in message
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_further_state_of_a_model_takes_the_place_of_a_shorter_one(
+    runs: dict[int, Place], noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "results" / "smoke"
+    for place in runs.values():
+        record(place, folder, add=True)
+    longer = replace(runs[0].profile, length_iterations=(20,))
+    further = replace(runs[0], profile=longer, folder=tmp_path / "further")
+    job = LengthJob(0, 20, 0)
+    job.run(further, noise_drawings, lambda n: None)
+    write_tables(further, noise_drawings, [job])
+    record(further, folder, add=True)
+    models = {name for name in recorded_files(folder) if "checkpoints" in name}
+    assert models == {
+        "lengths/20/checkpoints/anml-seed0.safetensors",
+        "lengths/12/checkpoints/anml-seed1.safetensors",
+    }
+    frame = read_table(folder / "lengths.parquet").frame
+    assert set(frame.loc[frame["model_seed"] == 0, "iterations"]) == {4, 12, 20}
+
+
+def test_a_model_of_the_profiles_own_length_is_recorded_once(
+    runs: dict[int, Place], noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "results" / "smoke"
+    record(runs[0], folder)
+    own = replace(runs[0], profile=replace(runs[0].profile, meta_iterations=20))
+    own = replace(own, profile=replace(own.profile, length_iterations=(4, 12, 20)))
+    jobs = [TrainJob("anml", 0), LengthJob(0, 20, 12)]
+    for job in jobs:
+        job.run(own, noise_drawings, lambda n: None)
+    write_tables(own, noise_drawings, jobs)
+    record(own, folder)
+    models = {name for name in recorded_files(folder) if "checkpoints" in name}
+    assert models == {"checkpoints/anml-seed0.safetensors"}
 
 
 def test_a_run_takes_the_place_of_what_stands_there_unless_it_is_added(
