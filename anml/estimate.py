@@ -17,12 +17,12 @@ from anml.disagreements import DisagreementJob
 from anml.episodes import Stream
 from anml.evaluations import EvaluateJob, SearchJob
 from anml.groups import group_name
-from anml.jobs import Place, Plan, TrainJob, Work, make_runs
-from anml.lengths import LENGTH_REGIMES, META_TRAINING, TREATMENT, LengthJob
+from anml.jobs import Place, Plan, Resumable, TrainJob, Work, make_runs
+from anml.lengths import META_TRAINING, TREATMENT, LengthJob
 from anml.meta_test import meta_test
 from anml.meta_train import Job, initial_model, meta_train
 from anml.rate_search import RateJob
-from anml.staleness import stale_beginnings, stale_jobs
+from anml.staleness import stale_jobs
 from anml.trajectories import TRAINING_DRAWINGS
 from anml.treatments import find_training, find_treatment
 
@@ -50,12 +50,7 @@ def estimate(place: Place, drawings: Drawings, jobs: Plan) -> list[Estimate]:
     """
     a_step = step_timer(place, drawings)
     stale = set() if place.keep else set(stale_jobs(place, jobs, jobs))
-    other_beginnings = () if place.keep else stale_beginnings(place, jobs)
-    begun = {
-        job: job.steps_begun(place)
-        for job in jobs
-        if isinstance(job, TrainJob) and job.working(place) not in other_beginnings
-    }
+    begun = {job: job.steps_begun(place) for job in jobs if isinstance(job, Resumable)}
     found: dict[str, list[tuple[bool, float]]] = defaultdict(list)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -119,10 +114,9 @@ def step_timer(place: Place, drawings: Drawings) -> Callable[[Work], float]:
                 learning = sum(meta_tests(name, runs, numbers) for name in treatments)
                 return training_step(training) + learning / max(1, job.steps(profile))
             case LengthJob():
-                profile = place.profile
-                runs = len(LENGTH_REGIMES) * (len(profile.learning_rates) + profile.trajectories)
-                learning = meta_tests(TREATMENT, runs, profile.length_n_classes)
-                return training_step(META_TRAINING) + learning / job.steps(profile)
+                learning = job.drawings_learned(place.profile) * meta_test_step(TREATMENT, "adam")
+                training = (job.iterations - job.since) * training_step(META_TRAINING)
+                return (training + learning) / job.steps(place.profile)
             case SearchJob(point, _) | EvaluateJob(point, _):
                 return meta_test_step(point.treatment, point.optimizer)
             case DisagreementJob(setting, _) if not job.evaluations(place.profile):

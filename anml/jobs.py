@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import nn
 
@@ -78,6 +78,14 @@ class Work(Protocol):
         """Do the work and write `result`; `on_step(n)` hears of `n` more steps."""
 
 
+@runtime_checkable
+class Resumable(Work, Protocol):
+    """A job that goes on from a working checkpoint."""
+
+    def steps_begun(self, place: Place) -> int:
+        """Steps that need not be done again, and of which the job will not report."""
+
+
 Plan = dict[Work, list[Work]]
 """Jobs with the jobs that each waits for."""
 
@@ -113,6 +121,8 @@ class TrainJob:
         try:
             header = read_header(self.working(place))
         except AnmlError:  # not there; or damaged, as the job itself will say
+            return 0
+        if not (place.keep or header.get("code") == code_state(self.code, *self.rows)):
             return 0
         return min(header["iteration"], self.steps(place.profile))
 

@@ -30,7 +30,7 @@ from anml.jobs import (
     treatment_model,
     write_part,
 )
-from anml.points import Point
+from anml.points import LINEAR_WEIGHT, Point
 from anml.probe_jobs import activity_rows
 from anml.probes import activations, probe_set
 from anml.profiles import Profile
@@ -79,12 +79,26 @@ class LengthJob:
         return replace(place, profile=profile, folder=folder)
 
     def steps(self, profile: Profile) -> int:
-        """Meta-iterations; the meta-tests behind them are not counted."""
-        return self.iterations - self.since
+        """Drawings learned by its meta-tests, a meta-iteration counting for as many as it takes."""
+        return self._as_steps(self.iterations - self.since) + self.drawings_learned(profile)
+
+    def drawings_learned(self, profile: Profile) -> int:
+        """How many drawings its meta-tests learn, searches included."""
+        runs = len(profile.learning_rates) + profile.trajectories
+        return sum(point.steps(runs) for point in self._points(profile))
+
+    def steps_begun(self, place: Place) -> int:
+        """The meta-iterations behind the length before that some checkpoint has, as steps."""
+        furthest = max((header["iteration"] for _, header in self._begun(place)), default=0)
+        return self._as_steps(max(0, furthest - self.since))
 
     def weight(self) -> float:
         """Roughly how long a step takes, for the progress bar and the order of work."""
-        return self.training.weight()
+        return LINEAR_WEIGHT
+
+    def _as_steps(self, iterations: int) -> int:
+        """Meta-iterations in the unit of `steps`."""
+        return round(iterations * self.training.weight() / self.weight())
 
     @property
     def training(self) -> TrainJob:
@@ -95,14 +109,14 @@ class LengthJob:
         """Meta-train, going on from what is there, and write the rows of all three tables."""
         own = self.own(place)
         seconds = -self._take_over(place)
-        self.training.run(own, drawings, on_step)
+        self.training.run(own, drawings, lambda n: on_step(self._as_steps(n)))
         seconds += read_header(self.training.result(own))["seconds"]
         began = time.monotonic()
         tables: dict[str, list[Row]] = {"lengths": [], "length_rates": [], "length_activity": []}
         for point in self._points(place.profile):
-            searched = search_rows(point, own, drawings, self.seed, _unheard)
+            searched = search_rows(point, own, drawings, self.seed, on_step)
             rate = best_rate(searched)
-            scores = measure(point, own, drawings, self.seed, rate, _unheard)
+            scores = measure(point, own, drawings, self.seed, rate, on_step)
             tables["length_rates"] += searched
             tables["lengths"] += measured_rows(point, scores, self.seed)
         tables["length_activity"] = self._activity(own, drawings)
@@ -157,10 +171,6 @@ class LengthJob:
             for name, layer in layers.items()
             for row in activity_rows(TREATMENT, name, activations(layer, asked, own.device))
         ]
-
-
-def _unheard(steps: int) -> None:
-    """Meta-tests report nothing: the job's steps are meta-iterations."""
 
 
 def plan_lengths(profile: Profile) -> Plan:

@@ -23,7 +23,7 @@ from anml.data import Drawings
 from anml.errors import AnmlError
 from anml.graphed import choose_float32
 from anml.interrupt import hold_interrupt, terminate_as_interrupt
-from anml.jobs import Place, Plan, TrainJob, Work
+from anml.jobs import Place, Plan, Resumable, Work
 from anml.memory import keep_freed_memory
 from anml.results import running_commit
 
@@ -48,7 +48,7 @@ def run_jobs(
     """
     done = {job for job in jobs if job.result(place).is_file()}
     total = sum(job.weight() * job.steps(place.profile) for job in jobs)
-    begun = {job: job.steps_begun(place) for job in jobs if isinstance(job, TrainJob)}
+    begun = {job: job.steps_begun(place) for job in jobs if isinstance(job, Resumable)}
     finished = sum(
         job.weight() * (job.steps(place.profile) if job in done else begun.get(job, 0))
         for job in jobs

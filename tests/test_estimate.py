@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from refusal import refusal
 
-from anml import cli, disk, staleness
+from anml import cli, disk, jobs, staleness
 from anml.disk import bytes_to_write, require_space
 from anml.estimate import estimate
 from anml.groups import groups
@@ -38,12 +38,13 @@ def test_every_kind_of_job_is_counted_and_timed(
 def test_what_other_code_made_is_left_to_do_unless_it_is_kept(
     tiny: Profile, noise_drawings: Drawings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place, jobs = Place(tiny, tmp_path), {TrainJob("oml", 0): []}
+    place, asked = Place(tiny, tmp_path), {TrainJob("oml", 0): []}
     TrainJob("oml", 0).run(place, noise_drawings, lambda n: None)
-    monkeypatch.setattr(staleness, "code_state", lambda *made: "other code")
-    (again,) = estimate(place, noise_drawings, jobs)
+    for module in (staleness, jobs):  # that ask by which code a result and a beginning were made
+        monkeypatch.setattr(module, "code_state", lambda *made: "other code")
+    (again,) = estimate(place, noise_drawings, asked)
     assert (again.finished, again.seconds > 0) == (0, True)
-    (kept,) = estimate(replace(place, keep=True), noise_drawings, jobs)
+    (kept,) = estimate(replace(place, keep=True), noise_drawings, asked)
     assert (kept.finished, kept.seconds) == (1, 0.0)
 
 

@@ -27,6 +27,12 @@ def working(place: Place, job: LengthJob) -> Path:
     return job.training.working(job.own(place))
 
 
+def iterations(heard: list[int]) -> int:
+    """How many of a length's reports are of a meta-iteration: these count for many drawings."""
+    longer, shorter = (LengthJob(0, n, 4).steps(PROFILES["smoke"]) for n in (5, 4))
+    return heard.count(longer - shorter)
+
+
 def change_header(path: Path, **changes: object) -> None:
     """As if a checkpoint said something else of itself."""
     tensors, header = load_checkpoint(path)
@@ -61,7 +67,8 @@ def test_a_job_leaves_its_tables(place: Place, noise_drawings: Drawings) -> None
     job = LengthJob(0, 4, 0)
     heard: list[int] = []
     job.run(place, noise_drawings, heard.append)
-    assert sum(heard) == job.steps(place.profile) == 4
+    assert sum(heard) == job.steps(place.profile)
+    assert iterations(heard) == 4
     tables = read_part(job, place)["tables"]
     for name, rows in tables.items():
         frame = pd.DataFrame(rows).assign(profile="tiny", data="omniglot")
@@ -107,11 +114,14 @@ def test_a_longer_job_goes_on_from_the_furthest_that_is_not_too_long(
     LengthJob(0, 4, 0).run(place, noise_drawings, unheard)
     TrainJob("anml", 0).run(place, noise_drawings, unheard)  # the profile's 8
     heard: list[int] = []
-    LengthJob(0, 12, 4).run(place, noise_drawings, heard.append)
-    assert len(heard) == 4
+    job = LengthJob(0, 12, 4)
+    begun = job.steps_begun(place)
+    job.run(place, noise_drawings, heard.append)
+    assert iterations(heard) == 4
+    assert begun + sum(heard) == job.steps(place.profile)
     heard.clear()
     LengthJob(0, 6, 4).run(place, noise_drawings, heard.append)
-    assert len(heard) == 2  # the model with 8 is too long
+    assert iterations(heard) == 2  # the model with 8 is too long
 
 
 def test_checkpoints_that_are_damaged_or_of_other_code_are_left_out(
@@ -121,20 +131,22 @@ def test_checkpoints_that_are_damaged_or_of_other_code_are_left_out(
     first.run(place, noise_drawings, unheard)
     path = working(place, first)
     change_header(path, code="of another day")
+    assert second.steps_begun(place) == 0
+    assert second.steps_begun(replace(place, keep=True)) == 0  # 4 are those of the length before
     heard: list[int] = []
     second.run(place, noise_drawings, heard.append)
-    assert len(heard) == 12
+    assert iterations(heard) == 12
     for file in (working(place, second), second.training.result(second.own(place))):
         file.unlink()
     heard.clear()
     second.run(replace(place, keep=True), noise_drawings, heard.append)
-    assert len(heard) == 8
+    assert iterations(heard) == 8
     working(place, second).unlink()
     second.training.result(second.own(place)).unlink()
     path.write_bytes(b"half")
     heard.clear()
     second.run(place, noise_drawings, heard.append)
-    assert len(heard) == 12
+    assert iterations(heard) == 12
 
 
 def test_the_seconds_of_what_it_went_on_from_are_not_counted_twice(

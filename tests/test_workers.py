@@ -15,7 +15,7 @@ from refusal import refusal
 from tiny_profile import TINY
 
 from anml import workers as module
-from anml.checkpoint import load_checkpoint
+from anml.checkpoint import load_checkpoint, save_checkpoint
 from anml.jobs import Place, TrainJob
 from anml.packed import Drawings
 from anml.pipeline import run
@@ -33,6 +33,10 @@ def test_the_bar_counts_what_an_unfinished_training_has_done(
     )
     job.result(place).unlink()
     assert job.steps_begun(place) == 5
+    tensors, header = load_checkpoint(job.working(place))
+    save_checkpoint(job.working(place), tensors, header | {"code": "of another day"})
+    assert job.steps_begun(place) == 0
+    assert job.steps_begun(replace(place, keep=True)) == 5
     job.working(place).write_bytes(b"nonsense")
     assert job.steps_begun(place) == 0
 
