@@ -11,7 +11,7 @@ import pandas as pd
 from anml.curves import FULL_WIDTH
 from anml.lengths import LENGTH_REGIMES
 from anml.measure import ACTIVITY
-from anml.notebook import Found
+from anml.notebook import Found, find_beside
 from anml.profiles import PROFILES
 from anml.recorded import recorded_tables
 from anml.regimes import ORACLE, SEQUENTIAL
@@ -53,6 +53,23 @@ def recorded_widths(name: str, root: Path | None = None) -> Tables:
     Of several profiles with one width, the one that goes furthest.
     """
     return _one_a_width(_recorded(name, "omniglot", root))
+
+
+def larger_rates(own: Found, rates: Tables, root: Path | None = None) -> Tables:
+    """Return what is recorded of larger learning rates than those of the `length_rates` tables.
+
+    `own`: the one that a page is about, `rates`: those that stand beside it (`beside`). Nothing
+    where it is a run of one's own, whose models are others.
+    """
+    if not own.recorded:
+        return {}
+    found = {
+        profile: find_beside(
+            "length_rates", "larger_rates", profile, table.provenance.data_source, root
+        )
+        for profile, table in rates.items()
+    }
+    return {profile: table for profile, table in found.items() if table is not None}
 
 
 def _recorded(name: str, source: str, root: Path | None) -> Tables:

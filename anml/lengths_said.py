@@ -67,6 +67,26 @@ def rate_sheet(tables: Tables) -> pd.DataFrame:
     return pd.DataFrame(rows).fillna("-")
 
 
+def larger_lines(larger: Tables) -> list[str]:
+    """Return what larger rates gave on the trajectory of a search, a sentence a search.
+
+    From `length_rates` tables that begin with the largest rate of their profile.
+    """
+    lines = []
+    for table in by_width(larger).values():
+        for point, own in table.frame.groupby(["iterations", "model_seed", "regime", "n_classes"]):
+            iterations, model, regime, n = point
+            tried = [
+                f"{100 * row.value:.1f}% at {row.learning_rate:g}"
+                for row in own.sort_values("learning_rate").itertuples()
+            ]
+            lines.append(
+                f"{width_words(table)} after {iterations:,} meta-iterations, model {model}, "
+                f"N = {n}{COLUMNS[regime]}: {', '.join(tried)}."
+            )
+    return lines
+
+
 def points(difference: float, low: float, high: float) -> str:
     """Return a difference of fractions and its interval in points: `+8.0 points [+7.5, +8.5]`."""
     bounds = f" [{100 * low:+.1f}, {100 * high:+.1f}]" if np.isfinite(low) else ""

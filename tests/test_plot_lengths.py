@@ -194,6 +194,23 @@ def test_rates_at_the_edge_have_an_arrow() -> None:
     assert sheet["N = 100"].tolist() == ["0.001", "0.0003 \N{DOWNWARDS ARROW}"]
 
 
+def test_larger_rates_are_said_where_they_were_tried_beside_a_recorded_run(tmp_path: Path) -> None:
+    rates = {"laptop": synthetic.rates(), "paper": synthetic.rates("paper")}
+    tried = synthetic.rates("paper", lengths=(4000,))
+    path = tmp_path / "results" / "paper_larger_rates" / "length_rates.parquet"
+    write_table(path, tried.frame, tried.provenance)
+    found = Found(rates["laptop"], recorded=True)
+    larger = lengths_found.larger_rates(found, rates, tmp_path)
+    assert set(larger) == {"paper"}
+    assert lengths_said.larger_lines(larger)[0] == (
+        f"{FULL} after 4,000 meta-iterations, model 0, N = 100: 10.0% at 0.0003, 50.0% at 0.001, "
+        "10.0% at 0.003."
+    )
+    own = Found(rates["laptop"], recorded=False)
+    assert lengths_found.larger_rates(own, rates, tmp_path) == {}
+    assert lengths_said.larger_lines({}) == []
+
+
 def test_only_recorded_tables_of_other_widths_and_the_same_drawings_stand_beside(
     tables: dict[str, Table], tmp_path: Path
 ) -> None:
