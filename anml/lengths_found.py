@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 import pandas as pd
@@ -172,22 +172,22 @@ def width_gains(tables: Tables) -> pd.DataFrame:
 
 
 def length_gains(tables: Tables) -> pd.DataFrame:
-    """Return what the last stretch of meta-training still added, for each width and N.
+    """Return what the last stretch of meta-training still added, for each width, order and N.
 
     Over the models and trajectories that both ends of the stretch have, pair by pair. Columns:
-    `width`, `n_classes`, `shorter`, `longer` (iterations), `gain`, `low`, `high` (fractions),
-    `models`, `trajectories`; nothing where there is a single length, or no pair.
+    `width`, `regime`, `n_classes`, `shorter`, `longer` (iterations), `gain`, `low`, `high`
+    (fractions), `models`, `trajectories`; nothing where there is a single length, or no pair.
     """
     rows = []
-    for table in by_width(tables).values():
-        for n, own in accuracies(table).groupby("n_classes"):
+    for table, regime in product(by_width(tables).values(), LENGTH_REGIMES):
+        for n, own in accuracies(table, regime).groupby("n_classes"):
             *_, shorter, longer = [0, *sorted(own["iterations"].unique())]
             ends = (own[own["iterations"] == length] for length in (longer, shorter))
             pairs = _differences(*ends, ["n_classes"])
             if not pairs.empty:
+                where = {"width": width_words(table), "regime": regime, "n_classes": int(n)}
                 stretch = {"shorter": int(shorter), "longer": int(longer)}
-                where = {"width": width_words(table), "n_classes": int(n), **stretch}
-                rows.append(where | _summary(pairs, "gain", "gain"))
+                rows.append(where | stretch | _summary(pairs, "gain", "gain"))
     return pd.DataFrame(rows)
 
 

@@ -29,6 +29,8 @@ from anml.tables import TESTING
 
 COLUMNS = {SEQUENTIAL.name: "", ORACLE.name: ", oracle"}
 """What stands behind the N of a regime's column."""
+SAID = {SEQUENTIAL.name: "", ORACLE.name: " (Oracle)"}
+"""The same in a sentence."""
 REPLICATES = "models \N{MULTIPLICATION SIGN} trajectories"
 
 
@@ -97,7 +99,7 @@ def gain_lines(tables: Tables) -> list[str]:
     """Return what length and width are worth, a sentence each."""
     lines = [
         f"{row.width}: from {row.shorter:,} to {row.longer:,} meta-iterations the accuracy at "
-        f"N = {row.n_classes} changes by {points(row.gain, row.low, row.high)} "
+        f"N = {row.n_classes}{SAID[row.regime]} changes by {points(row.gain, row.low, row.high)} "
         f"({replicates(row.models, row.trajectories)} at both)."
         for row in length_gains(tables).itertuples()
     ]

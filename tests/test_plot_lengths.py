@@ -78,9 +78,10 @@ def test_widths_are_compared_at_equal_length_over_what_both_have(tables: dict[st
 
 def test_the_last_stretch_is_the_one_between_the_two_longest(tables: dict[str, Table]) -> None:
     gains = lengths_found.length_gains(tables)
-    narrow = gains[(gains["width"] == NARROW) & (gains["n_classes"] == 100)].iloc[0]
-    assert (narrow["shorter"], narrow["longer"]) == (4000, 20_000)
-    assert narrow["gain"] == pytest.approx(0.1)
+    narrow = gains[(gains["width"] == NARROW) & (gains["n_classes"] == 100)]
+    assert narrow["regime"].tolist() == ["sequential", "oracle"]
+    assert set(zip(narrow["shorter"], narrow["longer"], strict=True)) == {(4000, 20_000)}
+    np.testing.assert_allclose(narrow["gain"], 0.1)
     assert lengths_found.length_gains({"laptop": synthetic.accuracy(lengths=(1000,))}).empty
 
 
@@ -90,9 +91,9 @@ def test_a_stretch_is_measured_on_the_models_that_have_both_its_ends() -> None:
     both = synthetic.accuracy(lengths=(1000, 4000), models=2, gain=0.3)
     second = both.frame[(both.frame["model_seed"] == 1) & (both.frame["iterations"] == 1000)]
     table = Table(pd.concat([first.frame, second]), first.provenance)
-    gains = lengths_found.length_gains({"laptop": table}).set_index("n_classes")
-    assert gains.loc[100, "gain"] == pytest.approx(0.1)
-    assert gains.loc[100, "models"] == 1
+    gains = lengths_found.length_gains({"laptop": table}).set_index(["n_classes", "regime"])
+    assert gains.loc[(100, "sequential"), "gain"] == pytest.approx(0.1)
+    assert gains.loc[(100, "sequential"), "models"] == 1
     values = lengths_found.length_values({"laptop": table})
     sheet = lengths_said.length_sheet(
         values, lengths_found.gate_values({"laptop": synthetic.activity()})
@@ -125,16 +126,18 @@ def test_what_is_forgotten_is_the_lead_of_the_same_drawings_in_random_order(
 
 def test_gains_are_said_in_points_with_their_replicates(tables: dict[str, Table]) -> None:
     lines = lengths_said.gain_lines(tables)
-    assert len(lines) == 6
-    assert (
-        f"{NARROW}: from 4,000 to 20,000 meta-iterations the accuracy at N = 100 changes by +10.0 "
-        "points [+10.0, +10.0] (1 model \N{MULTIPLICATION SIGN} 3 trajectories at both)." in lines
-    )
+    assert len(lines) == 10
+    for where in ("", " (Oracle)"):
+        assert (
+            f"{NARROW}: from 4,000 to 20,000 meta-iterations the accuracy at N = 100{where} "
+            "changes by +10.0 points [+10.0, +10.0] (1 model \N{MULTIPLICATION SIGN} 3 "
+            "trajectories at both)." in lines
+        )
     assert lines[-2] == (
         f"After 4,000 meta-iterations, N = 100: {FULL} against {NARROW}: +20.0 points [+20.0, "
         "+20.0] (1 model × 2 trajectories that both have)."
     )
-    assert len(lengths_said.gain_lines({"laptop": tables["laptop"]})) == 2
+    assert len(lengths_said.gain_lines({"laptop": tables["laptop"]})) == 4
 
 
 def test_how_far_each_width_is_stands_in_one_line(tables: dict[str, Table]) -> None:
