@@ -122,9 +122,12 @@ class TrainJob:
             header = read_header(self.working(place))
         except AnmlError:  # not there; or damaged, as the job itself will say
             return 0
-        if not (place.keep or header.get("code") == code_state(self.code, *self.rows)):
-            return 0
-        return min(header["iteration"], self.steps(place.profile))
+        begun = header["iteration"] if self.goes_on_from(header, place) else 0
+        return min(begun, self.steps(place.profile))
+
+    def goes_on_from(self, header: Mapping[str, Any], place: Place) -> bool:
+        """Whether a checkpoint with this header is of this code, or `place.keep` allows any."""
+        return place.keep or header.get("code") == code_state(self.code, *self.rows)
 
     def steps(self, profile: Profile) -> int:
         """Meta-iterations."""

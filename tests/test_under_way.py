@@ -13,8 +13,7 @@ import torch
 from refusal import refusal
 from tiny_profile import TINY
 
-from anml import cli
-from anml import gather as gather_module
+from anml import cli, jobs
 from anml.checkpoint import load_checkpoint, save_checkpoint
 from anml.evaluations import EvaluateJob
 from anml.gather import UNFINISHED, learning_curve
@@ -126,8 +125,8 @@ def test_what_other_code_began_is_left_out_unless_it_is_kept(
     place: Place, noise_drawings: Drawings, begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin("anml", 5)
-    real = gather_module.code_state
-    monkeypatch.setattr(gather_module, "code_state", lambda *made: real(*made) + "!")
+    real = jobs.code_state
+    monkeypatch.setattr(jobs, "code_state", lambda *made: real(*made) + "!")
     assert "nothing that is finished or under way" in refusal(lambda: gather(place, noise_drawings))
     gather(replace(place, keep=True), noise_drawings)
     assert set(table_of(place).frame["done"]) == {5}
