@@ -4,7 +4,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
@@ -100,10 +100,6 @@ def step_timer(place: Place, drawings: Drawings) -> Callable[[Work], float]:
         # What comes before the first report is set-up, which long runs have once.
         return (heard[-1][0] - heard[0][0]) / sum(n for _, n in heard[1:])
 
-    def meta_tests(treatment: str, runs: int, numbers: Iterable[int]) -> float:
-        drawings_learned = runs * sum(numbers) * TRAINING_DRAWINGS
-        return drawings_learned * meta_test_step(treatment, "adam")
-
     def step(job: Work) -> float:
         match job:
             case TrainJob(training, _):
@@ -111,7 +107,8 @@ def step_timer(place: Place, drawings: Drawings) -> Callable[[Work], float]:
             case RateJob(training, _, treatments, numbers):
                 profile = place.profile
                 runs = profile.search_trajectories * len(profile.learning_rates)
-                learning = sum(meta_tests(name, runs, numbers) for name in treatments)
+                drawings_learned = runs * sum(numbers) * TRAINING_DRAWINGS
+                learning = drawings_learned * sum(meta_test_step(t, "adam") for t in treatments)
                 return training_step(training) + learning / max(1, job.steps(profile))
             case LengthJob():
                 learning = job.drawings_learned(place.profile) * meta_test_step(TREATMENT, "adam")

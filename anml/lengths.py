@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from anml.checkpoint import read_header
-from anml.code_state import code_state
 from anml.data import Drawings
 from anml.errors import AnmlError
 from anml.evaluations import best_rate, measure, measured_rows, search_rows
@@ -30,7 +29,7 @@ from anml.jobs import (
     treatment_model,
     write_part,
 )
-from anml.points import LINEAR_WEIGHT, Point
+from anml.points import LINEAR_WEIGHT, Point, extent, rate_grid
 from anml.probe_jobs import activity_rows
 from anml.probes import activations, probe_set
 from anml.profiles import Profile
@@ -79,13 +78,18 @@ class LengthJob:
         return replace(place, profile=profile, folder=folder)
 
     def steps(self, profile: Profile) -> int:
-        """Drawings learned by its meta-tests, a meta-iteration counting for as many as it takes."""
+        """Drawings that its meta-tests learn; a meta-iteration counts as many as take its time."""
         return self._as_steps(self.iterations - self.since) + self.drawings_learned(profile)
 
     def drawings_learned(self, profile: Profile) -> int:
         """How many drawings its meta-tests learn, searches included."""
-        runs = len(profile.learning_rates) + profile.trajectories
-        return sum(point.steps(runs) for point in self._points(profile))
+        return sum(
+            point.steps(
+                len(rate_grid(profile, point.treatment, point.optimizer))
+                + extent(profile, point.treatment, point.regime).trajectories
+            )
+            for point in self._points(profile)
+        )
 
     def steps_begun(self, place: Place) -> int:
         """The meta-iterations behind the length before that some checkpoint has, as steps."""
@@ -157,8 +161,7 @@ class LengthJob:
                 header = read_header(path)
             except AnmlError:  # not there, or damaged: nothing to go on from
                 continue
-            same_code = header.get("code") == code_state(TrainJob.code, *self.training.rows)
-            if (same_code or place.keep) and header["iteration"] <= self.iterations:
+            if self.training.goes_on_from(header, place) and header["iteration"] <= self.iterations:
                 yield path, header
 
     def _activity(self, own: Place, drawings: Drawings) -> list[Row]:
