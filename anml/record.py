@@ -48,7 +48,7 @@ class Model:
 
     path: Path
     recorded: Path
-    iterations: int  # that it was meta-trained for
+    iterations: int  # that it was trained for
 
     def headless(self, half: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and header as they are recorded; `half`: in half precision."""
@@ -96,9 +96,8 @@ def record(
     for path, (tensors, header) in bodies.items():
         save_checkpoint(path, tensors, header)
     written = [*(destination / name for name in tables), *bodies]
-    for path in standing:
-        if path not in staying and path not in written:
-            path.unlink()
+    for path in set(standing) - staying - set(written):
+        path.unlink()
     return written
 
 
@@ -106,9 +105,10 @@ def finished_models(place: Place, destination: Path) -> list[Model]:
     """The models of a run that are recorded: those that the paper's treatments start from, and the
     furthest of each that was meta-trained from length to length.
     """
-    own, iterations = Place(place.profile, destination), place.profile.meta_iterations
+    own = Place(place.profile, destination)
     found = [
-        Model(job.result(place), job.result(own), iterations) for job in compared_models(place)
+        Model(job.result(place), job.result(own), job.steps(place.profile))
+        for job in compared_models(place)
     ]
     furthest: dict[int, Model] = {}
     for job in sorted(plan_lengths(place.profile), key=lambda job: job.iterations):
@@ -117,7 +117,8 @@ def finished_models(place: Place, destination: Path) -> list[Model]:
             recorded = job.training.result(job.own(own))
             furthest[job.seed] = Model(path, recorded, job.iterations)
     # At the profile's own length it is one of those above.
-    lengths = [model for model in furthest.values() if model.iterations != iterations]
+    own_length = place.profile.meta_iterations
+    lengths = [model for model in furthest.values() if model.iterations != own_length]
     return [model for model in (*found, *lengths) if model.path.is_file()]
 
 

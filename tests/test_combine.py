@@ -205,8 +205,8 @@ def test_a_model_of_the_profiles_own_length_is_recorded_once(
 ) -> None:
     folder = tmp_path / "results" / "smoke"
     record(runs[0], folder)
-    own = replace(runs[0], profile=replace(runs[0].profile, meta_iterations=20))
-    own = replace(own, profile=replace(own.profile, length_iterations=(4, 12, 20)))
+    longer = replace(runs[0].profile, meta_iterations=20, length_iterations=(4, 12, 20))
+    own = replace(runs[0], profile=longer)
     jobs = [TrainJob("anml", 0), LengthJob(0, 20, 12)]
     for job in jobs:
         job.run(own, noise_drawings, lambda n: None)
