@@ -6,8 +6,8 @@
 Written is beside.csv: ANML's meta-iteration at two profiles' widths by each of `SETTINGS`, with the
 machine to itself and beside one process that never rests. Threads that wait for one another keep
 their core busy for a while before they sleep; where another process wants it too, the one that is
-waited for goes without. GNU's OpenMP, which torch uses on Linux, reads from GOMP_SPINCOUNT how long
-that while is; elsewhere the variable has no effect. No number that is computed depends on it.
+waited for may go without. GNU's OpenMP, which torch uses on Linux, reads from GOMP_SPINCOUNT how
+long that while is; elsewhere the variable has no effect. No computed number depends on it.
 
 Each setting runs in a process of its own. Let the machine do nothing else meanwhile.
 """

@@ -154,6 +154,12 @@ def test_a_setting_reaches_the_process_that_is_timed(monkeypatch) -> None:
     assert seen["spins"] == "7"
 
 
+def test_a_setting_is_timed_on_its_threads() -> None:
+    row = beside.measure_apart("smoke", beside.Setting("x", threads=1))
+    assert row["device"] == "CPU, 1 thread"
+    assert 0 < float(row["fastest"]) <= float(row["seconds"]) <= float(row["slowest"])
+
+
 def test_a_setting_that_fails_writes_nothing(monkeypatch, tmp_path) -> None:
     failed = subprocess.CompletedProcess([], 1, stdout="")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
