@@ -56,10 +56,10 @@ def recorded_widths(name: str, root: Path | None = None) -> Tables:
 
 
 def larger_rates(own: Found, rates: Tables, root: Path | None = None) -> Tables:
-    """Return what is recorded of larger learning rates than those of the `length_rates` tables.
+    """Return the `length_rates` tables recorded at larger rates than the profiles', by profile.
 
-    `own`: the one that a page is about, `rates`: those that stand beside it (`beside`). Nothing
-    where it is a run of one's own, whose models are others.
+    `own`: the table that a page is about; `rates`: all that the page shows (`beside`). None where
+    `own` is of a run of one's own, whose models are others.
     """
     if not own.recorded:
         return {}

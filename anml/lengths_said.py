@@ -70,10 +70,7 @@ def rate_sheet(tables: Tables) -> pd.DataFrame:
 
 
 def larger_lines(larger: Tables) -> list[str]:
-    """Return what larger rates gave on the trajectory of a search, a sentence a search.
-
-    From `length_rates` tables that begin with the largest rate of their profile.
-    """
+    """Return the accuracy at each rate of `length_rates` tables, a sentence a search."""
     lines = []
     for table in by_width(larger).values():
         for point, own in table.frame.groupby(["iterations", "model_seed", "regime", "n_classes"]):
@@ -84,7 +81,7 @@ def larger_lines(larger: Tables) -> list[str]:
             ]
             lines.append(
                 f"{width_words(table)} after {iterations:,} meta-iterations, model {model}, "
-                f"N = {n}{COLUMNS[regime]}: {', '.join(tried)}."
+                f"N = {n}{SAID[regime]}: {', '.join(tried)}."
             )
     return lines
 
