@@ -42,6 +42,13 @@ def add_meta_train_parser(subparsers: Subparsers) -> None:
         "--resume", action="store_true", help="go on from the working checkpoint if there is one"
     )
     parser.add_argument(
+        "--from",
+        dest="recorded",
+        metavar="FOLDER",
+        type=Path,
+        help="where there is no working checkpoint: go on from the recorded models in this folder",
+    )
+    parser.add_argument(
         "--keep", action="store_true", help="with --resume: go on even if other code began it"
     )
     parser.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
@@ -219,6 +226,7 @@ def _meta_train(args: argparse.Namespace) -> None:
     from anml.meta_train import Job, meta_train
     from anml.pipeline import alone
     from anml.treatments import find_training
+    from anml.warm_start import warm_start
 
     training, seeds = find_training(args.training), _seeds(args.seeds)
     if training.procedure == "none":
@@ -242,7 +250,10 @@ def _meta_train(args: argparse.Namespace) -> None:
         )
     place = Place(profile, folder, args.device, args.keep)
     with alone(place, drawings, [TrainJob(training.name, seed) for seed in seeds]) as log:
-        paths = meta_train(job, resume=args.resume, keep=args.keep)
+        begins = args.recorded and not job.resume_path.is_file()
+        if begins:
+            warm_start(job, args.recorded)
+        paths = meta_train(job, resume=args.resume or begins, keep=args.keep)
         log.write("finished")
     for path in paths:
         print(path)

@@ -63,10 +63,10 @@ def meta_train(
     began, saved = time.monotonic(), time.monotonic()
 
     def made() -> dict[str, Any]:
-        return _made(job, before, time.monotonic() - began)
+        return made_by(job, before, time.monotonic() - began)
 
     def save(done: int) -> None:
-        _save_working(job, state, optimizer, log[:done], made())
+        save_working(job, state, optimizer, log[:done], made())
 
     bar = tqdm(
         total=job.iterations,
@@ -129,23 +129,28 @@ def load_model(path: Path, network: str, profile: Profile, device: str = "cpu") 
     return model.eval()
 
 
-def _start(
-    job: Job, resume: bool, keep: bool
-) -> tuple[State, torch.optim.Adam, Tensor, int, dict[str, Any]]:
-    """Fresh or resumed: parameters [R, ...], Adam, log [iterations, R, 3], position, header."""
+def initial_state(job: Job) -> State:
+    """The parameters [R, ...] of the job's seeds as meta-training starts them."""
     models = [initial_model(job.training.network, job.profile, seed) for seed in job.seeds]
-    state = {
+    return {
         name: torch.stack([dict(m.named_parameters())[name].detach() for m in models])
         .to(job.device, job.dtype)
         .requires_grad_()
         for name, _ in models[0].named_parameters()
     }
+
+
+def _start(
+    job: Job, resume: bool, keep: bool
+) -> tuple[State, torch.optim.Adam, Tensor, int, dict[str, Any]]:
+    """Fresh or resumed: parameters [R, ...], Adam, log [iterations, R, 3], position, header."""
+    state = initial_state(job)
     optimizer = new_optimizer(job, state)
     log = torch.zeros(job.iterations, len(job.seeds), len(LOG_METRICS), dtype=torch.float64)
     if not (resume and job.resume_path.is_file()):
         return state, optimizer, log, 0, {}
     tensors, header = load_checkpoint(job.resume_path, job.device)
-    _refuse_other_settings(job, job.resume_path, header)
+    refuse_other_settings(job, job.resume_path, header)
     _refuse_overshoot(job, job.resume_path, header)
     if not keep and header.get("code") != code_state(CODE, job.training):
         raise AnmlError(
@@ -163,8 +168,11 @@ def _start(
     return state, optimizer, log, done, header
 
 
-def _made(job: Job, before: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-    """What a checkpoint says of how it was made, those included that it went on from."""
+def made_by(job: Job, before: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """What a checkpoint says of how it was made, those included that it went on from.
+
+    `restarts`, if any: where it went on from a recorded model (`anml.warm_start`).
+    """
     own = {
         "commit": running_commit(),
         "made_on": device_name(job.device) + (", TF32" if job.tf32 else ""),
@@ -172,10 +180,11 @@ def _made(job: Job, before: Mapping[str, Any], seconds: float) -> dict[str, Any]
     return {key: together([value, before.get(key, value)]) for key, value in own.items()} | {
         "code": code_state(CODE, job.training),
         "seconds": before.get("seconds", 0.0) + seconds,
+        **{key: before[key] for key in ("restarts",) if key in before},
     }
 
 
-def _refuse_other_settings(job: Job, path: Path, header: Mapping[str, Any]) -> None:
+def refuse_other_settings(job: Job, path: Path, header: Mapping[str, Any]) -> None:
     """Refuse to go on from, or to take for this job's, a checkpoint of another job."""
     mine, its = ({**h, **h.get("settings", {})} for h in (job.header(), header))
     others = [
@@ -193,7 +202,7 @@ def _refuse_other_settings(job: Job, path: Path, header: Mapping[str, Any]) -> N
 def _finished(job: Job, path: Path) -> bool:
     """Whether the model at `path` is this job's and has all its iterations, not fewer."""
     _, header = load_checkpoint(path)
-    _refuse_other_settings(job, path, header)
+    refuse_other_settings(job, path, header)
     _refuse_overshoot(job, path, header)
     return header["iteration"] == job.iterations
 
@@ -208,7 +217,7 @@ def _refuse_overshoot(job: Job, path: Path, header: Mapping[str, Any]) -> None:
         )
 
 
-def _save_working(
+def save_working(
     job: Job, state: State, optimizer: torch.optim.Adam, log: Tensor, made: Mapping[str, Any]
 ) -> None:
     """Write the working checkpoint: everything that the next iteration depends on."""

@@ -83,7 +83,7 @@ def test_stopped_and_resumed_equals_never_stopped(
 
 def test_without_resume_a_run_starts_afresh(job: Callable[..., Job]) -> None:
     one = job()
-    module._save_working(*saved_state(one), {"seconds": 0.0})
+    module.save_working(*saved_state(one), {"seconds": 0.0})
     heard = []
     meta_train(one, progress=False, on_step=lambda done, _: heard.append(done))
     assert heard[0] == 1
@@ -138,7 +138,7 @@ def test_other_settings_are_refused_and_named(
     if finished:
         meta_train(one, progress=False)
     else:
-        module._save_working(*saved_state(one), {"seconds": 0.0})
+        module.save_working(*saved_state(one), {"seconds": 0.0})
     other = job(anml_inner_rate=0.05)
     message = refusal(lambda: meta_train(other, resume=True, progress=False))
     assert "anml_inner_rate is 0.1 there, 0.05 now" in message
