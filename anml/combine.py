@@ -25,6 +25,10 @@ EXTENT = (
 """Values of a profile that say how much is measured, and change no observation."""
 SUMMED = {"stages": ["jobs", "seconds"]}
 """Columns of tables whose rows are totals: where both runs have a row, it becomes one."""
+TRAINING = ["treatment", "model_seed"]
+"""Columns of logs that tell one meta-training from another."""
+CURVE = ("iteration", "metric", "value")
+"""Columns of logs that tell one point of a meta-training's curves from another."""
 
 
 def combine(name: str, standing: Table, new: Table) -> Table:
@@ -51,13 +55,55 @@ def combine(name: str, standing: Table, new: Table) -> Table:
     return Table(rows, provenance)
 
 
+def finish(unfinished: Table, log: Table) -> tuple[Table | None, Table]:
+    """Take the meta-trainings that `log` (a `meta_train_log`) has out of those under way.
+
+    Returns `unfinished` without them, None if nothing is left, and `log` with what of their curves
+    was recorded before it begins.
+    """
+    begun, done = (_trainings(table.frame) for table in (unfinished, log))
+    earlier = _earlier(unfinished.frame, log.frame)[list(log.frame)]
+    if not earlier.empty:
+        provenance = _provenance("meta_train_log", unfinished.provenance, log.provenance)
+        provenance = replace(provenance, seconds=log.provenance.seconds)  # has the earlier one's
+        log = Table(pd.concat([earlier, log.frame], ignore_index=True), provenance)
+    left = unfinished.frame[~begun.isin(done)]
+    return (None if left.empty else _with_time_spent(left, unfinished.provenance)), log
+
+
 def _later_states(standing: pd.DataFrame, new: pd.DataFrame, provenance: Provenance) -> Table:
     """Of each meta-training under way the later state, whose time has the earlier one's in it."""
-    which = ["treatment", "model_seed"]
-    begun, again = (pd.MultiIndex.from_frame(frame[which]) for frame in (standing, new))
-    rows = pd.concat([standing[~begun.isin(again)], new], ignore_index=True)
-    spent = float(rows.drop_duplicates(which)["seconds"].sum())
+    begun, again = _trainings(standing), _trainings(new)
+    earlier = _earlier(standing, new)
+    rows = pd.concat([standing[~begun.isin(again)], earlier, new], ignore_index=True)
+    return _with_time_spent(rows, provenance)
+
+
+def _with_time_spent(rows: pd.DataFrame, provenance: Provenance) -> Table:
+    """A table of what is under way, whose provenance has the time of its rows."""
+    spent = float(rows.drop_duplicates(TRAINING)["seconds"].sum())
     return Table(rows, replace(provenance, seconds=spent))
+
+
+def _trainings(frame: pd.DataFrame) -> pd.MultiIndex:
+    """Which meta-training each row of a log is of."""
+    return pd.MultiIndex.from_frame(frame[TRAINING])
+
+
+def _earlier(standing: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    """The rows of recorded curves that end before the new curve of the same training begins.
+
+    One that went on from a recorded model has no log of what was before. All other columns are
+    those of the new curve.
+    """
+    found = []
+    for which, own in new.groupby(TRAINING):
+        first, *others = sorted(own["iteration"].unique())
+        begins = first - (others[0] - first) if others else 0
+        before = standing[_trainings(standing).isin([which]) & (standing["iteration"] <= begins)]
+        told = {name: own[name].iloc[0] for name in own if name not in CURVE}
+        found.append(before.assign(**told))
+    return pd.concat(found) if found else standing.iloc[:0]
 
 
 def _provenance(name: str, standing: Provenance, new: Provenance) -> Provenance:

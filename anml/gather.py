@@ -170,11 +170,16 @@ def _unfinished_rows(profile: Profile, begun: Beginning) -> list[Row]:
 
 
 def learning_curve(job: TrainJob, log: torch.Tensor) -> list[Row]:
-    """Rows of the log table: means over at most 200 equal stretches of `log` [iterations, 3]."""
+    """Rows of the log table: means over at most 200 equal stretches of `log` [iterations, 3].
+
+    None for stretches that a training which went on from a recorded model has no log of.
+    """
     stretches = log.chunk(min(LOG_POINTS, len(log)))
     rows, done = [], 0
     for stretch in stretches:
         done += len(stretch)
+        if stretch[:, -1].isnan().any():  # an accuracy: a loss may have become NaN by itself
+            continue
         rows += [
             {
                 "treatment": job.training,

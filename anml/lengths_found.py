@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from anml.checkpoint import read_header
 from anml.curves import FULL_WIDTH
-from anml.lengths import LENGTH_REGIMES
+from anml.lengths import LENGTH_REGIMES, META_TRAINING
 from anml.measure import ACTIVITY
-from anml.notebook import Found, find_beside
+from anml.notebook import Found, find_beside, repository_root
 from anml.profiles import PROFILES
+from anml.record import recorded_models
 from anml.recorded import recorded_tables
 from anml.regimes import ORACLE, SEQUENTIAL
 from anml.results import Table
@@ -119,6 +121,22 @@ def length_values(tables: Tables) -> pd.DataFrame:
 def in_sequence(values: pd.DataFrame) -> pd.DataFrame:
     """Return what of `length_values` was learned one class after another."""
     return values[values["regime"] == SEQUENTIAL.name]
+
+
+def restarts(found: Found, tables: Tables, root: Path | None = None) -> pd.DataFrame:
+    """Return which models went on from a recorded state of theirs, by the recorded models' headers.
+
+    Columns: `width`, `model_seed`, `iteration`, `settling` (meta-iterations), `precision`; without
+    rows where there are none, or where `found` is of a run of one's own.
+    """
+    rows = []
+    for profile, table in by_width(tables).items() if found.recorded else ():
+        for path in recorded_models((root or repository_root()) / "results" / profile):
+            header = read_header(path)
+            if header["training"] == META_TRAINING:
+                where = {"width": width_words(table), "model_seed": header["seed"]}
+                rows += [where | restart for restart in header.get("restarts", [])]
+    return pd.DataFrame(rows)
 
 
 def _summary(rows: pd.DataFrame, column: str, name: str) -> dict[str, float]:

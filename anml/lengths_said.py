@@ -156,6 +156,17 @@ def forgotten_lines(tables: Tables) -> list[str]:
     return lines
 
 
+def restart_lines(restarts: pd.DataFrame) -> list[str]:
+    """Return which models' meta-training began anew on its way (`restarts`), a sentence each."""
+    return [
+        f"{row.width}, model {row.model_seed}: meta-training did not run in one piece. It went on "
+        f"from the model recorded after {row.iteration:,} meta-iterations (weights in "
+        f"{row.precision}), whose head and Adam's moments were found again in {row.settling:,} "
+        "meta-iterations done over, in which nothing but the head was changed."
+        for row in restarts.itertuples()
+    ]
+
+
 def furthest_words(values: pd.DataFrame) -> str:
     """Return what the longest length of each width gave at the longest N, in words.
 

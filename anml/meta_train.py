@@ -84,7 +84,7 @@ def meta_train(
                 _refuse_divergence(job, log, iteration)
                 if on_step:
                     on_step(iteration + 1, job.iterations)
-            loss, _, remembered = log[max(0, outer.done - 50) : outer.done].mean((0, 1))
+            loss, _, remembered = log[max(0, outer.done - 50) : outer.done].nanmean((0, 1))
             text = f"loss {loss:.2f}, remember {100 * remembered:.0f}%"
             bar.set_postfix_str(text, refresh=False)
             bar.update(len(rows))

@@ -17,7 +17,7 @@ import pandas as pd
 from torch import Tensor
 
 from anml.checkpoint import load_checkpoint, save_checkpoint
-from anml.combine import combine
+from anml.combine import combine, finish
 from anml.data import Drawings
 from anml.episodes import Stream
 from anml.errors import AnmlError
@@ -37,6 +37,7 @@ from anml.under_way import how_far
 
 ONE_META_TEST = ["treatment", "regime", "optimizer", "n_classes", "model_seed", "trajectory_seed"]
 """What tells one meta-test from another; in `lengths` tables `iterations` as well."""
+LOG = "meta_train_log.parquet"
 MOST_TABLE_BYTES = 20_000_000
 MOST_MODEL_BYTES = 25_000_000
 """Of all recorded tables, and of all recorded models: every clone of the repository has them."""
@@ -68,10 +69,10 @@ def record(
 
     `models`: or none of them; `half`: in half precision. Tables and models that were recorded there
     before and that the run does not have are removed; or, with `add`, what is there stays, but for
-    the states of models that the run has further, and the run's rows and models are added. Returns
-    what was written. AnmlError, before anything is written: the run has no tables, `destination` is
-    a run's folder or not writable, too much would be recorded in all, or what is to be added does
-    not fit what is there.
+    states of models and meta-trainings that the run has further, and the run's rows and models are
+    added. Returns what was written. AnmlError, before anything is written: the run has no tables,
+    `destination` is a run's folder or not writable, too much would be recorded in all, or what is
+    to be added does not fit what is there.
     """
     paths = table_paths(place.folder / "results")
     if not paths:
@@ -83,12 +84,15 @@ def record(
         )
     finished = finished_models(place, destination) if models else []
     tables = {path.name: read_table(path) for path in paths}
+    superseded: set[Path] = set()
     if add:
         _refuse_other_models(finished)
         tables = {name: _added(destination / name, table) for name, table in tables.items()}
+        tables, emptied = _finished_since(destination, tables)
+        superseded = {*emptied, *_shorter(finished, destination)}
     bodies = {model.recorded: model.headless(half) for model in finished}
-    standing = [*table_paths(destination), *_recorded_models(destination)]
-    staying = set(standing) - set(_shorter(finished, destination)) if add else set()
+    standing = [*table_paths(destination), *recorded_models(destination)]
+    staying = set(standing) - superseded if add else set()
     _require_room(destination, paths, bodies, staying)
     require_writable(destination)
     for name, table in tables.items():
@@ -127,6 +131,22 @@ def _added(path: Path, table: Table) -> Table:
     return combine(path.stem, read_table(path), table) if path.is_file() else table
 
 
+def _finished_since(
+    destination: Path, tables: dict[str, Table]
+) -> tuple[dict[str, Table], list[Path]]:
+    """The tables in which no meta-training is under way that the log of finished ones has.
+
+    And the table of what is under way, for removal, if nothing is any more.
+    """
+    path = destination / f"{UNFINISHED}.parquet"
+    under_way = tables.get(path.name) or (read_table(path) if path.is_file() else None)
+    if under_way is None or LOG not in tables:
+        return tables, []
+    left, log = finish(under_way, tables[LOG])
+    others = {name: table for name, table in tables.items() if name != path.name} | {LOG: log}
+    return (others | {path.name: left}, []) if left else (others, [path])
+
+
 def _refuse_other_models(models: Sequence[Model]) -> None:
     """AnmlError if one of the models is recorded already."""
     for model in models:
@@ -147,7 +167,7 @@ def _shorter(models: Sequence[Model], folder: Path) -> list[Path]:
     ]
 
 
-def _recorded_models(folder: Path) -> list[Path]:
+def recorded_models(folder: Path) -> list[Path]:
     """The models that are recorded in a folder."""
     folders = [folder, *(folder / LENGTHS).glob("*")]
     return sorted(path for one in folders for path in (one / "checkpoints").glob("*.safetensors"))
@@ -170,7 +190,7 @@ def _require_room(
     new_models = sum(t.nbytes for tensors, _ in bodies.values() for t in tensors.values())
     for what, new, most, standing, remedy in (
         ("tables", new_tables, MOST_TABLE_BYTES, table_paths, ""),
-        ("models", new_models, MOST_MODEL_BYTES, _recorded_models, "add --without-models, or "),
+        ("models", new_models, MOST_MODEL_BYTES, recorded_models, "add --without-models, or "),
     ):
         kept = [path for folder in others for path in standing(folder)]
         kept += [path for path in standing(destination) if path in staying]
@@ -289,7 +309,7 @@ def verify(
         same = (frame[one_meta_test] == [getattr(case, name) for name in one_meta_test]).all(axis=1)
         recorded = frame[same].set_index("metric")["value"]
         what = f"{point}, model {case.model_seed}, trajectory {case.trajectory_seed}"
-        if own != place:
+        if hasattr(case, "iterations"):
             what += f", after {case.iterations} meta-iterations"
         for metric, again, each in (
             (TRAINING, score.training, TRAINING_DRAWINGS),
@@ -311,7 +331,8 @@ def _is_short(frame: pd.DataFrame) -> pd.Series:
 
 def _own_place(place: Place, case: Any) -> Place:
     """Where the model of a meta-test (a row of either table) is recorded, and its profile."""
-    if not hasattr(case, "iterations"):
+    # A model of the profile's own length is recorded as one of its models.
+    if getattr(case, "iterations", None) in (None, place.profile.meta_iterations):
         return place
     return LengthJob(int(case.model_seed), int(case.iterations), 0).own(place)
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from anml.checkpoint import load_checkpoint
@@ -41,22 +40,25 @@ def warm_start(job: Job, folder: Path, *, settling: int = SETTLING, progress: bo
     models = [load_checkpoint(folder / job.model_path(seed).name) for seed in job.seeds]
     headers = [header for _, header in models]
     done = _iterations(job, folder, headers)
+    settling = min(settling, done)
     choose_float32(job.tf32)
     state = initial_state(job)
     recorded = [name for name in state if all(name in tensors for tensors, _ in models)]
-    precision = together(str(models[0][0][name].dtype) for name in recorded)
+    kinds = {str(models[0][0][name].dtype).removeprefix("torch.") for name in recorded}
     with torch.no_grad():
         for name in recorded:
             state[name].copy_(torch.stack([tensors[name] for tensors, _ in models]))
     began = time.monotonic()
-    optimizer, log = _settle(job, state, done, settling, progress)
+    optimizer = _settle(job, state, done, settling, progress)
+    # The models came without their log, and what is done over is no part of it.
+    log = torch.full((done, len(job.seeds), len(LOG_METRICS)), torch.nan, dtype=torch.float64)
     before = {
         "commit": together(header["commit"] for header in headers),
         "made_on": together(header["made_on"] for header in headers),
         "seconds": sum(header["seconds"] for header in headers),
         "restarts": [
             *headers[0].get("restarts", []),
-            {"iteration": done, "settling": settling, "precision": precision},
+            {"iteration": done, "settling": settling, "precision": together(kinds)},
         ],
     }
     save_working(job, state, optimizer, log, made_by(job, before, time.monotonic() - began))
@@ -75,12 +77,10 @@ def _iterations(job: Job, folder: Path, headers: list[dict[str, Any]]) -> int:
     return lengths[0]
 
 
-def _settle(
-    job: Job, state: State, done: int, settling: int, progress: bool
-) -> tuple[torch.optim.Adam, Tensor]:
+def _settle(job: Job, state: State, done: int, settling: int, progress: bool) -> torch.optim.Adam:
     """Do the last `settling` of `done` meta-iterations over, the head alone learning.
 
-    Returns Adam with its moments, and the log [done, R, 3], which has no numbers before those.
+    Returns Adam with its moments.
     """
     optimizer = new_optimizer(job, state)
     heads = [parameter for name, parameter in state.items() if name.startswith("head.")]
@@ -90,20 +90,15 @@ def _settle(
     # A tensor: what is captured on a GPU knows it by its address.
     own |= {"params": heads, "lr": torch.tensor(usual, device=job.device)}
     optimizer.add_param_group({"params": bodies, "lr": 0.0})
-    lengths = {"meta_iterations": done, "pretrain_iterations": done}
-    start = max(0, done - settling)
-    outer = OuterLoop(
-        replace(job, profile=replace(job.profile, **lengths)), state, optimizer, start
-    )
-    log = torch.full((done, len(job.seeds), len(LOG_METRICS)), torch.nan, dtype=torch.float64)
-    with tqdm(total=done - start, desc="settle the head", unit="it", disable=not progress) as bar:
+    until = replace(job.profile, meta_iterations=done, pretrain_iterations=done)
+    outer = OuterLoop(replace(job, profile=until), state, optimizer, done - settling)
+    with tqdm(total=settling, desc="settle the head", unit="it", disable=not progress) as bar:
         while outer.done < done:
-            left = (done - outer.done) / (done - start)
+            left = (done - outer.done) / settling
             own["lr"].fill_(usual * (1 + (SETTLING_RATE - 1) * left))
             rows = outer.run()
-            log[outer.done - len(rows) : outer.done] = rows
             loss, _, remembered = rows.mean((0, 1))
             text = f"loss {loss:.2f}, remember {100 * remembered:.0f}%"
             bar.set_postfix_str(text, refresh=False)
             bar.update(len(rows))
-    return optimizer, log
+    return optimizer

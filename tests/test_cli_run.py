@@ -295,3 +295,27 @@ def test_seeds(text: str, seeds: tuple[int, ...]) -> None:
 def test_seeds_of_no_kind() -> None:
     with pytest.raises(AnmlError, match="--seeds x"):
         cli.cli_run._seeds("x")
+
+
+def test_meta_training_goes_on_from_recorded_models(
+    packed_noise: Path, options: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Where there is no working checkpoint; where there is one, that decides."""
+    recorded, folder = tmp_path / "run" / "checkpoints", tmp_path / "longer" / "checkpoints"
+    assert outcome(capsys, "meta-train", "oml", *options)[0] == 0
+    same = ["--data", packed_noise, "--from", recorded]
+    short = ("--out", tmp_path / "short", *values())
+    status, _, error = outcome(capsys, "meta-train", "oml", *same, *short)
+    assert (status, "shorter" in error) == (2, True)
+    same += ["--out", tmp_path / "longer"]
+    command = ("meta-train", "oml", *same, *values(meta_iterations=12))
+    assert outcome(capsys, *command)[0] == 0
+    path = folder / "oml-seed0.safetensors"
+    tensors, header = load_checkpoint(path)
+    assert (header["iteration"], header["restarts"][0]["iteration"]) == (12, 8)
+    path.unlink()
+    assert outcome(capsys, *command)[0] == 2
+    assert outcome(capsys, *command, "--resume")[0] == 0
+    again, _ = load_checkpoint(path)
+    bodies = (name for name in tensors if name != "log")
+    assert all(torch.equal(tensors[name], again[name]) for name in bodies)

@@ -11,7 +11,7 @@ from refusal import refusal
 
 from anml import cli
 from anml.checkpoint import load_checkpoint
-from anml.combine import combine
+from anml.combine import combine, finish
 from anml.data import Drawings
 from anml.gather import write_tables
 from anml.jobs import Place, TrainJob
@@ -119,6 +119,41 @@ def test_totals_are_summed_and_the_later_state_of_what_is_under_way_stays() -> N
     frame = both.frame
     assert sorted(zip(frame["model_seed"], frame["done"], strict=True)) == [(0, 5), (1, 4)]
     assert both.provenance.seconds == 5 + 4  # not the 3 of the earlier state again
+
+
+def curve(seed: int, iterations: list[int], asked: int = 12, **columns: object) -> pd.DataFrame:
+    """The rows of a log: one metric of one meta-training at `iterations`."""
+    rows = {"profile": "laptop", "data": "omniglot", "treatment": "anml", "model_seed": seed}
+    own = {"iteration": iterations, "metric": "meta-loss", "value": 1.0}
+    return pd.DataFrame({**own, **rows, "asked": asked, **columns})
+
+
+def test_a_curve_that_begins_on_its_way_keeps_what_was_recorded_before() -> None:
+    provenance = synthetic.accuracy().provenance
+    made = {"seconds": 3.0, "device": "CPU"}
+    before = Table(curve(0, [2, 4, 6], done=6, **made), provenance)
+    after = Table(curve(0, [8, 12], done=12, **made | {"seconds": 7.0}), provenance)
+    both = combine("unfinished_log", before, after)
+    assert sorted(both.frame["iteration"]) == [2, 4, 8, 12]
+    assert set(both.frame["done"]) == {12}
+    assert both.provenance.seconds == 7.0
+    whole = Table(curve(0, [4, 8, 12], done=12, **made), provenance)
+    assert sorted(combine("unfinished_log", before, whole).frame["iteration"]) == [4, 8, 12]
+
+
+def test_a_finished_meta_training_is_under_way_no_longer() -> None:
+    provenance = synthetic.accuracy().provenance
+    made = {"device": "CPU", "done": 6}
+    begun = [curve(seed, [2, 4, 6], **made, seconds=3.0 + seed) for seed in (0, 1)]
+    log = Table(curve(1, [8, 12]).drop(columns="asked"), replace(provenance, seconds=9.0))
+    left, whole = finish(Table(pd.concat(begun), provenance), log)
+    assert set(left.frame["model_seed"]) == {0}
+    assert left.provenance.seconds == 3.0
+    assert sorted(whole.frame["iteration"]) == [2, 4, 8, 12]
+    assert list(whole.frame) == list(log.frame)
+    assert whole.provenance.seconds == 9.0
+    left, _ = finish(Table(begun[1], provenance), log)
+    assert left is None
 
 
 # --- whole runs
