@@ -123,14 +123,14 @@ def in_sequence(values: pd.DataFrame) -> pd.DataFrame:
     return values[values["regime"] == SEQUENTIAL.name]
 
 
-def restarts(found: Found, tables: Tables, root: Path | None = None) -> pd.DataFrame:
-    """Return which models went on from a recorded state of theirs, by the recorded models' headers.
+def restarts(tables: Tables, root: Path | None = None) -> pd.DataFrame:
+    """Return which models of recorded tables went on from a recorded state of theirs.
 
-    Columns: `width`, `model_seed`, `iteration`, `settling` (meta-iterations), `precision`; without
-    rows where there are none, or where `found` is of a run of one's own.
+    By the recorded models' headers. Columns: `width`, `model_seed`, `iteration`, `settling`
+    (meta-iterations), `precision`; without rows where there are none.
     """
     rows = []
-    for profile, table in by_width(tables).items() if found.recorded else ():
+    for profile, table in by_width(tables).items():
         for path in recorded_models((root or repository_root()) / "results" / profile):
             header = read_header(path)
             if header["training"] == META_TRAINING:

@@ -31,6 +31,7 @@ COLUMNS = {SEQUENTIAL.name: "", ORACLE.name: ", oracle"}
 """What stands behind the N of a regime's column."""
 SAID = {SEQUENTIAL.name: "", ORACLE.name: " (Oracle)"}
 """The same in a sentence."""
+CHANGE = "change in points"
 REPLICATES = "models \N{MULTIPLICATION SIGN} trajectories"
 
 
@@ -87,26 +88,44 @@ def larger_lines(larger: Tables) -> list[str]:
 
 
 def points(difference: float, low: float, high: float) -> str:
-    """Return a difference of fractions and its interval in points: `+8.0 points [+7.5, +8.5]`."""
+    """Return a difference of fractions and its interval in points: `+8.0 [+7.5, +8.5]`."""
     bounds = f" [{100 * low:+.1f}, {100 * high:+.1f}]" if np.isfinite(low) else ""
-    return f"{100 * difference:+.1f} points{bounds}"
+    return f"{100 * difference:+.1f}{bounds}"
 
 
-def gain_lines(tables: Tables) -> list[str]:
-    """Return what length and width are worth, a sentence each."""
-    lines = [
-        f"{row.width}: from {row.shorter:,} to {row.longer:,} meta-iterations the accuracy at "
-        f"N = {row.n_classes}{SAID[row.regime]} changes by {points(row.gain, row.low, row.high)} "
-        f"({replicates(row.models, row.trajectories)} at both)."
+def times(models: int, trajectories: int) -> str:
+    """Return how many replicates a number rests on: `2 × 10`."""
+    return f"{models} \N{MULTIPLICATION SIGN} {trajectories}"
+
+
+def gain_sheet(tables: Tables) -> pd.DataFrame:
+    """Return what the last stretch of each width's meta-training changed (`length_gains`)."""
+    return pd.DataFrame(
+        {
+            "width": row.width,
+            "meta-iterations": f"{row.shorter:,} to {row.longer:,}",
+            "N": row.n_classes,
+            "order": row.regime,
+            CHANGE: points(row.gain, row.low, row.high),
+            REPLICATES: times(row.models, row.trajectories),
+        }
         for row in length_gains(tables).itertuples()
-    ]
-    lines += [
-        f"After {row.iterations:,} meta-iterations, N = {row.n_classes}: {row.wide} against "
-        f"{row.narrow}: {points(row.gain, row.low, row.high)} "
-        f"({replicates(row.models, row.trajectories)} that both have)."
+    )
+
+
+def width_sheet(tables: Tables) -> pd.DataFrame:
+    """Return what a wider network is worth at equal length (`width_gains`)."""
+    return pd.DataFrame(
+        {
+            "width": row.wide,
+            "against": row.narrow,
+            "meta-iterations": f"{row.iterations:,}",
+            "N": row.n_classes,
+            CHANGE: points(row.gain, row.low, row.high),
+            REPLICATES: times(row.models, row.trajectories),
+        }
         for row in width_gains(tables).itertuples()
-    ]
-    return lines
+    )
 
 
 def stated(regime: str) -> dict[int, float]:
@@ -131,29 +150,31 @@ def distance_lines(values: pd.DataFrame) -> list[str]:
     ]
 
 
-def forgotten_lines(tables: Tables) -> list[str]:
-    """Return what is lost by learning one class after another, a sentence a width and N.
+def forgotten_sheet(tables: Tables) -> pd.DataFrame:
+    """Return what learning class after class costs (`forgotten`), in per cent and points.
 
-    Where the paper states both numbers, the paper's width has them beside its own.
+    Where the paper states both numbers, the paper's width has its difference beside.
     """
     oracle, sequential = stated(ORACLE.name), stated(SEQUENTIAL.name)
-    lines = []
+    rows = []
     for row in forgotten(tables).itertuples():
-        n = row.n_classes
-        line = (
-            f"{row.width} after {row.iterations:,} meta-iterations, N = {n}: "
-            f"{100 * row.oracle:.1f}% where the same drawings come in random order (Oracle), "
-            f"{100 * row.sequential:.1f}% where class comes after class: "
-            f"{points(-row.lost, -row.high, -row.low)} "
-            f"({replicates(row.models, row.trajectories)} under both)."
-        )
+        n, papers = row.n_classes, "-"
         if row.width.endswith(PAPERS) and n in oracle and n in sequential:
-            line += (
-                f" The paper: {oracle[n]:.1f}% and {sequential[n]:.1f}%, "
-                f"{sequential[n] - oracle[n]:+.1f} points."
-            )
-        lines.append(line)
-    return lines
+            difference = sequential[n] - oracle[n]
+            papers = f"{difference:+.1f} ({oracle[n]:.1f}, {sequential[n]:.1f})"
+        rows.append(
+            {
+                "width": row.width,
+                "meta-iterations": f"{row.iterations:,}",
+                "N": n,
+                "random order (Oracle)": f"{100 * row.oracle:.1f}",
+                "class after class": f"{100 * row.sequential:.1f}",
+                "points lost": points(-row.lost, -row.high, -row.low),
+                "in the paper": papers,
+                REPLICATES: times(row.models, row.trajectories),
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def restart_lines(restarts: pd.DataFrame) -> list[str]:

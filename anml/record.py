@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from anml.checkpoint import load_checkpoint, save_checkpoint
+from anml.checkpoint import load_checkpoint, read_header, save_checkpoint
 from anml.combine import combine, finish
 from anml.data import Drawings
 from anml.episodes import Stream
@@ -68,9 +68,9 @@ def record(
     """Copy a run's tables to `destination`, and its finished models, headless, beside them.
 
     `models`: or none of them; `half`: in half precision. Tables and models that were recorded there
-    before and that the run does not have are removed; or, with `add`, what is there stays, but for
-    states of models and meta-trainings that the run has further, and the run's rows and models are
-    added. Returns what was written. AnmlError, before anything is written: the run has no tables,
+    before and that the run does not have are removed. With `add` what is there stays, and the run's
+    rows and models are added; of the states of one model or meta-training the further one is kept.
+    Returns what was written. AnmlError, before anything is written: the run has no tables,
     `destination` is a run's folder or not writable, too much would be recorded in all, or what is
     to be added does not fit what is there.
     """
@@ -86,6 +86,7 @@ def record(
     tables = {path.name: read_table(path) for path in paths}
     superseded: set[Path] = set()
     if add:
+        finished = [model for model in finished if not _outdone(model, destination)]
         _refuse_other_models(finished)
         tables = {name: _added(destination / name, table) for name, table in tables.items()}
         tables, emptied = _finished_since(destination, tables)
@@ -155,6 +156,17 @@ def _refuse_other_models(models: Sequence[Model]) -> None:
                 f"{model.recorded} is recorded already, and what was measured on it is: add "
                 "--without-models, or record the run without --add"
             )
+
+
+def _outdone(model: Model, folder: Path) -> bool:
+    """Whether the model is from length to length, and recorded in a folder after more already."""
+    if model.recorded.parent.parent == folder:
+        return False
+    standing = folder.glob(f"{LENGTHS}/*/checkpoints/{model.path.name}")
+    lengths = [int(path.parents[1].name) for path in standing]
+    own = folder / "checkpoints" / model.path.name
+    lengths += [read_header(own)["iteration"]] if own.is_file() else []
+    return any(length > model.iterations for length in lengths)
 
 
 def _shorter(models: Sequence[Model], folder: Path) -> list[Path]:

@@ -15,12 +15,13 @@ import torch
 from tqdm import tqdm
 
 from anml.checkpoint import load_checkpoint
+from anml.code_state import code_state
 from anml.errors import AnmlError
 from anml.files import require_writable
 from anml.graphed import choose_float32
-from anml.meta_train import initial_state, made_by, refuse_other_settings, save_working
+from anml.meta_train import CODE, initial_state, made_by, refuse_other_settings, save_working
 from anml.outer_step import LOG_METRICS, OuterLoop, State, new_optimizer
-from anml.results import together
+from anml.results import running_commit, together
 from anml.training_job import Job
 
 SETTLING = 500
@@ -36,6 +37,7 @@ def warm_start(job: Job, folder: Path, *, settling: int = SETTLING, progress: bo
     job, all after as many meta-iterations. AnmlError: a model is missing, of other settings or
     drawings, not shorter than the job, or of another length than the others.
     """
+    running_commit(), code_state(CODE, job.training)  # before the tree may change under a long run
     require_writable(job.folder)
     models = [load_checkpoint(folder / job.model_path(seed).name) for seed in job.seeds]
     headers = [header for _, header in models]

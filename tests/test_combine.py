@@ -235,6 +235,23 @@ def test_a_further_state_of_a_model_takes_the_place_of_a_shorter_one(
     assert set(frame.loc[frame["model_seed"] == 0, "iterations"]) == {4, 12, 20}
 
 
+def test_a_shorter_state_is_not_kept_beside_a_further_one(
+    runs: dict[int, Place], noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    """Its rows are added all the same."""
+    folder = tmp_path / "results" / "smoke"
+    record(runs[0], folder)
+    own = replace(runs[0].profile, length_iterations=(2,))
+    shorter = replace(runs[0], profile=own, folder=tmp_path / "shorter")
+    job = LengthJob(0, 2, 0)
+    job.run(shorter, noise_drawings, lambda n: None)
+    write_tables(shorter, noise_drawings, [job])
+    record(shorter, folder, add=True)
+    models = {name for name in recorded_files(folder) if "checkpoints" in name}
+    assert models == {"lengths/12/checkpoints/anml-seed0.safetensors"}
+    assert set(read_table(folder / "lengths.parquet").frame["iterations"]) == {2, 4, 12}
+
+
 def test_a_model_of_the_profiles_own_length_is_recorded_once(
     runs: dict[int, Place], noise_drawings: Drawings, tmp_path: Path
 ) -> None:

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic_lengths as synthetic
+import torch
 
 from anml import lengths_found, lengths_said, plot_lengths
+from anml.checkpoint import save_checkpoint
 from anml.lengths_found import PAPER_LENGTH
 from anml.notebook import Found
 from anml.results import Table, write_table
@@ -113,31 +115,28 @@ def test_what_is_forgotten_is_the_lead_of_the_same_drawings_in_random_order(
     assert one["lost"] == pytest.approx(0.05)
     assert (one["models"], one["trajectories"]) == (1, 2)
     assert lengths_found.forgotten({"laptop": synthetic.accuracy(oracle=False)}).empty
-    lines = lengths_said.forgotten_lines(tables)
-    assert len(lines) == 4
-    assert lines[1] == (
-        f"{FULL} after 4,000 meta-iterations, N = 600: 30.2% where the same drawings come in "
-        "random order (Oracle), 25.2% where class comes after class: -5.0 points [-5.0, -5.0] "
-        "(1 model \N{MULTIPLICATION SIGN} 2 trajectories under both). The paper: 71.0% and 63.8%, "
-        "-7.2 points."
-    )
-    assert [line for line in lines if "The paper:" in line] == [lines[1]]
+    sheet = lengths_said.forgotten_sheet(tables)
+    assert len(sheet) == 4
+    assert sheet.iloc[1].tolist() == [
+        *(FULL, "4,000", 600, "30.2", "25.2", "-5.0 [-5.0, -5.0]", "-7.2 (71.0, 63.8)"),
+        "1 \N{MULTIPLICATION SIGN} 2",
+    ]
+    assert sheet["in the paper"].tolist().count("-") == 3
 
 
-def test_gains_are_said_in_points_with_their_replicates(tables: dict[str, Table]) -> None:
-    lines = lengths_said.gain_lines(tables)
-    assert len(lines) == 10
-    for where in ("", " (Oracle)"):
-        assert (
-            f"{NARROW}: from 4,000 to 20,000 meta-iterations the accuracy at N = 100{where} "
-            "changes by +10.0 points [+10.0, +10.0] (1 model \N{MULTIPLICATION SIGN} 3 "
-            "trajectories at both)." in lines
-        )
-    assert lines[-2] == (
-        f"After 4,000 meta-iterations, N = 100: {FULL} against {NARROW}: +20.0 points [+20.0, "
-        "+20.0] (1 model × 2 trajectories that both have)."
-    )
-    assert len(lengths_said.gain_lines({"laptop": tables["laptop"]})) == 4
+def test_gains_stand_in_points_with_their_replicates(tables: dict[str, Table]) -> None:
+    sheet = lengths_said.gain_sheet(tables)
+    assert len(sheet) == 8
+    narrow = sheet[(sheet["width"] == NARROW) & (sheet["N"] == 100)]
+    assert narrow["order"].tolist() == ["sequential", "oracle"]
+    for row in narrow.itertuples(index=False):
+        assert row[1] == "4,000 to 20,000"
+        assert row[-2:] == ("+10.0 [+10.0, +10.0]", "1 \N{MULTIPLICATION SIGN} 3")
+    wide = lengths_said.width_sheet(tables)
+    assert wide.iloc[0].tolist() == [
+        *(FULL, NARROW, "4,000", 100, "+20.0 [+20.0, +20.0]", "1 \N{MULTIPLICATION SIGN} 2")
+    ]
+    assert lengths_said.width_sheet({"laptop": tables["laptop"]}).empty
 
 
 def test_how_far_each_width_is_stands_in_one_line(tables: dict[str, Table]) -> None:
@@ -158,7 +157,7 @@ def test_a_single_trajectory_of_a_single_length_has_no_interval_and_no_second_en
     values = lengths_found.length_values(tables)
     gate = {"laptop": synthetic.activity(lengths=(1000,))}
     said = [
-        *lengths_said.gain_lines(tables),
+        *lengths_said.width_sheet(tables)[lengths_said.CHANGE],
         lengths_said.furthest_words(values),
         *lengths_said.length_sheet(values, lengths_found.gate_values(gate)).iloc[0].map(str),
     ]
@@ -179,6 +178,27 @@ def test_the_distance_to_the_paper_is_said_at_its_width_and_n_alone(
     ]
     narrow = lengths_found.length_values({"laptop": tables["laptop"]})
     assert lengths_said.distance_lines(narrow) == []
+
+
+def test_a_training_in_two_pieces_is_said(tables: dict[str, Table], tmp_path: Path) -> None:
+    """By the headers of the models that are recorded beside the tables."""
+    restart = {"iteration": 4000, "settling": 500, "precision": "float16"}
+    for training, seed, restarts in (
+        ("anml", 0, []),
+        ("anml", 1, [restart]),
+        ("oml", 0, [restart]),
+    ):
+        path = tmp_path / "results" / "paper" / "checkpoints" / f"{training}-seed{seed}.safetensors"
+        header = {
+            "training": training,
+            "seed": seed,
+            **({"restarts": restarts} if restarts else {}),
+        }
+        save_checkpoint(path, {"a": torch.zeros(1)}, header)
+    (line,) = lengths_said.restart_lines(lengths_found.restarts(tables, tmp_path))
+    assert line.startswith(f"{FULL}, model 1: meta-training did not run in one piece.")
+    assert "after 4,000 meta-iterations (weights in float16)" in line
+    assert lengths_said.restart_lines(lengths_found.restarts({}, tmp_path)) == []
 
 
 def test_what_the_gate_leaves_is_said_at_both_ends(activity: dict[str, Table]) -> None:
