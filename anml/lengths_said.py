@@ -177,6 +177,29 @@ def forgotten_sheet(tables: Tables) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def parts_lines(tables: Tables) -> list[str]:
+    """Return how much of the distance to the paper is forgetting, a sentence for each N.
+
+    At the paper's width, over the models that were measured in both orders.
+    """
+    oracle, sequential = stated(ORACLE.name), stated(SEQUENTIAL.name)
+    found = forgotten(tables)
+    own = found[found["width"].str.endswith(PAPERS)] if len(found) else found
+    lines = []
+    for row in own.itertuples():
+        n = row.n_classes
+        if n in oracle and n in sequential:
+            whole = 100 * row.sequential - sequential[n]
+            known = 100 * row.oracle - oracle[n]
+            lines.append(
+                f"N = {n}, {replicates(row.models, row.trajectories)} in both orders: of "
+                f"{whole:+.1f} points to the paper {known:+.1f} stand between the Oracles already "
+                f"({100 * row.oracle:.1f}% and {oracle[n]:.1f}%), and {whole - known:+.1f} come of "
+                "the order of the classes."
+            )
+    return lines
+
+
 def restart_lines(restarts: pd.DataFrame) -> list[str]:
     """Return which models' meta-training began anew on its way (`restarts`), a sentence each."""
     return [

@@ -124,6 +124,17 @@ def test_what_is_forgotten_is_the_lead_of_the_same_drawings_in_random_order(
     assert sheet["in the paper"].tolist().count("-") == 3
 
 
+def test_the_distance_to_the_paper_is_split_by_the_oracle(tables: dict[str, Table]) -> None:
+    (line,) = lengths_said.parts_lines(tables)
+    assert line == (
+        "N = 600, 1 model \N{MULTIPLICATION SIGN} 2 trajectories in both orders: of -38.5 points "
+        "to the paper -40.8 stand between the Oracles already (30.2% and 71.0%), and +2.2 come of "
+        "the order of the classes."
+    )
+    assert lengths_said.parts_lines({"laptop": tables["laptop"]}) == []
+    assert lengths_said.parts_lines({"laptop": synthetic.accuracy(oracle=False)}) == []
+
+
 def test_gains_stand_in_points_with_their_replicates(tables: dict[str, Table]) -> None:
     sheet = lengths_said.gain_sheet(tables)
     assert len(sheet) == 8
