@@ -156,8 +156,8 @@ def _verify(args: argparse.Namespace) -> int:
     import pandas as pd
 
     from anml.notebook import repository_root
-    from anml.record import verify
     from anml.results import read_table
+    from anml.verify import verify
 
     require(args.sample, "--sample", 1)
     require(args.longest, "--longest", 1)

@@ -20,8 +20,9 @@ from anml.packed import Drawings
 from anml.pipeline import gather
 from anml.points import Point, searched_for
 from anml.profiles import Profile
-from anml.record import Check, contents, record, verify
+from anml.record import contents, record
 from anml.results import Table, read_table
+from anml.verify import Check, verify
 
 
 @pytest.fixture(scope="module")
