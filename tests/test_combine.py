@@ -17,9 +17,10 @@ from anml.gather import write_tables
 from anml.jobs import Place, TrainJob
 from anml.lengths import LengthJob
 from anml.profiles import PROFILES, Profile
-from anml.record import record, verify
+from anml.record import record
 from anml.results import Table, read_table, write_table
 from anml.tables import checked
+from anml.verify import verify
 
 
 def of_model(table: Table, seed: int) -> Table:
@@ -174,6 +175,16 @@ def runs(tiny: Profile, noise_drawings: Drawings, tmp_path: Path) -> dict[int, P
     return found
 
 
+def of_length(iterations: int, run: Place, drawings: Drawings, folder: Path) -> Place:
+    """A run beside `run` that measures its model 0 after so many meta-iterations."""
+    profile = replace(run.profile, length_iterations=(iterations,))
+    place = replace(run, profile=profile, folder=folder / f"length{iterations}")
+    job = LengthJob(0, iterations, 0)
+    job.run(place, drawings, lambda n: None)
+    write_tables(place, drawings, [job])
+    return place
+
+
 def recorded_files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
@@ -220,12 +231,7 @@ def test_a_further_state_of_a_model_takes_the_place_of_a_shorter_one(
     folder = tmp_path / "results" / "smoke"
     for place in runs.values():
         record(place, folder, add=True)
-    longer = replace(runs[0].profile, length_iterations=(20,))
-    further = replace(runs[0], profile=longer, folder=tmp_path / "further")
-    job = LengthJob(0, 20, 0)
-    job.run(further, noise_drawings, lambda n: None)
-    write_tables(further, noise_drawings, [job])
-    record(further, folder, add=True)
+    record(of_length(20, runs[0], noise_drawings, tmp_path), folder, add=True)
     models = {name for name in recorded_files(folder) if "checkpoints" in name}
     assert models == {
         "lengths/20/checkpoints/anml-seed0.safetensors",
@@ -241,12 +247,7 @@ def test_a_shorter_state_is_not_kept_beside_a_further_one(
     """Its rows are added all the same."""
     folder = tmp_path / "results" / "smoke"
     record(runs[0], folder)
-    own = replace(runs[0].profile, length_iterations=(2,))
-    shorter = replace(runs[0], profile=own, folder=tmp_path / "shorter")
-    job = LengthJob(0, 2, 0)
-    job.run(shorter, noise_drawings, lambda n: None)
-    write_tables(shorter, noise_drawings, [job])
-    record(shorter, folder, add=True)
+    record(of_length(2, runs[0], noise_drawings, tmp_path), folder, add=True)
     models = {name for name in recorded_files(folder) if "checkpoints" in name}
     assert models == {"lengths/12/checkpoints/anml-seed0.safetensors"}
     assert set(read_table(folder / "lengths.parquet").frame["iterations"]) == {2, 4, 12}

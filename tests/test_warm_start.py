@@ -17,10 +17,11 @@ from anml.lengths import LengthJob
 from anml.meta_train import LOG_METRICS, initial_state, meta_train
 from anml.pipeline import gather
 from anml.profiles import Profile
-from anml.record import record, verify
+from anml.record import Model, record
 from anml.results import read_table
 from anml.training_job import Job
 from anml.treatments import find_training
+from anml.verify import verify
 from anml.warm_start import warm_start
 
 HEAD = "head."
@@ -29,14 +30,8 @@ HEAD = "head."
 def recorded_models(job: Job, folder: Path, half: bool = False) -> Path:
     """A folder of the job's finished models as they are recorded."""
     for path in meta_train(job, progress=False):
-        tensors, header = load_checkpoint(path)
-        tensors.pop("log")
-        body = {name: t for name, t in tensors.items() if not name.startswith(HEAD)}
-        if half:
-            body = {name: tensor.half() for name, tensor in body.items()}
-        save_checkpoint(
-            folder / path.name, body, header | {"without": sorted(set(tensors) - set(body))}
-        )
+        model = Model(path, folder / path.name, job.iterations)
+        save_checkpoint(model.recorded, *model.headless(half))
     return folder
 
 
