@@ -17,7 +17,8 @@ from anml.results import Provenance, Table, together
 from anml.tables import KEYS, listing
 
 EXTENT = (
-    *("trajectories", "n_classes", "network_models", "network_trajectories", "network_n_classes"),
+    *("models", "trajectories", "n_classes"),
+    *("network_models", "network_trajectories", "network_n_classes"),
     *("epochs_models", "epochs_network_models", "epochs_trajectories", "epochs_n_classes"),
     *("epochs_network_n_classes", "variant_models", "length_models", "length_iterations"),
     "length_n_classes",
@@ -136,7 +137,8 @@ def _values(name: str, standing: Mapping[str, Any], new: Mapping[str, Any]) -> d
             "their numbers: only runs with the same values can be added to one another; record "
             "it elsewhere with --to"
         )
-    most = {key: _most(standing.get(key, new[key]), new[key]) for key in EXTENT if key in new}
+    known = {"models": []} | dict(standing)  # runs of all of them did not always say so
+    most = {key: _most(known.get(key, new[key]), new[key]) for key in EXTENT if key in new}
     return dict(new) | most
 
 
@@ -152,5 +154,7 @@ def _apart(standing: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def _most(one: Any, other: Any) -> Any:
-    """The larger number, or what either list has."""
-    return sorted({*one, *other}) if isinstance(one, list) else max(one, other)
+    """The larger number, or what either list has; no list's being empty means that it has all."""
+    if not isinstance(one, list):
+        return max(one, other)
+    return sorted({*one, *other}) if one and other else []

@@ -37,7 +37,7 @@ from anml.jobs import (
     trajectory_seeds,
     write_part,
 )
-from anml.points import Point, rate_grid
+from anml.points import Point, rate_grid, search_numbers
 from anml.profiles import MAX_META_TEST_CLASSES, META_TRAIN_CLASSES, Profile
 from anml.trajectories import TRAINING_DRAWINGS, Trajectory
 from anml.treatments import TREATMENTS, VARIANTS, find_treatment
@@ -154,11 +154,10 @@ def numbers(profile: Profile) -> tuple[int, ...]:
     return tuple(sorted({ns[0], ns[len(ns) // 2], ns[-1]}))
 
 
-def model_seeds(profile: Profile, settings: Sequence[Setting]) -> range:
+def model_seeds(profile: Profile, settings: Sequence[Setting]) -> list[int]:
     """The models that all of `settings` have: of a variant perhaps fewer."""
     variant = any(setting.treatment in VARIANTS for setting in settings)
-    models = min(profile.variant_models, profile.model_seeds) if variant else profile.model_seeds
-    return range(models)
+    return profile.model_numbers(profile.variant_models if variant else None)
 
 
 @dataclass(frozen=True)
@@ -194,10 +193,10 @@ class DisagreementJob:
             return len(evaluations)
         own = self._profile(profile)
         rates = rate_grid(own, self.setting.treatment, self.setting.optimizer)
-        searches = own.search_trajectories * len(rates)
+        searches = len(search_numbers(own, self.setting.treatment)) * len(rates)
         if self.setting.extra_class:
             searches = 0
-        runs = searches + own.model_seeds * own.trajectories
+        runs = searches + len(own.models) * own.trajectories
         return runs * self.n_classes * TRAINING_DRAWINGS
 
     def weight(self) -> float:
@@ -249,7 +248,7 @@ class DisagreementJob:
         else:
             rate, _ = search_learning_rate(point, own, drawings, on_step)
         rows: list[Row] = []
-        for seed in range(own.profile.model_seeds):
+        for seed in own.profile.models:
             seeds = trajectory_seeds(seed, own.profile.trajectories)
             runs = make_runs(own.profile, self.n_classes, seeds, [rate], Stream.TRAJECTORY)
             if self.setting.extra_class:
@@ -263,7 +262,7 @@ class DisagreementJob:
         return replace(
             profile,
             drawings_split=self.setting.drawings_split,
-            model_seeds=len(model_seeds(profile, [self.setting])),
+            models=tuple(model_seeds(profile, [self.setting])),
         )
 
     def _rows(self, profile: Profile, row: Row) -> list[Row]:
@@ -280,7 +279,8 @@ class DisagreementJob:
 def plan_disagreements(profile: Profile) -> Plan:
     """One job a setting and N, each after those whose files it reads."""
     settings = dict.fromkeys(s for question in QUESTIONS for s in question.settings())
-    jobs = [DisagreementJob(setting, n) for setting in settings for n in numbers(profile)]
+    asked = [setting for setting in settings if model_seeds(profile, [setting])]
+    jobs = [DisagreementJob(setting, n) for setting in asked for n in numbers(profile)]
     return {job: job.waits_for(profile) for job in jobs}
 
 

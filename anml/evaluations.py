@@ -26,7 +26,7 @@ from anml.jobs import (
     write_part,
 )
 from anml.meta_test import Score
-from anml.points import Point, extent, rate_grid, search_count, searched_for
+from anml.points import Point, extent, rate_grid, search_numbers, searched_for
 from anml.profiles import Profile
 from anml.regimes import REGIMES, SEQUENTIAL
 from anml.tables import TESTING, TRAINING
@@ -128,7 +128,7 @@ def plan_evaluations(profile: Profile) -> Plan:
                     for search in searches:
                         model = [search.search % profile.model_seeds]
                         jobs[search] = train_jobs(treatment.training, model)
-                    for seed in range(measured.models):
+                    for seed in profile.model_numbers(measured.models):
                         trained = train_jobs(treatment.training, [seed])
                         jobs[EvaluateJob(point, seed)] = [*trained, *searches]
     return jobs
@@ -137,7 +137,7 @@ def plan_evaluations(profile: Profile) -> Plan:
 def search_jobs(profile: Profile, point: Point) -> list[SearchJob]:
     """The searches that give `point` its learning rate."""
     searched = searched_for(profile, point)
-    return [SearchJob(searched, i) for i in range(search_count(profile, point.treatment))]
+    return [SearchJob(searched, i) for i in search_numbers(profile, point.treatment)]
 
 
 def read_searches(place: Place, point: Point) -> list[Row]:
@@ -228,7 +228,7 @@ def search_learning_rate(
     """All of a point's searches at once: the rate they choose, and their rows."""
     rows = [
         row
-        for search in range(search_count(place.profile, point.treatment))
+        for search in search_numbers(place.profile, point.treatment)
         for row in search_rows(point, place, drawings, search, on_step)
     ]
     return best_rate(rows), rows

@@ -181,7 +181,7 @@ def plan_lengths(profile: Profile) -> Plan:
     the other results, or longer, waits for those, on which it goes on.
     """
     jobs: Plan = {}
-    for seed in range(min(profile.length_models, profile.model_seeds)):
+    for seed in profile.model_numbers(profile.length_models):
         before: list[LengthJob] = []
         since = 0
         for iterations in sorted(set(profile.length_iterations)):

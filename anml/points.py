@@ -110,10 +110,14 @@ def rate_grid(profile: Profile, treatment: str, optimizer: str) -> tuple[float, 
     return profile.network_learning_rates if learn else profile.learning_rates
 
 
-def search_count(profile: Profile, treatment: str) -> int:
-    """On how many trajectories a treatment's learning rate is searched."""
+def search_numbers(profile: Profile, treatment: str) -> list[int]:
+    """The trajectories on which a treatment's learning rate is searched; they take turns with the
+    models. Where a run takes some of the models: those of their turns, or else one.
+    """
     learn = find_treatment(treatment).learns_convolutions
-    return profile.network_search_trajectories if learn else profile.search_trajectories
+    count = profile.network_search_trajectories if learn else profile.search_trajectories
+    models = profile.model_numbers()
+    return [i for i in range(count) if i % profile.model_seeds in models] or models[:1]
 
 
 def searched_for(profile: Profile, point: Point) -> Point:

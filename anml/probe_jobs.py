@@ -108,7 +108,7 @@ def plan_probes(profile: Profile) -> Plan:
     """One probe a seed, after the meta-trainings of its ANML and its OML."""
     return {
         ProbeJob(seed): [*train_jobs("anml", [seed]), *train_jobs("oml", [seed])]
-        for seed in range(profile.model_seeds)
+        for seed in profile.model_numbers()
     }
 
 

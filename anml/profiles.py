@@ -49,6 +49,9 @@ class Profile:
     # Meta-test, sequential and oracle. Where only linear layers learn:
     model_seeds: int = 10  # models of each meta-training
     trajectories: int = 10  # a model
+    # Those of the models that one run takes, counted from 0, as where several machines share them
+    # out; none named: all.
+    models: tuple[int, ...] = ()
     n_classes: tuple[int, ...] = PAPER_N
     # Where convolutions learn too, which takes several times as long a step:
     network_models: int = 10  # the first of the models; never more than there are
@@ -95,6 +98,19 @@ class Profile:
                         f"profile {self.name!r}: {name} = {v!r} is unknown: "
                         f"choose one of {', '.join(allowed)}"
                     )
+
+        if others := [number for number in self.models if not 0 <= number < self.model_seeds]:
+            raise AnmlError(
+                f"profile {self.name!r}: models = {self.models} has {others[0]}: allowed is 0 to "
+                f"{self.model_seeds - 1}, as model_seeds = {self.model_seeds}"
+            )
+
+    def model_numbers(self, first: int | None = None) -> list[int]:
+        """The models that are taken, by seed: of the `first` ones (default: of all) of the profile
+        those in `models`, if that names any.
+        """
+        numbers = range(min(first or self.model_seeds, self.model_seeds))
+        return [number for number in numbers if not self.models or number in self.models]
 
     def values(self) -> dict[str, Any]:
         """All values as JSON-able data, for provenance."""

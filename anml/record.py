@@ -212,7 +212,7 @@ def compared_models(place: Place) -> list[TrainJob]:
         TrainJob(name, seed)
         for name in trainings
         if find_training(name).procedure != "none"
-        for seed in range(place.profile.model_seeds)
+        for seed in place.profile.model_numbers()
     ]
 
 

@@ -157,6 +157,26 @@ def test_a_finished_meta_training_is_under_way_no_longer() -> None:
     assert left is None
 
 
+@pytest.mark.parametrize(
+    ("standing", "new", "expected"),
+    [([1], [0], [0, 1]), ([], [1], []), ([1], [], []), (None, [1], [])],
+)
+def test_the_models_of_runs_that_are_added(
+    standing: list[int] | None, new: list[int], expected: list[int]
+) -> None:
+    """None named are all of them, as in tables from before a run could name some."""
+    tables = []
+    for seed, models in enumerate((standing, new)):
+        table = synthetic.accuracy()
+        values = dict(table.provenance.profile_values) | {"models": models}
+        if models is None:
+            del values["models"]
+        provenance = replace(table.provenance, profile_values=values)
+        tables.append(Table(table.frame.assign(model_seed=seed), provenance))
+    both = combine("meta_test", *(Table(t.frame.iloc[:4], t.provenance) for t in tables))
+    assert both.provenance.profile_values["models"] == expected
+
+
 # --- whole runs
 
 

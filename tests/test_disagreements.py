@@ -77,6 +77,18 @@ def test_variants_are_trained_once_but_in_the_papers_profile():
     assert len(model_seeds(find_profile("laptop"), [Setting("ANML"), Setting("OML")])) == 3
 
 
+def test_a_run_of_some_models_asks_what_they_can_answer():
+    laptop = find_profile("laptop")  # has variants of model 0 alone
+    for models, variants in (((0, 2), {"ANML (first order)"}), ((1,), set())):
+        jobs = plan_disagreements(replace(laptop, models=models))
+        asked = {job.setting.treatment for job in jobs}
+        assert "ANML" in asked
+        assert asked & {"ANML (first order)"} == variants
+        assert jobs[DisagreementJob(Setting("ANML"), 10)] == [
+            EvaluateJob(Point("ANML", 10), seed) for seed in models
+        ]
+
+
 @pytest.mark.parametrize("n", [5, 600])
 def test_the_660th_class_changes_nothing_but_itself(n):
     changed = 0

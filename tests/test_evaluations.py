@@ -75,6 +75,28 @@ def test_how_much_is_measured(treatment: str, regime: str, expected: Extent) -> 
     assert fewer == replace(expected, models=1)
 
 
+@pytest.mark.parametrize(
+    ("models", "searches"),
+    [((), [0, 1, 2, 3]), ((0,), [0, 3]), ((1,), [1]), ((1, 2), [1, 2])],
+)
+def test_a_run_of_some_models_searches_on_their_share_of_the_trajectories(
+    models: tuple[int, ...], searches: list[int]
+) -> None:
+    profile = replace(SMALL, models=models)
+    point = Point("ANML", 10)
+    assert [job.search for job in search_jobs(profile, point)] == searches
+    jobs = plan_evaluations(profile)
+    assert {job.search % 3 for job in jobs if isinstance(job, SearchJob)} <= set(models or range(3))
+    measured = [job.seed for job in jobs if isinstance(job, EvaluateJob) and job.point == point]
+    assert measured == list(models or range(3))
+    assert jobs[EvaluateJob(point, 1)] if 1 in measured else EvaluateJob(point, 1) not in jobs
+
+
+def test_a_model_that_has_no_search_trajectory_gets_one_of_its_own() -> None:
+    profile = replace(SMALL, search_trajectories=1, models=(2,))
+    assert [job.search for job in search_jobs(profile, Point("ANML", 10))] == [2]
+
+
 @pytest.mark.parametrize("profile", [PROFILES["paper"]])
 def test_the_paper_measures_everything_everywhere(profile: Profile) -> None:
     ways = {extent(profile, t, r) for t, r in product(TREATMENTS, REGIMES)}
