@@ -156,13 +156,14 @@ def _number(row: pd.Series, tables: Mapping[str, Table], options: dict) -> Entry
     provenance = _provenance(tables)
     same_n = number in ("", str(found.n_classes)) or number.startswith(">=")
     agrees = _agrees(row["value"], found)
+    as_stated = same_n and _full_scale(provenance)
     if direction:
         lies_there = _holds(direction, row, found, tables, options)
     else:  # only the value itself can agree; a replication's must be of the same scale to count
-        lies_there = True if paper and agrees else None
+        lies_there = True if agrees and (paper or as_stated) else None
     verdict = judge(
         ran=provenance.data_source == "omniglot",
-        as_stated=same_n and _full_scale(provenance),
+        as_stated=as_stated,
         agrees=agrees and found.models >= MODELS,
         direction=lies_there,
         same_n=same_n,
