@@ -63,13 +63,25 @@ def larger_rates(own: Found, rates: Tables, root: Path | None = None) -> Tables:
     `own`: the table that a page is about; `rates`: all that the page shows (`beside`). None where
     `own` is of a run of one's own, whose models are others.
     """
+    return _tried("larger_rates", "length_rates", own, rates, root)
+
+
+def restarted(own: Found, accuracy: Tables, root: Path | None = None) -> Tables:
+    """Return the `lengths` tables recorded of models that went on from recorded ones, by profile.
+
+    They were made to be compared with those that ran in one piece. `own`, `accuracy`: as
+    `larger_rates`.
+    """
+    return _tried("restarted", "lengths", own, accuracy, root)
+
+
+def _tried(what: str, name: str, own: Found, shown: Tables, root: Path | None) -> Tables:
+    """The tables `name` of recorded runs with values of their own, beside those of a page."""
     if not own.recorded:
         return {}
     found = {
-        profile: find_beside(
-            "length_rates", "larger_rates", profile, table.provenance.data_source, root
-        )
-        for profile, table in rates.items()
+        profile: find_beside(name, what, profile, table.provenance.data_source, root)
+        for profile, table in shown.items()
     }
     return {profile: table for profile, table in found.items() if table is not None}
 
@@ -136,6 +148,23 @@ def restarts(tables: Tables, root: Path | None = None) -> pd.DataFrame:
             if header["training"] == META_TRAINING:
                 where = {"width": width_words(table), "model_seed": header["seed"]}
                 rows += [where | restart for restart in header.get("restarts", [])]
+    return pd.DataFrame(rows)
+
+
+def restart_gains(tables: Tables, again: Tables) -> pd.DataFrame:
+    """Return what going on from a recorded model changed, beside a meta-training in one piece.
+
+    `again`: the tables of `restarted`. Over the models and trajectories of both, pair by pair, at
+    equal length. Columns: `width`, `regime`, `n_classes`, `iterations`, `gain`, `low`, `high`
+    (fractions), `models`, `trajectories`; none where nothing was tried.
+    """
+    rows = []
+    for (profile, table), regime in product(by_width(again).items(), LENGTH_REGIMES):
+        both = (accuracies(one, regime) for one in (table, tables[profile]))
+        pairs = _differences(*both, ["n_classes", "iterations"])
+        for (n, iterations), own in pairs.groupby(["n_classes", "iterations"]):
+            where = {"width": width_words(table), "regime": regime, "n_classes": int(n)}
+            rows.append(where | {"iterations": int(iterations)} | _summary(own, "gain", "gain"))
     return pd.DataFrame(rows)
 
 

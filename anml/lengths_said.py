@@ -18,6 +18,7 @@ from anml.lengths_found import (
     gate_values,
     in_sequence,
     length_gains,
+    restart_gains,
     width_gains,
     width_words,
 )
@@ -209,6 +210,21 @@ def restart_lines(restarts: pd.DataFrame) -> list[str]:
         "meta-iterations done over, in which nothing but the head was changed."
         for row in restarts.itertuples()
     ]
+
+
+def restart_sheet(tables: Tables, again: Tables) -> pd.DataFrame:
+    """Return what going on from a recorded model changed (`restart_gains`), in points."""
+    return pd.DataFrame(
+        {
+            "width": row.width,
+            "meta-iterations": f"{row.iterations:,}",
+            "N": row.n_classes,
+            "order": row.regime,
+            CHANGE: points(row.gain, row.low, row.high),
+            REPLICATES: times(row.models, row.trajectories),
+        }
+        for row in restart_gains(tables, again).itertuples()
+    )
 
 
 def furthest_words(values: pd.DataFrame) -> str:

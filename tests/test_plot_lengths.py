@@ -212,6 +212,30 @@ def test_a_training_in_two_pieces_is_said(tables: dict[str, Table], tmp_path: Pa
     assert lengths_said.restart_lines(lengths_found.restarts({}, tmp_path)) == []
 
 
+def test_what_going_on_from_a_recorded_model_changed(
+    tables: dict[str, Table], tmp_path: Path
+) -> None:
+    """Against the same models and trajectories in one piece, at the length that both have."""
+    again = synthetic.accuracy(lengths=(4000,), models=1, gain=0.16)
+    path = tmp_path / "results" / "laptop_restarted" / "lengths.parquet"
+    write_table(path, again.frame, again.provenance)
+    found = Found(tables["laptop"], recorded=True)
+    tried = lengths_found.restarted(found, tables, tmp_path)
+    assert list(tried) == ["laptop"]
+    sheet = lengths_said.restart_sheet(tables, tried)
+    assert sheet["width"].unique().tolist() == [NARROW]
+    assert sheet["meta-iterations"].unique().tolist() == ["4,000"]
+    means = sheet[lengths_said.CHANGE].str.split().str[0].astype(float)
+    # Its first length is 0.1 lower than the second of the tables, and 0.16 is more by 0.06.
+    by_n = dict(zip(zip(sheet["order"], sheet["N"], strict=True), means, strict=True))
+    assert by_n == pytest.approx(
+        {(r, n): 6.0 if n == 100 else 3.0 for r in ("sequential", "oracle") for n in (100, 600)}
+    )
+    own = Found(tables["laptop"], recorded=False)
+    assert lengths_found.restarted(own, tables, tmp_path) == {}
+    assert lengths_said.restart_sheet(tables, {}).empty
+
+
 def test_what_the_gate_leaves_is_said_at_both_ends(activity: dict[str, Table]) -> None:
     lines = lengths_said.gate_lines(activity)
     assert len(lines) == 2
