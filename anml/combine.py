@@ -17,7 +17,7 @@ from anml.results import Provenance, Table, together
 from anml.tables import KEYS, listing
 
 EXTENT = (
-    *("models", "trajectories", "n_classes"),
+    *("models", "trajectories", "n_classes", "probed"),
     *("network_models", "network_trajectories", "network_n_classes"),
     *("epochs_models", "epochs_network_models", "epochs_trajectories", "epochs_n_classes"),
     *("epochs_network_n_classes", "variant_models", "length_models", "length_iterations"),

@@ -25,9 +25,11 @@ from anml.probes import (
     MAP_CLASSES,
     NEIGHBOURS,
     SHOWN_DRAWINGS,
+    Layer,
     activations,
     dead_units,
-    layers,
+    layers_of_anml,
+    layers_of_oml,
     neighbours,
     probe_set,
     share_active,
@@ -44,14 +46,15 @@ ACTIVITY_LAYERS = {
 """Of a probed layer, the treatment and the layer under which the table `activity` holds it."""
 MAPPED = ("latent", "gated", "oml")
 """The layers that Fig. 6 maps."""
-LAYERS = 5
+LAYERS = {"anml": 4, "oml": 1}
+"""How many layers of a meta-training's model are probed."""
 DECIMALS = 6
 """Of stored activations and coordinates: far below what a picture shows, and short as text."""
 
 
 @dataclass(frozen=True)
 class ProbeJob:
-    """Probe the ANML and the OML of one seed: activity, neighbours, maps (section 4.2)."""
+    """Probe one seed's ANML and OML: activity, neighbours, maps (paper, section 4.2)."""
 
     code: ClassVar[str] = "anml.probes"
     rows: ClassVar[Rows] = ()
@@ -68,7 +71,7 @@ class ProbeJob:
 
     def steps(self, profile: Profile) -> int:
         """Layers."""
-        return LAYERS
+        return sum(LAYERS[training] for training in profile.probed)
 
     def weight(self) -> float:
         """In the units of a meta-test's step: thousands of drawings go through the network."""
@@ -79,12 +82,7 @@ class ProbeJob:
         began = time.monotonic()
         probes = probe_set(drawings, place.profile.drawings_split)
         tables: dict[str, list[Row]] = {"units": [], "activity": [], "knn": [], "tsne": []}
-        probed = layers(
-            treatment_model(place, "anml", self.seed),
-            initial_model("anml", place.profile, self.seed).to(place.device),
-            treatment_model(place, "oml", self.seed),
-        )
-        for name, layer in probed.items():
+        for name, layer in self._layers(place).items():
             known, asked = (
                 activations(layer, x, place.device) for x in (probes.known, probes.asked)
             )
@@ -103,11 +101,22 @@ class ProbeJob:
         }
         write_part(self, place, own, time.monotonic() - began)
 
+    def _layers(self, place: Place) -> dict[str, Layer]:
+        """The layers of this seed's models, of the meta-trainings that the profile has probed."""
+        models = {name: treatment_model(place, name, self.seed) for name in place.profile.probed}
+        found: dict[str, Layer] = {}
+        if "anml" in models:
+            untrained = initial_model("anml", place.profile, self.seed).to(place.device)
+            found |= layers_of_anml(models["anml"], untrained)
+        if "oml" in models:
+            found |= layers_of_oml(models["oml"])
+        return found
+
 
 def plan_probes(profile: Profile) -> Plan:
-    """One probe a seed, after the meta-trainings of its ANML and its OML."""
+    """One probe a seed, after the meta-trainings whose models it probes."""
     return {
-        ProbeJob(seed): [*train_jobs("anml", [seed]), *train_jobs("oml", [seed])]
+        ProbeJob(seed): [job for name in profile.probed for job in train_jobs(name, [seed])]
         for seed in profile.model_numbers()
     }
 

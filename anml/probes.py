@@ -74,8 +74,8 @@ def probe_set(drawings: Drawings, split: str = "shuffled") -> ProbeSet:
     return ProbeSet(images[classes, drawn.train], images[classes, drawn.test])
 
 
-def layers(anml: ANML, untrained: ANML, oml: OML) -> dict[str, Layer]:
-    """The layers that are probed, under the names that the table `knn` gives them.
+def layers_of_anml(anml: ANML, untrained: ANML) -> dict[str, Layer]:
+    """ANML's layers that are probed, under the names that the table `knn` gives them.
 
     `untrained` is the network from which meta-training of `anml` started: the control.
     """
@@ -84,8 +84,12 @@ def layers(anml: ANML, untrained: ANML, oml: OML) -> dict[str, Layer]:
         "nm": anml.nm,
         "gated": anml.gated,
         "nm random": untrained.nm,
-        "oml": oml.representation,
     }
+
+
+def layers_of_oml(oml: OML) -> dict[str, Layer]:
+    """OML's layer that is probed, named as in the table `knn`."""
+    return {"oml": oml.representation}
 
 
 def activations(layer: Layer, images: np.ndarray, device: str = "cpu") -> np.ndarray:

@@ -63,6 +63,7 @@ class Profile:
     epochs_trajectories: int = 10
     epochs_n_classes: tuple[int, ...] = PAPER_N
     epochs_network_n_classes: tuple[int, ...] = PAPER_N
+    probed: tuple[str, ...] = ("anml", "oml")  # meta-trainings whose models' activations are probed
     variant_models: int = 10  # of what the paper and its code disagree on
     # ANML after so many meta-iterations, beyond the profile's own too:
     length_models: int = 1
@@ -145,6 +146,7 @@ _RANGES = (
     *((name, 2, MAX_META_TEST_CLASSES) for name in _NUMBERS),
 )
 _CHOICES = {
+    "probed": ("anml", "oml"),
     "redraw": ("copy", "meta"),
     "optimizers": ("adam", "sgd"),
     "drawings_split": ("shuffled", "first"),

@@ -129,9 +129,31 @@ def test_a_probe_waits_for_both_models_of_its_seed(tiny: Profile) -> None:
     assert len({job.result(place) for job in plan}) == len({job.name for job in plan}) == 2
 
 
+def test_a_probe_of_anml_alone_waits_for_no_oml(probed, few: Drawings) -> None:
+    """What it finds is what the probe of both finds of ANML."""
+    both, job, _ = probed
+    profile = replace(both.profile, probed=("anml",))
+    assert plan_probes(profile) == {job: [TrainJob("anml", 0)]}
+    whole, heard = frames(both, job), []
+    path = job.result(both)
+    kept = path.read_text()
+    try:
+        job.run(replace(both, profile=profile), few, heard.append)
+        alone = frames(both, job)
+    finally:
+        path.write_text(kept)
+    assert sum(heard) == job.steps(profile) == 4
+    named = {"activity": "treatment", "knn": "representation", "tsne": "representation"}
+    for name, frame in whole.items():
+        oml = frame[named[name]].str.lower() == "oml" if name in named else False
+        own = frame[~oml] if name in named else frame
+        pd.testing.assert_frame_equal(alone[name], own.reset_index(drop=True))
+
+
 def test_a_probe_reports_every_step_and_fills_all_four_tables(probed) -> None:
     place, job, heard = probed
-    assert sum(heard) == job.steps(place.profile) == len(probes.layers(*[_Any()] * 3))
+    probed_layers = probes.layers_of_anml(_Any(), _Any()) | probes.layers_of_oml(_Any())
+    assert sum(heard) == job.steps(place.profile) == len(probed_layers)
     tables = frames(place, job)
     assert set(tables) == {"units", "activity", "knn", "tsne"}
     units = place.profile.pln_channels * 9
