@@ -12,6 +12,8 @@ import pandas as pd
 
 from anml.errors import AnmlError
 from anml.gather import UNFINISHED
+from anml.groups import group_name
+from anml.jobs import TrainJob
 from anml.profiles import Profile
 from anml.results import Provenance, Table, together
 from anml.tables import KEYS, listing
@@ -26,6 +28,9 @@ EXTENT = (
 """Values of a profile that say how much is measured, and change no observation."""
 SUMMED = {"stages": ["jobs", "seconds"]}
 """Columns of tables whose rows are totals: where both runs have a row, it becomes one."""
+LOG = "meta_train_log.parquet"
+"""The log of finished meta-trainings, beside that of those under way (`UNFINISHED`)."""
+STAGES = "stages.parquet"
 TRAINING = ["treatment", "model_seed"]
 """Columns of logs that tell one meta-training from another."""
 CURVE = ("iteration", "metric", "value")
@@ -54,6 +59,42 @@ def combine(name: str, standing: Table, new: Table) -> Table:
             "stands there, or compute other models, lengths or treatments"
         )
     return Table(rows, provenance)
+
+
+def without_recorded(tables: Mapping[str, Table], standing: Table) -> dict[str, Table]:
+    """Tables of a run, by file, without the meta-trainings that a recorded log (`standing`) has.
+
+    A model may be measured in several runs, but it was trained once: neither its curve nor its time
+    is to be recorded again. AnmlError: the run's curve is not the recorded one, so that its model
+    is another.
+    """
+    if LOG not in tables:
+        return dict(tables)
+    own = tables[LOG]
+    again = _trainings(own.frame).isin(_trainings(standing.frame))
+    keys = [*TRAINING, "iteration", "metric"]
+    both = own.frame[again].merge(standing.frame, on=keys, how="left", suffixes=("", "_recorded"))
+    others = both[~both["value"].eq(both["value_recorded"])]
+    if not others.empty:
+        which = others.iloc[0]
+        raise AnmlError(
+            f"the run's {which.treatment} of seed {which.model_seed} is another model than the "
+            "recorded one: its curve differs; record the run without --add, or elsewhere with --to"
+        )
+    names = {
+        group_name(TrainJob(training, seed))
+        for training, seed in own.frame.loc[again, TRAINING].itertuples(index=False)
+    }
+    found = {name: table for name, table in tables.items() if name != LOG}
+    if not again.all():
+        found[LOG] = replace(own, frame=own.frame[~again])
+    if STAGES in tables:
+        stages = tables[STAGES]
+        done = stages.frame["group"].isin(names)
+        seconds = stages.provenance.seconds - stages.frame.loc[done, "seconds"].sum()
+        provenance = replace(stages.provenance, seconds=float(seconds))
+        found[STAGES] = Table(stages.frame[~done], provenance)
+    return found
 
 
 def finish(unfinished: Table, log: Table) -> tuple[Table | None, Table]:

@@ -16,7 +16,7 @@ import pandas as pd
 from torch import Tensor
 
 from anml.checkpoint import load_checkpoint, read_header, save_checkpoint
-from anml.combine import combine, finish
+from anml.combine import LOG, combine, finish, without_recorded
 from anml.errors import AnmlError
 from anml.files import require_writable
 from anml.gather import UNFINISHED, table_paths
@@ -26,8 +26,6 @@ from anml.results import Table, duration, read_table, write_table
 from anml.treatments import TREATMENTS, find_training
 from anml.under_way import how_far
 
-LOG = "meta_train_log.parquet"
-"""The log of finished meta-trainings, beside that of those under way (`UNFINISHED`)."""
 MOST_TABLE_BYTES = 20_000_000
 MOST_MODEL_BYTES = 25_000_000
 """Of all recorded tables, and of all recorded models: every clone of the repository has them."""
@@ -78,6 +76,8 @@ def record(
     if add:
         finished = [model for model in finished if not _outdone(model, destination)]
         _refuse_other_models(finished)
+        log = destination / LOG
+        tables = without_recorded(tables, read_table(log)) if log.is_file() else tables
         tables = {name: _added(destination / name, table) for name, table in tables.items()}
         tables, emptied = _finished_since(destination, tables)
         superseded = {*emptied, *_shorter(finished, destination)}

@@ -16,6 +16,7 @@ from anml.data import Drawings
 from anml.gather import write_tables
 from anml.jobs import Place, TrainJob
 from anml.lengths import LengthJob
+from anml.probe_jobs import ProbeJob
 from anml.profiles import PROFILES, Profile
 from anml.record import record
 from anml.results import Table, read_table, write_table
@@ -259,6 +260,42 @@ def test_a_further_state_of_a_model_takes_the_place_of_a_shorter_one(
     }
     frame = read_table(folder / "lengths.parquet").frame
     assert set(frame.loc[frame["model_seed"] == 0, "iterations"]) == {4, 12, 20}
+
+
+def test_a_recorded_model_may_be_measured_further_by_another_run(
+    tiny: Profile, noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    """Its curve and the time of its meta-training stay recorded once; another model is refused."""
+    folder, trained = tmp_path / "results" / "smoke", TrainJob("anml", 0)
+    profile = replace(tiny, probed=("anml",))
+    first, second = Place(profile, tmp_path / "first"), Place(profile, tmp_path / "second")
+    trained.run(first, noise_drawings, lambda n: None)
+    write_tables(first, noise_drawings, [trained])
+    record(first, folder)
+    again = trained.result(second)
+    again.parent.mkdir(parents=True)
+    again.write_bytes(trained.result(first).read_bytes())
+    ProbeJob(0).run(second, noise_drawings, lambda n: None)
+    write_tables(second, noise_drawings, [trained, ProbeJob(0)])
+    before = read_table(folder / "meta_train_log.parquet")
+    record(second, folder, add=True, models=False)
+    after = read_table(folder / "meta_train_log.parquet")
+    pd.testing.assert_frame_equal(after.frame, before.frame)
+    assert after.provenance == before.provenance
+    stages = read_table(folder / "stages.parquet")
+    assert sorted(stages.frame["group"]) == ["meta-train.anml-seed0", "probe.seed0"]
+    assert stages.frame["jobs"].tolist() == [1, 1]
+    assert stages.provenance.seconds == pytest.approx(stages.frame["seconds"].sum())
+    assert (folder / "knn.parquet").is_file()
+
+    other = Place(replace(profile, anml_outer_rate=2e-3), tmp_path / "other")
+    trained.run(other, noise_drawings, lambda n: None)
+    write_tables(replace(other, profile=profile), noise_drawings, [trained])
+    message = refusal(lambda: record(replace(other, profile=profile), folder, add=True))
+    assert "another model" in refusal(
+        lambda: record(replace(other, profile=profile), folder, add=True, models=False)
+    )
+    assert "--without-models" in message
 
 
 def test_a_shorter_state_is_not_kept_beside_a_further_one(
