@@ -21,6 +21,11 @@ PLACE = "4.2"
 """The paper's section on representations, as `published.csv` names it."""
 
 
+def shown_model(table: Table, model_seed: int) -> int:
+    """Return the model that a page shows: the one asked for, or with -1 the table's first."""
+    return int(table.frame["model_seed"].min()) if model_seed == -1 else model_seed
+
+
 def of_model(table: Table, model_seed: int) -> pd.DataFrame:
     """Return the rows of one model.
 

@@ -13,7 +13,9 @@ from anml import plot_fig6
 from anml.claims import published
 from anml.errors import AnmlError
 from anml.notebook import picture
+from anml.plot_probes import shown_model
 from anml.plot_style import TREATMENTS
+from anml.results import Table
 from anml.tables import TABLES
 
 
@@ -104,6 +106,23 @@ def test_the_papers_two_tests_are_between_models():
     assert few["test"].str.contains("too few").all()
     many = plot_fig6.fig6_tests(synthetic_probes.tables(models=4)["knn"])
     assert many["test"].str.contains("p [=<]").all()
+
+
+def test_a_representation_that_was_not_probed_is_said_to_be_missing():
+    tables = synthetic_probes.tables()
+    knn, tsne = (
+        Table(t.frame[t.frame["representation"] != "oml"], t.provenance)
+        for t in (tables["knn"], tables["tsne"])
+    )
+    figure = plot_fig6.fig6(tsne, knn, plot_fig6.fig6_values(knn))
+    labels = [axis.get_xlabel() for axis in figure.axes[:3]]
+    assert [label.endswith("not run at this scale") for label in labels] == [False, False, True]
+
+
+def test_a_page_shows_the_first_model_unless_another_is_asked_for():
+    table = synthetic_probes.tables(models=3)["knn"]
+    some = Table(table.frame[table.frame["model_seed"] > 0], table.provenance)
+    assert (shown_model(some, -1), shown_model(some, 2)) == (1, 2)
 
 
 def test_an_unknown_model_is_refused():
