@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -19,9 +21,11 @@ from anml.lengths_found import (
     in_sequence,
     length_gains,
     restart_gains,
+    restarts,
     width_gains,
     width_words,
 )
+from anml.notebook import Found
 from anml.rates_found import ARROWS, found_rates
 from anml.regimes import ORACLE, SEQUENTIAL
 from anml.results import Table
@@ -201,15 +205,22 @@ def parts_lines(tables: Tables) -> list[str]:
     return lines
 
 
-def restart_lines(restarts: pd.DataFrame) -> list[str]:
-    """Return which models' meta-training began anew on its way (`restarts`), a sentence each."""
+def restart_lines(pieces: pd.DataFrame) -> list[str]:
+    """Return which models' meta-training began anew (`lengths_found.restarts`), a sentence each."""
     return [
         f"{row.width}, model {row.model_seed}: meta-training did not run in one piece. It went on "
         f"from the model recorded after {row.iteration:,} meta-iterations (weights in "
         f"{row.precision}), whose head and Adam's moments were found again in {row.settling:,} "
         "meta-iterations done over, in which nothing but the head was changed."
-        for row in restarts.itertuples()
+        for row in pieces.itertuples()
     ]
+
+
+def two_pieces(found: Found, root: Path | None = None) -> list[str]:
+    """Return `restart_lines` of the models behind a recorded table; none for a run of one's own."""
+    if not found.recorded:
+        return []
+    return restart_lines(restarts({found.table.provenance.profile: found.table}, root))
 
 
 def restart_sheet(tables: Tables, again: Tables) -> pd.DataFrame:

@@ -210,6 +210,10 @@ def test_a_training_in_two_pieces_is_said(tables: dict[str, Table], tmp_path: Pa
     assert line.startswith(f"{FULL}, model 1: meta-training did not run in one piece.")
     assert "after 4,000 meta-iterations (weights in float16)" in line
     assert lengths_said.restart_lines(lengths_found.restarts({}, tmp_path)) == []
+    for recorded, said in ((True, [line]), (False, [])):
+        found = Found(tables["paper"], recorded)
+        assert lengths_said.two_pieces(found, tmp_path) == said
+    assert lengths_said.two_pieces(Found(tables["laptop"], True), tmp_path) == []
 
 
 def test_what_going_on_from_a_recorded_model_changed(
