@@ -43,6 +43,16 @@ def test_each_profile_has_the_tables_of_its_page_on_omniglot(row):
             assert (source.profile, source.data_source) == (profile, "omniglot"), (profile, name)
 
 
+@each
+def test_what_is_recorded_in_part_has_some_of_the_tables_of_its_page(row):
+    assert not set(row.get("in_part", ())) & set(row["recorded"])
+    names = tables_read(row.get("source", row["output"]))
+    for profile in row.get("in_part", ()):
+        there = [path for name in names for path in (RESULTS / profile).glob(f"{name}.parquet")]
+        sources = [read_table(path).provenance for path in there]
+        assert {(s.profile, s.data_source) for s in sources} == {(profile, "omniglot")}
+
+
 def test_what_is_recorded_stays_small():
     files = [path for path in RESULTS.rglob("*") if path.is_file()]
     models = [path for path in files if path.parent.name == "checkpoints"]

@@ -59,12 +59,13 @@ def test_a_rerun_of_recorded_results_is_at_the_readers_own_scale():
 
 def test_each_recorded_profile_of_a_row_has_a_page():
     pages = {row.recorded: row for row in ROWS if row.source == "fig4_oracles"}
-    assert list(pages) == ["laptop", "quick"]
+    assert list(pages) == ["laptop", "quick", "paper"]
+    assert [row.in_part for row in pages.values()] == [False, False, True]
     assert pages["laptop"].output == "fig4_oracles"
     assert pages["quick"].output == "fig4_oracles_quick"
     filled = [row.filled(**PLACES).parameters for row in pages.values()]
-    assert [one["figures"] for one in filled] == ["figures", ""]
-    assert [one["results"] for one in filled] == ["results/laptop", "results/quick"]
+    assert [one["figures"] for one in filled] == ["figures", "", ""]
+    assert [one["results"] for one in filled] == [f"results/{profile}" for profile in pages]
 
 
 def test_preflight_speaks_before_anything_is_installed():

@@ -29,6 +29,7 @@ class Row:
     rerun_as: str = ""
     only: tuple[str, ...] = ()
     recorded: str = ""  # the profile whose recorded results it shows
+    in_part: bool = False  # of which some is recorded, not all
 
     def filled(self, **values: str) -> Row:
         """The same row with the names in braces, such as {profile}, replaced by `values`."""
@@ -57,6 +58,7 @@ def _pages(
     source: str = "",
     parameters: Parameters | None = None,
     recorded: tuple[str, ...] = (),
+    in_part: tuple[str, ...] = (),
     inputs: tuple[str, ...] = (),
     simulates: bool = False,
     rerun_as: str = "",
@@ -67,7 +69,8 @@ def _pages(
     if not recorded:
         read = tuple(inputs)
         return [Row(output, source, parameters or {}, read, simulates, rerun_as, tuple(only))]
-    names = {profile: f"{output}_{profile}" for profile in recorded} | {recorded[0]: output}
+    shown = (*recorded, *in_part)
+    names = {profile: f"{output}_{profile}" for profile in shown} | {recorded[0]: output}
     pages = []
     for profile, name in names.items():
         own = {
@@ -79,7 +82,8 @@ def _pages(
         instead = rerun_as or (output if name != output else "")
         read = (*inputs, RECORDED)  # of other profiles too: each page says what those gave
         own |= parameters or {}
-        pages.append(Row(name, source, own, read, False, instead, tuple(only), profile))
+        more = (tuple(only), profile, profile in in_part)
+        pages.append(Row(name, source, own, read, False, instead, *more))
     return pages
 
 

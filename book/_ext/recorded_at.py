@@ -17,12 +17,19 @@ from sphinx.util.docutils import SphinxDirective
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "workflow"))
 
-from notebook_table import TABLE, read_rows
+from notebook_table import TABLE, Row, read_rows
 
 DRAWN = (
     "Tables and figures were drawn from those results when the pages of this book were last made."
 )
 OWN_RUN = "Computed on the machine that built this book."
+
+
+def _label(row: Row) -> str:
+    """Which results a page shows."""
+    if not row.recorded:
+        return "your own run"
+    return f"recorded at {row.recorded}" + (", in part" if row.in_part else "")
 
 
 class RecordedAt(SphinxDirective):
@@ -42,8 +49,7 @@ class RecordedAt(SphinxDirective):
         for place, other in enumerate(same):
             if place:
                 line += nodes.inline("", " · ")
-            label = f"recorded at {other.recorded}" if other.recorded else "your own run"
-            line += self._shown(label, other.output, here)
+            line += self._shown(_label(other), other.output, here)
         said = DRAWN if row.recorded else OWN_RUN
         line += nodes.inline("", f". {said}")
         return [line]
