@@ -157,10 +157,10 @@ def _number(row: pd.Series, tables: Mapping[str, Table], options: dict) -> Entry
     same_n = number in ("", str(found.n_classes)) or number.startswith(">=")
     agrees = _agrees(row["value"], found)
     as_stated = same_n and _full_scale(provenance)
-    if direction:
-        lies_there = _holds(direction, row, found, tables, options)
-    else:  # only the value itself can agree; a replication's must be of the same scale to count
-        lies_there = True if agrees and (paper or as_stated) else None
+    lies_there = _holds(direction, row, found, tables, options) if direction else None
+    if lies_there is None and agrees and (paper or as_stated):
+        # Compared with nothing, only the value itself can agree; a replication's at its own scale.
+        lies_there = True
     verdict = judge(
         ran=provenance.data_source == "omniglot",
         as_stated=as_stated,

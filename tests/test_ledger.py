@@ -107,6 +107,16 @@ def test_a_number_is_reproduced_only_at_the_papers_scale(meta_test):
     assert "Measured up to N = 50, not 600" in entry.why
 
 
+@pytest.mark.parametrize(("value", "verdict"), [(0.64, DIRECTION), (0.4, NOT)])
+def test_a_number_that_has_nothing_beside_it_stands_by_its_value(meta_test, value, verdict):
+    """ANML alone, one model of it: neither reproduced, nor said not to be where it is the same."""
+    chosen = {"treatment": "ANML", "regime": "sequential", "metric": TESTING}
+    table = with_values(meta_test, value, **chosen)
+    rows = (table.frame["treatment"] == "ANML") & (table.frame["model_seed"] == 0)
+    alone = Table(table.frame[rows], table.provenance)
+    assert entries({"meta_test": alone})["anml_600"].verdict == verdict
+
+
 @pytest.mark.parametrize(
     ("value", "models", "verdict"),
     [(0.64, MODELS, REPRODUCED), (0.64, 1, DIRECTION), (0.4, 1, NOT), (0.4, MODELS, NOT)],
