@@ -23,7 +23,7 @@ from anml.groups import Group, group_name
 from anml.jobs import Place, Plan, TrainJob, Work, read_json
 from anml.lock import locked
 from anml.plan import plan
-from anml.profiles import Profile
+from anml.profiles import PROFILES, Profile
 from anml.run_log import RunLog
 from anml.staleness import set_aside, stale_beginnings, stale_jobs
 from anml.workers import run_jobs
@@ -184,8 +184,15 @@ def claim(place: Place, drawings: Drawings) -> None:
     if not path.is_file():
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(settings, indent=1))
-    elif read_json(path) != settings:
+    elif _with_newer_values(read_json(path)) != settings:
         raise AnmlError(
             f"{place.folder} holds a run with other settings or drawings: "
             "delete that folder, or choose another one with --out"
         )
+
+
+def _with_newer_values(held: dict[str, Any]) -> dict[str, Any]:
+    """What a folder says of its run; values that profiles did not have then are the named ones'."""
+    own = held.get("profile", {})
+    known = PROFILES[own["name"]].settings() if own.get("name") in PROFILES else {}
+    return held | {"profile": known | own}

@@ -1,5 +1,6 @@
 """A whole run: its plan and its folder, what it leaves, what it does again."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,6 +77,21 @@ def test_a_folder_belongs_to_one_run(tiny: Profile, noise_drawings: Drawings, tm
     assert "--out" in refusal(lambda: claim(Place(other, tmp_path), noise_drawings))
     drawings = replace(noise_drawings, fingerprint="f" * 16)
     assert "--out" in refusal(lambda: claim(Place(tiny, tmp_path), drawings))
+
+
+def test_a_folder_from_before_profiles_had_some_value_is_taken_for_its_default(
+    tiny: Profile, noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    claim(Place(tiny, tmp_path), noise_drawings)
+    mark = tmp_path / "run.json"
+    settings = json.loads(mark.read_text())
+    del settings["profile"]["models"]
+    mark.write_text(json.dumps(settings))
+    claim(Place(tiny, tmp_path), noise_drawings)
+    some = replace(tiny, models=(0,))
+    assert "--out" in refusal(lambda: claim(Place(some, tmp_path), noise_drawings))
+    mark.write_text("{}")
+    assert "--out" in refusal(lambda: claim(Place(tiny, tmp_path), noise_drawings))
 
 
 def test_a_damaged_mark_and_an_unwritable_folder_are_one_line(
