@@ -1,5 +1,6 @@
 """Made-up tables `lengths`, `length_rates` and `length_activity` of one width."""
 
+from dataclasses import replace
 from itertools import product
 
 import pandas as pd
@@ -68,6 +69,13 @@ def accuracy(
         )
     ]
     return Table(pd.DataFrame(rows), provenance(profile, data))
+
+
+def of_model(table: Table, seed: int) -> Table:
+    """The rows of one model of a made-up table, as another commit made them."""
+    frame = table.frame[table.frame["model_seed"] == seed]
+    made = {"commit": f"{seed}" * 12, "device": f"CPU {seed}", "seconds": 100.0 + seed}
+    return Table(frame, replace(table.provenance, **made))
 
 
 def activity(

@@ -1,34 +1,16 @@
-"""Recorded results that grow: another run's rows and models added, and what is refused."""
+"""Recorded results that grow: two tables become one, and what is refused."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import synthetic_lengths as synthetic
-import torch
 from refusal import refusal
 
-from anml import cli
-from anml.checkpoint import load_checkpoint
 from anml.combine import combine, finish
-from anml.data import Drawings
-from anml.gather import write_tables
-from anml.jobs import Place, TrainJob
-from anml.lengths import LengthJob
-from anml.probe_jobs import ProbeJob
-from anml.profiles import PROFILES, Profile
-from anml.record import record
-from anml.results import Table, read_table, write_table
+from anml.profiles import PROFILES
+from anml.results import Table
 from anml.tables import checked
-from anml.verify import verify
-
-
-def of_model(table: Table, seed: int) -> Table:
-    """The rows of one model of a made-up table, as another commit made them."""
-    frame = table.frame[table.frame["model_seed"] == seed]
-    made = {"commit": f"{seed}" * 12, "device": f"CPU {seed}", "seconds": 100.0 + seed}
-    return Table(frame, replace(table.provenance, **made))
 
 
 @pytest.fixture
@@ -37,7 +19,7 @@ def two_models() -> Table:
 
 
 def test_rows_of_both_runs_come_out_with_both_origins(two_models: Table) -> None:
-    both = combine("lengths", of_model(two_models, 0), of_model(two_models, 1))
+    both = combine("lengths", synthetic.of_model(two_models, 0), synthetic.of_model(two_models, 1))
     assert checked("lengths", both.frame).equals(checked("lengths", two_models.frame))
     source = both.provenance
     assert source.commit == f"{'0' * 12}; {'1' * 12}"
@@ -46,7 +28,7 @@ def test_rows_of_both_runs_come_out_with_both_origins(two_models: Table) -> None
 
 
 def test_the_same_observation_twice_is_refused(two_models: Table) -> None:
-    message = refusal(lambda: combine("lengths", two_models, of_model(two_models, 1)))
+    message = refusal(lambda: combine("lengths", two_models, synthetic.of_model(two_models, 1)))
     rows = len(two_models.frame) // 2
     assert message.startswith(f"lengths: {rows} of the run's {rows} rows are recorded already")
     assert "without --add" in message
@@ -72,7 +54,7 @@ def test_a_table_without_keys_is_compared_by_everything_but_its_values() -> None
 def test_what_does_not_belong_together_is_refused(
     change: dict[str, object], said: str, two_models: Table
 ) -> None:
-    standing, new = of_model(two_models, 0), of_model(two_models, 1)
+    standing, new = synthetic.of_model(two_models, 0), synthetic.of_model(two_models, 1)
     values = PROFILES["laptop"].settings()
     standing = replace(standing, provenance=replace(standing.provenance, profile_values=values))
     other = {"profile_values": values, **change}
@@ -88,8 +70,14 @@ def test_how_much_was_measured_may_differ_and_becomes_what_either_has(two_models
     standing, new = (
         replace(table, provenance=replace(table.provenance, profile_values=values))
         for table, values in (
-            (of_model(two_models, 0), {"length_models": 1, "length_iterations": [1000, 4000]}),
-            (of_model(two_models, 1), {"length_models": 2, "length_iterations": [1000, 2000]}),
+            (
+                synthetic.of_model(two_models, 0),
+                {"length_models": 1, "length_iterations": [1000, 4000]},
+            ),
+            (
+                synthetic.of_model(two_models, 1),
+                {"length_models": 2, "length_iterations": [1000, 2000]},
+            ),
         )
     )
     values = combine("lengths", standing, new).provenance.profile_values
@@ -176,182 +164,3 @@ def test_the_models_of_runs_that_are_added(
         tables.append(Table(table.frame.assign(model_seed=seed), provenance))
     both = combine("meta_test", *(Table(t.frame.iloc[:4], t.provenance) for t in tables))
     assert both.provenance.profile_values["models"] == expected
-
-
-# --- whole runs
-
-
-@pytest.fixture
-def runs(tiny: Profile, noise_drawings: Drawings, tmp_path: Path) -> dict[int, Place]:
-    """Two runs of a profile, each with lengths of a model of its own."""
-    profile = replace(tiny, length_models=2, model_seeds=2)
-    found = {}
-    for seed in (0, 1):
-        place = Place(profile, tmp_path / f"run{seed}")
-        jobs = [LengthJob(seed, 4, 0), LengthJob(seed, 12, 4)]
-        for job in jobs:
-            job.run(place, noise_drawings, lambda n: None)
-        write_tables(place, noise_drawings, jobs)
-        found[seed] = place
-    return found
-
-
-def of_length(iterations: int, run: Place, drawings: Drawings, folder: Path) -> Place:
-    """A run beside `run` that measures its model 0 after so many meta-iterations."""
-    profile = replace(run.profile, length_iterations=(iterations,))
-    place = replace(run, profile=profile, folder=folder / f"length{iterations}")
-    job = LengthJob(0, iterations, 0)
-    job.run(place, drawings, lambda n: None)
-    write_tables(place, drawings, [job])
-    return place
-
-
-def recorded_files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-
-
-def test_a_second_run_is_added_with_the_furthest_model_of_each(
-    runs: dict[int, Place], noise_drawings: Drawings, tmp_path: Path
-) -> None:
-    folder = tmp_path / "results" / "smoke"
-    record(runs[0], folder)
-    record(runs[1], folder, add=True, half=True)
-    models = [f"lengths/12/checkpoints/anml-seed{seed}.safetensors" for seed in (0, 1)]
-    names = ("lengths", "length_rates", "length_activity", "stages")
-    assert recorded_files(folder) == {*models, *(f"{name}.parquet" for name in names)}
-    assert set(read_table(folder / "lengths.parquet").frame["model_seed"]) == {0, 1}
-    kinds = [
-        {tensor.dtype for tensor in load_checkpoint(folder / model)[0].values()} for model in models
-    ]
-    assert kinds == [{torch.float32}, {torch.float16}]
-    table = read_table(folder / "lengths.parquet")
-    told: list[str] = []
-    checks = verify(table, folder, noise_drawings, sample=100, longest=3, tell=told.append)
-    assert {check.what.rpartition("after ")[2] for check in checks} == {"12 meta-iterations"}
-    assert all(check.agrees for check in checks)
-    assert any("model 1" in check.what for check in checks)
-    assert "left out" in told[0]
-
-
-def test_nothing_is_written_when_what_is_to_be_added_stands_there(
-    runs: dict[int, Place], tmp_path: Path
-) -> None:
-    folder = tmp_path / "results" / "smoke"
-    record(runs[0], folder)
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    message = refusal(lambda: record(runs[0], folder, add=True))
-    assert "--without-models" in message
-    message = refusal(lambda: record(runs[0], folder, add=True, models=False))
-    assert "recorded already" in message
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
-
-
-def test_a_further_state_of_a_model_takes_the_place_of_a_shorter_one(
-    runs: dict[int, Place], noise_drawings: Drawings, tmp_path: Path
-) -> None:
-    folder = tmp_path / "results" / "smoke"
-    for place in runs.values():
-        record(place, folder, add=True)
-    record(of_length(20, runs[0], noise_drawings, tmp_path), folder, add=True)
-    models = {name for name in recorded_files(folder) if "checkpoints" in name}
-    assert models == {
-        "lengths/20/checkpoints/anml-seed0.safetensors",
-        "lengths/12/checkpoints/anml-seed1.safetensors",
-    }
-    frame = read_table(folder / "lengths.parquet").frame
-    assert set(frame.loc[frame["model_seed"] == 0, "iterations"]) == {4, 12, 20}
-
-
-def test_a_recorded_model_may_be_measured_further_by_another_run(
-    tiny: Profile, noise_drawings: Drawings, tmp_path: Path
-) -> None:
-    """Its curve and the time of its meta-training stay recorded once; another model is refused."""
-    folder, trained = tmp_path / "results" / "smoke", TrainJob("anml", 0)
-    profile = replace(tiny, probed=("anml",))
-    first, second = Place(profile, tmp_path / "first"), Place(profile, tmp_path / "second")
-    trained.run(first, noise_drawings, lambda n: None)
-    write_tables(first, noise_drawings, [trained])
-    record(first, folder)
-    again = trained.result(second)
-    again.parent.mkdir(parents=True)
-    again.write_bytes(trained.result(first).read_bytes())
-    ProbeJob(0).run(second, noise_drawings, lambda n: None)
-    write_tables(second, noise_drawings, [trained, ProbeJob(0)])
-    before = read_table(folder / "meta_train_log.parquet")
-    record(second, folder, add=True, models=False)
-    after = read_table(folder / "meta_train_log.parquet")
-    pd.testing.assert_frame_equal(after.frame, before.frame)
-    assert after.provenance == before.provenance
-    stages = read_table(folder / "stages.parquet")
-    assert sorted(stages.frame["group"]) == ["meta-train.anml-seed0", "probe.seed0"]
-    assert stages.frame["jobs"].tolist() == [1, 1]
-    assert stages.provenance.seconds == pytest.approx(stages.frame["seconds"].sum())
-    assert (folder / "knn.parquet").is_file()
-
-    other = Place(replace(profile, anml_outer_rate=2e-3), tmp_path / "other")
-    trained.run(other, noise_drawings, lambda n: None)
-    write_tables(replace(other, profile=profile), noise_drawings, [trained])
-    message = refusal(lambda: record(replace(other, profile=profile), folder, add=True))
-    assert "another model" in refusal(
-        lambda: record(replace(other, profile=profile), folder, add=True, models=False)
-    )
-    assert "--without-models" in message
-
-
-def test_a_shorter_state_is_not_kept_beside_a_further_one(
-    runs: dict[int, Place], noise_drawings: Drawings, tmp_path: Path
-) -> None:
-    """Its rows are added all the same."""
-    folder = tmp_path / "results" / "smoke"
-    record(runs[0], folder)
-    record(of_length(2, runs[0], noise_drawings, tmp_path), folder, add=True)
-    models = {name for name in recorded_files(folder) if "checkpoints" in name}
-    assert models == {"lengths/12/checkpoints/anml-seed0.safetensors"}
-    assert set(read_table(folder / "lengths.parquet").frame["iterations"]) == {2, 4, 12}
-
-
-def test_a_model_of_the_profiles_own_length_is_recorded_once(
-    runs: dict[int, Place], noise_drawings: Drawings, tmp_path: Path
-) -> None:
-    folder = tmp_path / "results" / "smoke"
-    record(runs[0], folder)
-    longer = replace(runs[0].profile, meta_iterations=20, length_iterations=(4, 12, 20))
-    own = replace(runs[0], profile=longer)
-    jobs = [TrainJob("anml", 0), LengthJob(0, 20, 12)]
-    for job in jobs:
-        job.run(own, noise_drawings, lambda n: None)
-    write_tables(own, noise_drawings, jobs)
-    record(own, folder)
-    models = {name for name in recorded_files(folder) if "checkpoints" in name}
-    assert models == {"checkpoints/anml-seed0.safetensors"}
-
-
-def test_a_run_takes_the_place_of_what_stands_there_unless_it_is_added(
-    runs: dict[int, Place], tmp_path: Path
-) -> None:
-    folder = tmp_path / "results" / "smoke"
-    record(runs[0], folder)
-    record(runs[1], folder)
-    assert "lengths/12/checkpoints/anml-seed0.safetensors" not in recorded_files(folder)
-    assert set(read_table(folder / "lengths.parquet").frame["model_seed"]) == {1}
-
-
-def test_the_command_adds_more_models_to_a_profile_and_nothing_else(
-    monkeypatch: pytest.MonkeyPatch,
-    packed_noise: Path,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-) -> None:
-    monkeypatch.setattr("anml.notebook.repository_root", lambda: tmp_path)
-    run, usual = tmp_path / "run", tmp_path / "results" / "laptop"
-    own = synthetic.accuracy()
-    write_table(usual / "lengths.parquet", own.frame, own.provenance)
-    other = of_model(synthetic.accuracy(models=2), 1)
-    write_table(run / "results" / "lengths.parquet", other.frame, other.provenance)
-    command = ["results", "record", "--profile", "laptop", "--data", str(packed_noise)]
-    command += ["--out", str(run), "--set", "length_models=2"]
-    assert cli.main(command) == 2
-    assert "--to" in capsys.readouterr().err
-    assert cli.main([*command, "--set", "anml_inner_rate=0.3", "--add"]) == 2
-    assert cli.main([*command, "--add"]) == 0
-    assert set(read_table(usual / "lengths.parquet").frame["model_seed"]) == {0, 1}

@@ -1,0 +1,198 @@
+"""Whole runs added to what is recorded: rows and models, and what is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import synthetic_lengths as synthetic
+import torch
+from refusal import refusal
+
+from anml import cli
+from anml.checkpoint import load_checkpoint
+from anml.data import Drawings
+from anml.gather import write_tables
+from anml.jobs import Place, TrainJob
+from anml.lengths import LengthJob
+from anml.probe_jobs import ProbeJob
+from anml.profiles import Profile
+from anml.record import record
+from anml.results import read_table, write_table
+from anml.verify import verify
+
+
+@pytest.fixture
+def runs(tiny: Profile, noise_drawings: Drawings, tmp_path: Path) -> dict[int, Place]:
+    """Two runs of a profile, each with lengths of a model of its own."""
+    profile = replace(tiny, length_models=2, model_seeds=2)
+    found = {}
+    for seed in (0, 1):
+        place = Place(profile, tmp_path / f"run{seed}")
+        jobs = [LengthJob(seed, 4, 0), LengthJob(seed, 12, 4)]
+        for job in jobs:
+            job.run(place, noise_drawings, lambda n: None)
+        write_tables(place, noise_drawings, jobs)
+        found[seed] = place
+    return found
+
+
+def of_length(iterations: int, run: Place, drawings: Drawings, folder: Path) -> Place:
+    """A run beside `run` that measures its model 0 after so many meta-iterations."""
+    profile = replace(run.profile, length_iterations=(iterations,))
+    place = replace(run, profile=profile, folder=folder / f"length{iterations}")
+    job = LengthJob(0, iterations, 0)
+    job.run(place, drawings, lambda n: None)
+    write_tables(place, drawings, [job])
+    return place
+
+
+def recorded_files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_second_run_is_added_with_the_furthest_model_of_each(
+    runs: dict[int, Place], noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "results" / "smoke"
+    record(runs[0], folder)
+    record(runs[1], folder, add=True, half=True)
+    models = [f"lengths/12/checkpoints/anml-seed{seed}.safetensors" for seed in (0, 1)]
+    names = ("lengths", "length_rates", "length_activity", "stages")
+    assert recorded_files(folder) == {*models, *(f"{name}.parquet" for name in names)}
+    assert set(read_table(folder / "lengths.parquet").frame["model_seed"]) == {0, 1}
+    kinds = [
+        {tensor.dtype for tensor in load_checkpoint(folder / model)[0].values()} for model in models
+    ]
+    assert kinds == [{torch.float32}, {torch.float16}]
+    table = read_table(folder / "lengths.parquet")
+    told: list[str] = []
+    checks = verify(table, folder, noise_drawings, sample=100, longest=3, tell=told.append)
+    assert {check.what.rpartition("after ")[2] for check in checks} == {"12 meta-iterations"}
+    assert all(check.agrees for check in checks)
+    assert any("model 1" in check.what for check in checks)
+    assert "left out" in told[0]
+
+
+def test_nothing_is_written_when_what_is_to_be_added_stands_there(
+    runs: dict[int, Place], tmp_path: Path
+) -> None:
+    folder = tmp_path / "results" / "smoke"
+    record(runs[0], folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    message = refusal(lambda: record(runs[0], folder, add=True))
+    assert "--without-models" in message
+    message = refusal(lambda: record(runs[0], folder, add=True, models=False))
+    assert "recorded already" in message
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_further_state_of_a_model_takes_the_place_of_a_shorter_one(
+    runs: dict[int, Place], noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "results" / "smoke"
+    for place in runs.values():
+        record(place, folder, add=True)
+    record(of_length(20, runs[0], noise_drawings, tmp_path), folder, add=True)
+    models = {name for name in recorded_files(folder) if "checkpoints" in name}
+    assert models == {
+        "lengths/20/checkpoints/anml-seed0.safetensors",
+        "lengths/12/checkpoints/anml-seed1.safetensors",
+    }
+    frame = read_table(folder / "lengths.parquet").frame
+    assert set(frame.loc[frame["model_seed"] == 0, "iterations"]) == {4, 12, 20}
+
+
+def test_a_recorded_model_may_be_measured_further_by_another_run(
+    tiny: Profile, noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    """Its curve and the time of its meta-training stay recorded once; another model is refused."""
+    folder, trained = tmp_path / "results" / "smoke", TrainJob("anml", 0)
+    profile = replace(tiny, probed=("anml",))
+    first, second = Place(profile, tmp_path / "first"), Place(profile, tmp_path / "second")
+    trained.run(first, noise_drawings, lambda n: None)
+    write_tables(first, noise_drawings, [trained])
+    record(first, folder)
+    again = trained.result(second)
+    again.parent.mkdir(parents=True)
+    again.write_bytes(trained.result(first).read_bytes())
+    ProbeJob(0).run(second, noise_drawings, lambda n: None)
+    write_tables(second, noise_drawings, [trained, ProbeJob(0)])
+    before = read_table(folder / "meta_train_log.parquet")
+    record(second, folder, add=True, models=False)
+    after = read_table(folder / "meta_train_log.parquet")
+    pd.testing.assert_frame_equal(after.frame, before.frame)
+    assert after.provenance == before.provenance
+    stages = read_table(folder / "stages.parquet")
+    assert sorted(stages.frame["group"]) == ["meta-train.anml-seed0", "probe.seed0"]
+    assert stages.frame["jobs"].tolist() == [1, 1]
+    assert stages.provenance.seconds == pytest.approx(stages.frame["seconds"].sum())
+    assert (folder / "knn.parquet").is_file()
+
+    other = Place(replace(profile, anml_outer_rate=2e-3), tmp_path / "other")
+    trained.run(other, noise_drawings, lambda n: None)
+    write_tables(replace(other, profile=profile), noise_drawings, [trained])
+    message = refusal(lambda: record(replace(other, profile=profile), folder, add=True))
+    assert "another model" in refusal(
+        lambda: record(replace(other, profile=profile), folder, add=True, models=False)
+    )
+    assert "--without-models" in message
+
+
+def test_a_shorter_state_is_not_kept_beside_a_further_one(
+    runs: dict[int, Place], noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    """Its rows are added all the same."""
+    folder = tmp_path / "results" / "smoke"
+    record(runs[0], folder)
+    record(of_length(2, runs[0], noise_drawings, tmp_path), folder, add=True)
+    models = {name for name in recorded_files(folder) if "checkpoints" in name}
+    assert models == {"lengths/12/checkpoints/anml-seed0.safetensors"}
+    assert set(read_table(folder / "lengths.parquet").frame["iterations"]) == {2, 4, 12}
+
+
+def test_a_model_of_the_profiles_own_length_is_recorded_once(
+    runs: dict[int, Place], noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "results" / "smoke"
+    record(runs[0], folder)
+    longer = replace(runs[0].profile, meta_iterations=20, length_iterations=(4, 12, 20))
+    own = replace(runs[0], profile=longer)
+    jobs = [TrainJob("anml", 0), LengthJob(0, 20, 12)]
+    for job in jobs:
+        job.run(own, noise_drawings, lambda n: None)
+    write_tables(own, noise_drawings, jobs)
+    record(own, folder)
+    models = {name for name in recorded_files(folder) if "checkpoints" in name}
+    assert models == {"checkpoints/anml-seed0.safetensors"}
+
+
+def test_a_run_takes_the_place_of_what_stands_there_unless_it_is_added(
+    runs: dict[int, Place], tmp_path: Path
+) -> None:
+    folder = tmp_path / "results" / "smoke"
+    record(runs[0], folder)
+    record(runs[1], folder)
+    assert "lengths/12/checkpoints/anml-seed0.safetensors" not in recorded_files(folder)
+    assert set(read_table(folder / "lengths.parquet").frame["model_seed"]) == {1}
+
+
+def test_the_command_adds_more_models_to_a_profile_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+    packed_noise: Path,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr("anml.notebook.repository_root", lambda: tmp_path)
+    run, usual = tmp_path / "run", tmp_path / "results" / "laptop"
+    own = synthetic.accuracy()
+    write_table(usual / "lengths.parquet", own.frame, own.provenance)
+    other = synthetic.of_model(synthetic.accuracy(models=2), 1)
+    write_table(run / "results" / "lengths.parquet", other.frame, other.provenance)
+    command = ["results", "record", "--profile", "laptop", "--data", str(packed_noise)]
+    command += ["--out", str(run), "--set", "length_models=2"]
+    assert cli.main(command) == 2
+    assert "--to" in capsys.readouterr().err
+    assert cli.main([*command, "--set", "anml_inner_rate=0.3", "--add"]) == 2
+    assert cli.main([*command, "--add"]) == 0
+    assert set(read_table(usual / "lengths.parquet").frame["model_seed"]) == {0, 1}
