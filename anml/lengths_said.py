@@ -105,16 +105,22 @@ def times(models: int, trajectories: int) -> str:
 
 def gain_sheet(tables: Tables) -> pd.DataFrame:
     """Return what the last stretch of each width's meta-training changed (`length_gains`)."""
+    gains = length_gains(tables)
+    return _changes(gains, [f"{row.shorter:,} to {row.longer:,}" for row in gains.itertuples()])
+
+
+def _changes(gains: pd.DataFrame, iterations: list[str]) -> pd.DataFrame:
+    """Changes of each width, N and order for reading; `iterations`: what stands for each row."""
     return pd.DataFrame(
         {
             "width": row.width,
-            "meta-iterations": f"{row.shorter:,} to {row.longer:,}",
+            "meta-iterations": words,
             "N": row.n_classes,
             "order": row.regime,
             CHANGE: points(row.gain, row.low, row.high),
             REPLICATES: times(row.models, row.trajectories),
         }
-        for row in length_gains(tables).itertuples()
+        for row, words in zip(gains.itertuples(), iterations, strict=True)
     )
 
 
@@ -225,17 +231,8 @@ def two_pieces(found: Found, root: Path | None = None) -> list[str]:
 
 def restart_sheet(tables: Tables, again: Tables) -> pd.DataFrame:
     """Return what going on from a recorded model changed (`restart_gains`), in points."""
-    return pd.DataFrame(
-        {
-            "width": row.width,
-            "meta-iterations": f"{row.iterations:,}",
-            "N": row.n_classes,
-            "order": row.regime,
-            CHANGE: points(row.gain, row.low, row.high),
-            REPLICATES: times(row.models, row.trajectories),
-        }
-        for row in restart_gains(tables, again).itertuples()
-    )
+    gains = restart_gains(tables, again)
+    return _changes(gains, [f"{row.iterations:,}" for row in gains.itertuples()])
 
 
 def furthest_words(values: pd.DataFrame) -> str:
