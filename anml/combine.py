@@ -31,6 +31,7 @@ SUMMED = {"stages": ["jobs", "seconds"]}
 LOG = "meta_train_log.parquet"
 """The log of finished meta-trainings, beside that of those under way (`UNFINISHED`)."""
 STAGES = "stages.parquet"
+"""How long each group of jobs took, meta-trainings among them."""
 TRAINING = ["treatment", "model_seed"]
 """Columns of logs that tell one meta-training from another."""
 CURVE = ("iteration", "metric", "value")

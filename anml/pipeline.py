@@ -192,7 +192,9 @@ def claim(place: Place, drawings: Drawings) -> None:
 
 
 def _with_newer_values(held: dict[str, Any]) -> dict[str, Any]:
-    """What a folder says of its run; values that profiles did not have then are the named ones'."""
+    """What run.json holds (`claim`), with this version's value of the named profile for any that
+    the version that wrote it did not have yet.
+    """
     own = held.get("profile", {})
     known = PROFILES[own["name"]].settings() if own.get("name") in PROFILES else {}
     return held | {"profile": known | own}

@@ -93,8 +93,11 @@ def fig6(tsne: Table, knn: Table, values: pd.DataFrame, model_seed: int = 0) -> 
             axis = figure.add_subplot(maps[place])
             _map(axis, places[places["representation"] == name])
             axis.set_title(title, fontsize=10)
-            known = f"kNN, all unseen classes, K = {KNN_K}: {100 * at_five.get(name, 0):.1f}%"
-            axis.set_xlabel(known if name in at_five else "not run at this scale")
+            axis.set_xlabel(
+                f"kNN, all unseen classes, K = {KNN_K}: {100 * at_five[name]:.1f}%"
+                if name in at_five
+                else "not run at this scale"
+            )
         curves = figure.add_axes((0.07, 0.075, 0.52, 0.335))
         points = fig6_published(provenance)
         _curves(curves, values, points)

@@ -29,7 +29,6 @@ from anml.profiles import PROFILES, Profile
 from anml.recorded import MEANING, accuracy_rows, recorded_sets, recorded_tables, spread_sheet
 from anml.results import Table, duration, read_table
 from anml.scoreboard import counts_by_profile
-from anml.stats import replicates
 from anml.tables import TESTING, TRAINING
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -208,12 +207,10 @@ def verdicts() -> str:
     table = sets.get(PAPER, {}).get("meta_test")
     if table is None:
         return said
-    measured = table.frame[table.frame["treatment"].isin(FIVE)]
-    names = " and ".join(measured["treatment"].unique())
-    models = measured["model_seed"].nunique()
-    each = measured.groupby("model_seed")["trajectory_seed"].nunique().max()
+    values = fig3_values(table)
+    names = " and ".join(values["treatment"].unique())
     return (
-        f"{said} Of `{PAPER}` {names} is recorded so far ({replicates(models, each)}): "
+        f"{said} Of `{PAPER}` {names} is recorded so far ({replicate_words(values)}): "
         f"{words[PAPER]}."
     )
 
