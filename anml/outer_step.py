@@ -87,7 +87,7 @@ def redrawn_gradient(job: Job, state: State, episode: Episode, rows: Tensor) -> 
     options = {} if training.norm == "image" else {"norm": training.norm}
     gradient = GRADIENTS[training.network]
     result = gradient(state, episode, inner_rate, training.second_order, **options)
-    if job.profile.redraw == "copy":
+    if job.training.redraw == "copy":
         # The row is drawn anew in the inner loop's copy only: the meta-parameter had no part in it.
         head.scatter_(1, learned, before)
         result.gradients["head.weight"].scatter_(1, learned, 0.0)

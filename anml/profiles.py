@@ -45,7 +45,6 @@ class Profile:
     oml_outer_rate: float = 1e-3
     pretrain_rate: float = 1e-3
     rate_search_iterations: int = 1000  # what each pair of OML's rates is tried with; 0: no search
-    redraw: str = "copy"  # 'copy': the paper; 'meta': the released code (spec, section 3.1)
     # Meta-test, sequential and oracle. Where only linear layers learn:
     model_seeds: int = 10  # models of each meta-training
     trajectories: int = 10  # a model
@@ -147,7 +146,6 @@ _RANGES = (
 )
 _CHOICES = {
     "probed": ("anml", "oml"),
-    "redraw": ("copy", "meta"),
     "optimizers": ("adam", "sgd"),
     "drawings_split": ("shuffled", "first"),
 }

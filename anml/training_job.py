@@ -33,7 +33,7 @@ NETWORKS = {
     "oml-linear": Network(OMLLinear, ("oml_channels", "outputs"), *_OML_RATES),
 }
 PROCEDURE_VALUES = {
-    "meta": ("inner_steps", "remember", "redraw"),
+    "meta": ("inner_steps", "remember"),
     "supervised": ("inner_steps", "remember"),
 }
 """Values of the profile that a way of training depends on, beside its network's and its rates."""
@@ -82,7 +82,8 @@ class Job:
         """The profile's values that decide this training's weights, all but how long it goes on."""
         names = NETWORKS[self.training.network].values + self.rate_names
         names += PROCEDURE_VALUES[self.training.procedure]
-        return {name: getattr(self.profile, name) for name in names}
+        values = {name: getattr(self.profile, name) for name in names}
+        return values if self.supervised else values | {"redraw": self.training.redraw}
 
     def header(self) -> dict[str, Any]:
         """What a checkpoint says of itself; a resume demands the same."""

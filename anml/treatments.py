@@ -26,6 +26,10 @@ class MetaTraining:
     # What ANML's norm runs over where many drawings are passed at once, in the meta-loss: each
     # 'image', as in the released code, or the 'batch'. In an inner step the two agree.
     norm: str = "image"
+    # Where a class's row of the head is drawn anew before it is learned: in the inner loop's 'copy'
+    # alone, as the paper says, or in the 'meta'-parameters, as in the released code: there the row
+    # that was learned before is gone for good.
+    redraw: str = "copy"
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ TRAININGS = {
         MetaTraining("oml-first-order", "oml", "meta", second_order=False),
         MetaTraining("oml-linear", "oml-linear", "meta"),
         MetaTraining("anml-batch-norm", "anml", "meta", norm="batch"),
+        MetaTraining("anml-redraw-kept", "anml", "meta", redraw="meta"),
+        MetaTraining("oml-redraw-kept", "oml", "meta", redraw="meta"),
     )
 }
 
@@ -80,6 +86,8 @@ VARIANTS = {
         Treatment("OML (first order)", "oml-first-order", OML_LINEAR),
         Treatment("OML (linear PLN)", "oml-linear", HEAD),
         Treatment("ANML (batch norm)", "anml-batch-norm", HEAD),
+        Treatment("ANML (redraw kept)", "anml-redraw-kept", HEAD),
+        Treatment("OML-OLFT (redraw kept)", "oml-redraw-kept", HEAD),
     )
 }
 """What the paper and its code, or a later finding, disagree on."""

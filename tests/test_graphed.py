@@ -81,7 +81,8 @@ def test_a_recorded_iteration_replays_to_the_same_bits(
     training: str, redraw: str, job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Weights and log of eight iterations: all of them replays of one that is thrown away."""
-    one = job(training, (0, 3), redraw=redraw)
+    one = job(training, (0, 3))
+    one = replace(one, training=replace(one.training, redraw=redraw))
     state, loop = start(one)
     expected = torch.cat([loop.run() for _ in range(8)])
 
