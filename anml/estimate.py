@@ -18,7 +18,7 @@ from anml.episodes import Stream
 from anml.evaluations import EvaluateJob, SearchJob
 from anml.groups import group_name
 from anml.jobs import Place, Plan, Resumable, TrainJob, Work, make_runs
-from anml.lengths import META_TRAINING, TREATMENT, LengthJob
+from anml.lengths import LengthJob
 from anml.meta_test import meta_test
 from anml.meta_train import Job, initial_model, meta_train
 from anml.rate_search import RateJob
@@ -111,8 +111,9 @@ def step_timer(place: Place, drawings: Drawings) -> Callable[[Work], float]:
                 learning = drawings_learned * sum(meta_test_step(t, "adam") for t in treatments)
                 return training_step(training) + learning / max(1, job.steps(profile))
             case LengthJob():
-                learning = job.drawings_learned(place.profile) * meta_test_step(TREATMENT, "adam")
-                training = (job.iterations - job.since) * training_step(META_TRAINING)
+                learning = job.drawings_learned(place.profile)
+                learning *= meta_test_step(job.treatment, "adam")
+                training = (job.iterations - job.since) * training_step(job.meta_training)
                 return (training + learning) / job.steps(place.profile)
             case SearchJob(point, _) | EvaluateJob(point, _):
                 return meta_test_step(point.treatment, point.optimizer)

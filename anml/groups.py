@@ -14,7 +14,7 @@ from anml.disagreements import DisagreementJob
 from anml.errors import AnmlError
 from anml.evaluations import EvaluateJob, SearchJob
 from anml.jobs import TrainJob, Work
-from anml.lengths import META_TRAINING, LengthJob
+from anml.lengths import LengthJob
 from anml.plan import plan
 from anml.probe_jobs import ProbeJob
 from anml.profiles import Profile
@@ -62,7 +62,7 @@ def group_name(job: Work) -> str:
         case RateJob(training):
             return f"rates.{slug(training)}"
         case LengthJob(seed):
-            return f"lengths.{slug(META_TRAINING)}-seed{seed}"
+            return f"lengths.{slug(job.meta_training)}-seed{seed}"
     raise TypeError(f"{type(job).__name__} belongs to no group")
 
 

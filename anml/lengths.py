@@ -34,10 +34,16 @@ from anml.probe_jobs import activity_rows
 from anml.probes import activations, probe_set
 from anml.profiles import Profile
 from anml.regimes import ORACLE, SEQUENTIAL
-from anml.treatments import find_training, find_treatment
+from anml.treatments import HEAD, TREATMENTS, VARIANTS, find_training, find_treatment
 
 TREATMENT = "ANML"
 META_TRAINING = find_treatment(TREATMENT).training
+MEASURED = {
+    row.training: row.name
+    for row in (TREATMENTS | VARIANTS).values()
+    if row.plastic == HEAD and find_training(row.training).network == META_TRAINING
+}
+"""The meta-trainings whose lengths can be measured, with the treatments that take their models."""
 LENGTH_REGIMES = (SEQUENTIAL.name, ORACLE.name)
 """In which orders of its drawings a meta-test is measured at each length."""
 LENGTHS = "lengths"
@@ -56,16 +62,22 @@ class LengthJob:
     seed: int
     iterations: int
     since: int  # the length before, from which it goes on; 0 for the first
+    meta_training: str = META_TRAINING  # a key of `MEASURED`
+
+    @property
+    def treatment(self) -> str:
+        """The treatment that takes its model at meta-test."""
+        return MEASURED[self.meta_training]
 
     @property
     def name(self) -> str:
         """Unique in a run."""
-        return f"length: {TREATMENT} after {self.iterations} iterations, model {self.seed}"
+        return f"length: {self.treatment} after {self.iterations} iterations, model {self.seed}"
 
     @property
     def rows(self) -> Rows:
         """The rows of `anml.treatments` that it works by."""
-        return (find_training(META_TRAINING), find_treatment(TREATMENT))
+        return (find_training(self.meta_training), find_treatment(self.treatment))
 
     def result(self, place: Place) -> Path:
         """The file that says that the job is done."""
@@ -107,7 +119,7 @@ class LengthJob:
     @property
     def training(self) -> TrainJob:
         """The meta-training, to be run in the folder of this length."""
-        return TrainJob(META_TRAINING, self.seed)
+        return TrainJob(self.meta_training, self.seed)
 
     def run(self, place: Place, drawings: Drawings, on_step: OnStep) -> None:
         """Meta-train, going on from what is there, and write the rows of all three tables."""
@@ -133,7 +145,9 @@ class LengthJob:
     def _points(self, profile: Profile) -> list[Point]:
         """What is measured after the meta-training."""
         numbers = profile.length_n_classes
-        return [Point(TREATMENT, n, regime=regime) for regime in LENGTH_REGIMES for n in numbers]
+        return [
+            Point(self.treatment, n, regime=regime) for regime in LENGTH_REGIMES for n in numbers
+        ]
 
     def _take_over(self, place: Place) -> float:
         """Copy the furthest usable working checkpoint of the run, unless this length has one that
@@ -166,13 +180,13 @@ class LengthJob:
 
     def _activity(self, own: Place, drawings: Drawings) -> list[Row]:
         """Rows that say which share of the units is active, before, in and after the gate."""
-        model = treatment_model(own, META_TRAINING, self.seed)
+        model = treatment_model(own, self.meta_training, self.seed)
         asked = probe_set(drawings, own.profile.drawings_split).asked
         layers = {"latent": model.latent, "gate": model.nm, "gated": model.gated}
         return [
             {"model_seed": self.seed, **row}
             for name, layer in layers.items()
-            for row in activity_rows(TREATMENT, name, activations(layer, asked, own.device))
+            for row in activity_rows(self.treatment, name, activations(layer, asked, own.device))
         ]
 
 
@@ -181,12 +195,13 @@ def plan_lengths(profile: Profile) -> Plan:
     the other results, or longer, waits for those, on which it goes on.
     """
     jobs: Plan = {}
+    training = profile.length_training
     for seed in profile.model_numbers(profile.length_models):
         before: list[LengthJob] = []
         since = 0
         for iterations in sorted(set(profile.length_iterations)):
-            job = LengthJob(seed, iterations, since)
+            job = LengthJob(seed, iterations, since, training)
             passes = since < profile.meta_iterations <= iterations
-            jobs[job] = [*before, *(train_jobs(META_TRAINING, [seed]) if passes else [])]
+            jobs[job] = [*before, *(train_jobs(training, [seed]) if passes else [])]
             before, since = [job], iterations
     return jobs

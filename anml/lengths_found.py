@@ -75,6 +75,15 @@ def restarted(own: Found, accuracy: Tables, root: Path | None = None) -> Tables:
     return _tried("restarted", "lengths", own, accuracy, root)
 
 
+def redraw_kept(name: str, own: Found, shown: Tables, root: Path | None = None) -> Tables:
+    """Return the tables `name` recorded of models whose redrawn rows were kept, by profile.
+
+    That is the released code's way (`anml.treatments`). `own`, `shown`: as `larger_rates`, of the
+    same table.
+    """
+    return _tried("redraw_kept", name, own, shown, root)
+
+
 def _tried(what: str, name: str, own: Found, shown: Tables, root: Path | None) -> Tables:
     """The tables `name` of recorded runs with values of their own, beside those of a page."""
     if not own.recorded:
@@ -151,20 +160,24 @@ def restarts(tables: Tables, root: Path | None = None) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def restart_gains(tables: Tables, again: Tables) -> pd.DataFrame:
-    """Return what going on from a recorded model changed, beside a meta-training in one piece.
+def gains_of_others(tables: Tables, others: Tables) -> pd.DataFrame:
+    """Return what meta-training in another way changed, beside that of `tables`.
 
-    `again`: the tables of `restarted`. Over the models and trajectories of both, pair by pair, at
-    equal length. Columns: `width`, `regime`, `n_classes`, `iterations`, `gain`, `low`, `high`
-    (fractions), `models`, `trajectories`; none where nothing was tried.
+    `others`: the tables of `restarted` or `redraw_kept`. Over the models and trajectories of both,
+    pair by pair, at equal length. Columns: `width`, `regime`, `n_classes`, `iterations`, `usual`,
+    `other` (means), `gain`, `low`, `high` (fractions), `models`, `trajectories`; none where nothing
+    was tried.
     """
     rows = []
-    for (profile, table), regime in product(by_width(again).items(), LENGTH_REGIMES):
+    for (profile, table), regime in product(by_width(others).items(), LENGTH_REGIMES):
         both = (accuracies(one, regime) for one in (table, tables[profile]))
         pairs = _differences(*both, ["n_classes", "iterations"])
         for (n, iterations), own in pairs.groupby(["n_classes", "iterations"]):
             where = {"width": width_words(table), "regime": regime, "n_classes": int(n)}
-            rows.append(where | {"iterations": int(iterations)} | _summary(own, "gain", "gain"))
+            means = own.groupby("model_seed")[["other", "value"]].mean().mean()
+            each = {"usual": means["other"], "other": means["value"]}
+            point = {"iterations": int(iterations)} | each
+            rows.append(where | point | _summary(own, "gain", "gain"))
     return pd.DataFrame(rows)
 
 

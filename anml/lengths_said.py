@@ -17,10 +17,10 @@ from anml.lengths_found import (
     Tables,
     by_width,
     forgotten,
+    gains_of_others,
     gate_values,
     in_sequence,
     length_gains,
-    restart_gains,
     restarts,
     width_gains,
     width_words,
@@ -230,9 +230,19 @@ def two_pieces(found: Found, root: Path | None = None) -> list[str]:
 
 
 def restart_sheet(tables: Tables, again: Tables) -> pd.DataFrame:
-    """Return what going on from a recorded model changed (`restart_gains`), in points."""
-    gains = restart_gains(tables, again)
+    """Return what going on from a recorded model changed (`gains_of_others`), in points."""
+    gains = gains_of_others(tables, again)
     return _changes(gains, [f"{row.iterations:,}" for row in gains.itertuples()])
+
+
+def redraw_sheet(tables: Tables, kept: Tables) -> pd.DataFrame:
+    """Return what keeping the redrawn row changed (`gains_of_others`), in per cent and points."""
+    gains = gains_of_others(tables, kept)
+    sheet = _changes(gains, [f"{row.iterations:,}" for row in gains.itertuples()])
+    for place, (name, words) in enumerate((("usual", "in the copy"), ("other", "kept")), start=4):
+        if not gains.empty:
+            sheet.insert(place, words, (100 * gains[name]).map("{:.1f}".format))
+    return sheet
 
 
 def furthest_words(values: pd.DataFrame) -> str:

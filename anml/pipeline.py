@@ -193,8 +193,8 @@ def claim(place: Place, drawings: Drawings) -> None:
 
 def _with_newer_values(held: dict[str, Any]) -> dict[str, Any]:
     """What run.json holds (`claim`), with this version's value of the named profile for any that
-    the version that wrote it did not have yet.
+    the version that wrote it did not have yet, and without those that it alone had.
     """
     own = held.get("profile", {})
-    known = PROFILES[own["name"]].settings() if own.get("name") in PROFILES else {}
-    return held | {"profile": known | own}
+    known = PROFILES[own["name"]].settings() if own.get("name") in PROFILES else own
+    return held | {"profile": known | {k: v for k, v in own.items() if k in known}}

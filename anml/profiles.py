@@ -64,7 +64,9 @@ class Profile:
     epochs_network_n_classes: tuple[int, ...] = PAPER_N
     probed: tuple[str, ...] = ("anml", "oml")  # meta-trainings whose models' activations are probed
     variant_models: int = 10  # of what the paper and its code disagree on
-    # ANML after so many meta-iterations, beyond the profile's own too:
+    # ANML, or another meta-training of its network, after so many meta-iterations, beyond the
+    # profile's own too:
+    length_training: str = "anml"
     length_models: int = 1
     length_iterations: tuple[int, ...] = (1250, 2500, 5000, 10_000, 20_000)
     length_n_classes: tuple[int, ...] = (100, 600)
@@ -146,6 +148,7 @@ _RANGES = (
 )
 _CHOICES = {
     "probed": ("anml", "oml"),
+    "length_training": ("anml", "anml-first-order", "anml-redraw-kept"),
     "optimizers": ("adam", "sgd"),
     "drawings_split": ("shuffled", "first"),
 }

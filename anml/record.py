@@ -111,9 +111,9 @@ def finished_models(place: Place, destination: Path) -> list[Model]:
         if path.is_file():
             recorded = job.training.result(job.own(own))
             furthest[job.seed] = Model(path, recorded, job.iterations)
-    # At the profile's own length it is one of those above.
-    own_length = place.profile.meta_iterations
-    lengths = [model for model in furthest.values() if model.iterations != own_length]
+    # At the profile's own length it may be one of those above.
+    compared = {model.path.name: model.iterations for model in found}
+    lengths = [m for m in furthest.values() if compared.get(m.path.name) != m.iterations]
     return [model for model in (*found, *lengths) if model.path.is_file()]
 
 

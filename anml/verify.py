@@ -20,7 +20,7 @@ from anml.regimes import REGIMES
 from anml.results import Table
 from anml.tables import TESTING, TRAINING
 from anml.trajectories import TRAINING_DRAWINGS
-from anml.treatments import TREATMENTS
+from anml.treatments import TREATMENTS, VARIANTS, find_treatment
 
 ONE_META_TEST = ["treatment", "regime", "optimizer", "n_classes", "model_seed", "trajectory_seed"]
 """What tells one meta-test from another; in `lengths` tables `iterations` as well."""
@@ -65,7 +65,9 @@ def verify(
             f"the table was made from drawings with fingerprint {source.data_fingerprint}, these "
             f"have {drawings.fingerprint}: name the right ones with --data"
         )
-    values = {k: v for k, v in source.profile_values.items() if k not in ("name", "summary")}
+    # Older tables may have values that profiles no longer have: meta-trainings of their own by now.
+    known = find_profile(source.profile).settings().keys() - {"name"}
+    values = {k: v for k, v in source.profile_values.items() if k in known}
     place = Place(find_profile(source.profile, values), folder)
     frame = table.frame[_is_short(table.frame) & (table.frame["n_classes"] <= longest)]
     if frame.empty:
@@ -107,7 +109,8 @@ def verify(
 
 def _is_short(frame: pd.DataFrame) -> pd.Series:
     """Which rows are of meta-tests that take minutes at most to do again."""
-    linear = [name for name, row in TREATMENTS.items() if not row.learns_convolutions]
+    known = (TREATMENTS | VARIANTS).items()
+    linear = [name for name, row in known if not row.learns_convolutions]
     fresh = [name for name, row in TREATMENTS.items() if not train_jobs(row.training, [0])]
     one_epoch = [name for name, regime in REGIMES.items() if regime.epochs == 1]
     treatment = frame["treatment"]
@@ -116,10 +119,13 @@ def _is_short(frame: pd.DataFrame) -> pd.Series:
 
 def _own_place(place: Place, case: Any) -> Place:
     """Where the model of a meta-test (a row of either table) is recorded, and its profile."""
-    # A model of the profile's own length is recorded as one of its models.
-    if getattr(case, "iterations", None) in (None, place.profile.meta_iterations):
+    # A compared model of the profile's own length is recorded as one of its models.
+    length = getattr(case, "iterations", None)
+    own = case.treatment in TREATMENTS and length == place.profile.meta_iterations
+    if length is None or own:
         return place
-    return LengthJob(int(case.model_seed), int(case.iterations), 0).own(place)
+    training = find_treatment(case.treatment).training
+    return LengthJob(int(case.model_seed), int(length), 0, training).own(place)
 
 
 def _has_model(place: Place, cases: pd.DataFrame) -> list[bool]:
@@ -127,7 +133,7 @@ def _has_model(place: Place, cases: pd.DataFrame) -> list[bool]:
     return [
         all(
             job.result(_own_place(place, case)).is_file()
-            for job in train_jobs(TREATMENTS[case.treatment].training, [int(case.model_seed)])
+            for job in train_jobs(find_treatment(case.treatment).training, [int(case.model_seed)])
         )
         for case in cases.itertuples()
     ]

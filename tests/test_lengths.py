@@ -11,7 +11,7 @@ from anml.checkpoint import load_checkpoint, read_header, save_checkpoint
 from anml.data import Drawings
 from anml.evaluations import best_rate
 from anml.jobs import Place, TrainJob, read_part
-from anml.lengths import LengthJob, plan_lengths
+from anml.lengths import MEASURED, LengthJob, plan_lengths
 from anml.pipeline import gather
 from anml.plan import plan
 from anml.profiles import PROFILES, Profile
@@ -56,6 +56,24 @@ def test_each_length_waits_for_the_shorter_and_the_first_beyond_for_the_model_of
 def test_there_are_no_more_models_than_the_profile_has() -> None:
     profile = replace(PROFILES["laptop"], length_models=9)
     assert {job.seed for job in plan_lengths(profile)} == set(range(3))
+
+
+def test_another_meta_training_of_the_network_has_lengths_of_its_own() -> None:
+    laptop = PROFILES["laptop"]
+    usual, other = (
+        plan_lengths(replace(laptop, length_training=name)) for name in ("anml", "anml-redraw-kept")
+    )
+    names = {job.name.replace("ANML (redraw kept)", "ANML") for job in other}
+    assert names == {job.name for job in usual}
+    assert not set(other) & set(usual)
+    assert {TrainJob("anml-redraw-kept", 0)} == {
+        waited for waits in other.values() for waited in waits if isinstance(waited, TrainJob)
+    }
+
+
+@pytest.mark.parametrize("name", ["anml", "anml-redraw-kept", "anml-first-order"])
+def test_what_may_be_measured_is_what_a_profile_may_ask_for(name: str) -> None:
+    assert replace(PROFILES["laptop"], length_training=name).length_training in MEASURED
 
 
 @pytest.fixture

@@ -79,13 +79,14 @@ def test_a_folder_belongs_to_one_run(tiny: Profile, noise_drawings: Drawings, tm
     assert "--out" in refusal(lambda: claim(Place(tiny, tmp_path), drawings))
 
 
-def test_a_folder_from_before_profiles_had_some_value_is_taken_for_its_default(
+def test_a_folder_of_another_versions_profiles_is_taken_for_their_defaults(
     tiny: Profile, noise_drawings: Drawings, tmp_path: Path
 ) -> None:
     claim(Place(tiny, tmp_path), noise_drawings)
     mark = tmp_path / "run.json"
     settings = json.loads(mark.read_text())
     del settings["profile"]["models"]
+    settings["profile"]["no_longer"] = "a value"
     mark.write_text(json.dumps(settings))
     claim(Place(tiny, tmp_path), noise_drawings)
     some = replace(tiny, models=(0,))

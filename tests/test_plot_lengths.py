@@ -240,6 +240,27 @@ def test_what_going_on_from_a_recorded_model_changed(
     assert lengths_said.restart_sheet(tables, {}).empty
 
 
+def test_what_keeping_the_redrawn_row_changed(tables: dict[str, Table], tmp_path: Path) -> None:
+    """At every length that both ways have; another length of the kept ones is left out."""
+    kept = synthetic.accuracy(lengths=(1000, 4000, 9000), models=1, gain=0.04)
+    for name, table in (("lengths", kept), ("length_activity", synthetic.activity())):
+        write_table(
+            tmp_path / "results" / "laptop_redraw_kept" / f"{name}.parquet",
+            table.frame.assign(treatment="ANML (redraw kept)"),
+            table.provenance,
+        )
+    found = Found(tables["laptop"], recorded=True)
+    tried = lengths_found.redraw_kept("lengths", found, tables, tmp_path)
+    sheet = lengths_said.redraw_sheet(tables, tried)
+    assert sheet["meta-iterations"].unique().tolist() == ["1,000", "4,000"]
+    first = sheet[(sheet["N"] == 100) & (sheet["order"] == "sequential")].iloc[0]
+    assert (first["in the copy"], first["kept"]) == ("21.0", "25.0")
+    assert first[lengths_said.CHANGE].split()[0] == "+4.0"
+    gates = lengths_found.redraw_kept("length_activity", found, tables, tmp_path)
+    assert len(lengths_said.gate_lines(gates)) == 1
+    assert lengths_said.redraw_sheet(tables, {}).empty
+
+
 def test_what_the_gate_leaves_is_said_at_both_ends(activity: dict[str, Table]) -> None:
     lines = lengths_said.gate_lines(activity)
     assert len(lines) == 2

@@ -16,6 +16,7 @@ from anml.checkpoint import load_checkpoint
 from anml.evaluations import EvaluateJob, search_jobs
 from anml.gather import write_tables
 from anml.jobs import Place, TrainJob
+from anml.lengths import plan_lengths
 from anml.packed import Drawings
 from anml.pipeline import gather
 from anml.points import Point, searched_for
@@ -71,6 +72,29 @@ def test_recorded_meta_tests_come_out_again(recorded: Path, noise_drawings: Draw
     assert len({check.what for check in checks}) == 4
     few = verify(table(recorded), recorded, noise_drawings, sample=1, longest=2, seed=3)
     assert len(few) == 2
+
+
+@pytest.mark.parametrize("iterations", [4, 8])
+def test_lengths_of_another_meta_training_are_recorded_and_come_out_again(
+    iterations: int, tiny: Profile, noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    """Also at the profile's own length (8), where ANML's model would be one of the compared."""
+    profile = replace(tiny, length_training="anml-redraw-kept", length_iterations=(iterations,))
+    place = Place(profile, tmp_path / "run")
+    (job,) = plan_lengths(profile)
+    job.run(place, noise_drawings, lambda n: None)
+    write_tables(place, noise_drawings, [job])
+    folder = tmp_path / "recorded"
+    record(place, folder)
+    (model,) = folder.glob("**/*.safetensors")
+    assert model.relative_to(folder).parts[:2] == ("lengths", str(iterations))
+    found = read_table(folder / "lengths.parquet")
+    # As one of an older version would be, whose profiles had a value more.
+    found.provenance.profile_values["redraw"] = "copy"
+    checks = verify(found, folder, noise_drawings, sample=10, longest=2)
+    assert len(checks) == 2 * 2 * 2  # orders, trajectories, accuracies
+    assert [check.again for check in checks] == [check.recorded for check in checks]
+    assert {"ANML (redraw kept)" in check.what for check in checks} == {True}
 
 
 def test_a_changed_number_is_found(recorded: Path, noise_drawings: Drawings) -> None:
