@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from anml.curves import shown
-from anml.disagreements import QUESTIONS, Question
+from anml.disagreements import QUESTIONS, Question, Setting
 from anml.errors import AnmlError
 from anml.results import Table
 from anml.stats import LEVEL, replicates, student_interval, summary
@@ -183,7 +183,28 @@ def was_run(table: Table, question: Question) -> bool:
 
 
 def _rows(table: Table, question: Question) -> pd.DataFrame:
-    """The observations of a question, of the answers that it has."""
+    """The observations of a question, of the answers that it has.
+
+    A table may be older than a question. What it measured of an answer's setting then stands under
+    another question, and is taken from there: of the models that the question's own rows have.
+    """
     frame = table.frame
     known = frame["answer"].isin(list(question.answers))
-    return frame[(frame["question"] == question.id) & known]
+    own = frame[(frame["question"] == question.id) & known]
+    parts = [own]
+    for answer, setting in question.answers.items():
+        if not own.empty and answer not in set(own["answer"]):
+            rows = _of_setting(frame, setting)
+            own_models = rows["model_seed"].isin(own["model_seed"])
+            parts.append(rows[own_models].assign(question=question.id, answer=answer))
+    return pd.concat(parts, ignore_index=True) if len(parts) > 1 else own
+
+
+def _of_setting(frame: pd.DataFrame, setting: Setting) -> pd.DataFrame:
+    """The observations of a setting under the first question that has any."""
+    for question in QUESTIONS:
+        for answer, other in question.answers.items():
+            rows = frame[(frame["question"] == question.id) & (frame["answer"] == answer)]
+            if other == setting and not rows.empty:
+                return rows
+    return frame.iloc[:0]

@@ -239,6 +239,24 @@ def test_what_was_not_run_is_shown_so():
     assert texts.count("not run at this scale") == len(QUESTIONS)
 
 
+def test_an_answer_that_an_older_table_has_under_another_question_is_taken_from_there():
+    """Of the same setting, and of the models that the question's own answer has."""
+    whole = synthetic_disagreements.table({"kept (code)": 0.1})
+    question = find_question("redraw-anml")
+    own, base = whole.frame["question"] == question.id, "in the copy (paper)"
+    older = whole.frame[~(own & (whole.frame["answer"] == base))]
+    asked = older["question"] == question.id
+    found = Table(older[~asked | (older["model_seed"] == 0)], whole.provenance)
+    assert was_run(found, question)
+    values = answer_values(found, question)
+    assert set(values["answer"]) == set(question.answers)
+    assert set(values["models"]) == {1}
+    gaps = differences(found, question)
+    assert gaps["mean"].tolist() == pytest.approx([0.1, 0.1], abs=0.02)
+    nothing = Table(older[~asked], whole.provenance)
+    assert not was_run(nothing, question)
+
+
 def test_how_much_of_the_gap_is_closed_is_counted_over_what_all_three_have():
     table = synthetic_disagreements.table({})
     frame = table.frame
