@@ -139,6 +139,16 @@ def length_values(tables: Tables) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def with_kept(values: pd.DataFrame, kept: Tables) -> pd.DataFrame:
+    """Return `length_values` and those of models whose redrawn rows were kept (`redraw_kept`).
+
+    A column `redraw` says which: 'copy' or 'kept'.
+    """
+    return pd.concat(
+        [values.assign(redraw="copy"), length_values(kept).assign(redraw="kept")], ignore_index=True
+    )
+
+
 def in_sequence(values: pd.DataFrame) -> pd.DataFrame:
     """Return what of `length_values` was learned one class after another."""
     return values[values["regime"] == SEQUENTIAL.name]
@@ -193,7 +203,8 @@ def gate_values(tables: Tables) -> pd.DataFrame:
 
     Columns: `profile`, `width`, `iterations`, `mean` over models (fraction), widest first.
     """
-    rows = []
+    columns = ["profile", "width", "iterations", "mean"]
+    rows = [pd.DataFrame(columns=columns)]
     for profile, table in by_width(tables).items():
         frame = table.frame
         own = frame[(frame["layer"] == GATED) & (frame["metric"] == "share active")]
@@ -203,7 +214,7 @@ def gate_values(tables: Tables) -> pd.DataFrame:
                 profile=profile, width=width_words(table)
             )
         )
-    return pd.concat(rows, ignore_index=True)[["profile", "width", "iterations", "mean"]]
+    return pd.concat(rows[1:] or rows, ignore_index=True)[columns]
 
 
 def _differences(rows: pd.DataFrame, others: pd.DataFrame, same: list[str]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from anml.claims import published
 from anml.curves import replicate_words
-from anml.lengths import TREATMENT
+from anml.lengths import MEASURED, TREATMENT
 from anml.lengths_found import (
     AFTER_GATE,
     PAPER_LENGTH,
@@ -32,17 +32,25 @@ REGIME_TITLES = {SEQUENTIAL.name: "Class after class", ORACLE.name: "In random o
 Look = tuple[str, str, float]
 LOOKS: tuple[Look, ...] = (("-", "o", 1.0), ("--", "s", 0.6), (":", "^", 0.6))
 """Of the widest network, the next and the narrowest: line, marker, opacity."""
+KEPT = MEASURED["anml-redraw-kept"]
 OTHER_LENGTHS = {"higherANML replication": 30_000}
 """Meta-iterations of published numbers whose source says that they are not the paper's."""
 
 
-def lengths_figure(tables: Tables, activity: Tables) -> Figure:
+def lengths_figure(
+    tables: Tables,
+    activity: Tables,
+    kept: Tables | None = None,
+    kept_activity: Tables | None = None,
+) -> Figure:
     """Draw accuracy by meta-iterations, a panel an N, the Oracle's at the longest N, and activity.
 
-    `tables` and `activity` are `lengths` and `length_activity` tables by profile. The Oracle has no
-    panel where no table has it.
+    `tables` and `activity` are `lengths` and `length_activity` tables by profile; the others those
+    of models whose redrawn rows were kept, where there are any. The Oracle has no panel where no
+    table has it.
     """
     accuracy, gate = length_values(tables), gate_values(activity)
+    other, other_gate = length_values(kept or {}), gate_values(kept_activity or {})
     sources = {table.provenance.data_source for table in tables.values()}
     real = sources == {"omniglot"}
     looks = dict(zip(by_width(tables), LOOKS, strict=False))
@@ -67,11 +75,15 @@ def lengths_figure(tables: Tables, activity: Tables) -> Figure:
         for axis, (title, regime, n) in zip(axes, panels, strict=False):
             own = accuracy[(accuracy["regime"] == regime) & (accuracy["n_classes"] == n)]
             _draw_widths(axis, own, looks)
+            if not other.empty:
+                of_panel = (other["regime"] == regime) & (other["n_classes"] == n)
+                _draw_widths(axis, other[of_panel], looks, KEPT)
             if real:
                 _draw_published(axis, TESTING, regime, str(n))
             axis.set_title(f"{title}, N = {n}")
             axis.set_ylabel("meta-test testing accuracy, %")
         _draw_widths(axes[-1], gate, looks)
+        _draw_widths(axes[-1], other_gate, looks, KEPT)
         if real:
             _draw_published(axes[-1], AFTER_GATE, "representation", "")
         axes[-1].set_title("Units active after the gate")
@@ -95,16 +107,19 @@ def _shown(accuracy: pd.DataFrame) -> list[tuple[str, int]]:
     return sequential + [(ORACLE.name, n) for n in numbers.get(ORACLE.name, [])[-1:]]
 
 
-def _draw_widths(axis: Axes, values: pd.DataFrame, looks: Mapping[str, Look]) -> None:
+def _draw_widths(
+    axis: Axes, values: pd.DataFrame, looks: Mapping[str, Look], treatment: str = TREATMENT
+) -> None:
     """Every width's line, with its interval where there is one."""
-    colour = MARKS[TREATMENT].colour
+    colour = MARKS[treatment].colour
+    more = "" if treatment == TREATMENT else ", redrawn rows kept"
     for profile, own in values.groupby("profile", sort=False):
         line, marker, opacity = looks[profile]
         if "low" in own:
             low, high = 100 * own["low"], 100 * own["high"]
             axis.fill_between(own["iterations"], low, high, color=colour, alpha=0.15, linewidth=0)
         look = {"color": colour, "linestyle": line, "marker": marker, "alpha": opacity}
-        axis.plot(own["iterations"], 100 * own["mean"], label=own["width"].iloc[0], **look)
+        axis.plot(own["iterations"], 100 * own["mean"], label=own["width"].iloc[0] + more, **look)
 
 
 def _draw_published(axis: Axes, metric: str, regime: str, n_classes: str) -> None:

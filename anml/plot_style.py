@@ -42,8 +42,8 @@ TREATMENTS: dict[str, Mark] = {
     "OML (first order)": Mark("#C7B06A", (3, 1, 0), (0, (5, 1.5)), 9),
     "OML (linear PLN)": Mark("#A0522D", (8, 1, 0), (0, (1.5, 1.2)), 9),
     "ANML (batch norm)": Mark("#1B5386", (6, 1, 0), (0, (4, 1.2, 1, 1.2)), 9),
-    "ANML (redraw kept)": Mark("#00A0B0", (7, 1, 0), (0, (1.5, 1.2)), 9),
-    "OML-OLFT (redraw kept)": Mark("#B8860B", (7, 1, 0), (0, (4, 1.2, 1, 1.2)), 9),
+    "ANML (redraw kept)": Mark("#4B02A6", (7, 1, 0), (0, (1.5, 1.2)), 9),
+    "OML-OLFT (redraw kept)": Mark("#A1852E", (7, 1, 0), (0, (4, 1.2, 1, 1.2)), 9),
 }
 FIVE = tuple(TREATMENTS)[:5]
 """The treatments of Figure 3, each of which has an Oracle (Figures 4 and S7)."""

@@ -258,6 +258,17 @@ def test_what_keeping_the_redrawn_row_changed(tables: dict[str, Table], tmp_path
     assert first[lengths_said.CHANGE].split()[0] == "+4.0"
     gates = lengths_found.redraw_kept("length_activity", found, tables, tmp_path)
     assert len(lengths_said.gate_lines(gates)) == 1
+    values = lengths_found.length_values(tables)
+    drawn = lengths_found.with_kept(values, tried)
+    assert drawn["redraw"].value_counts().to_dict() == {"copy": len(values), "kept": 12}
+    activity = {"laptop": synthetic.activity(), "paper": synthetic.activity("paper")}
+    plain = plot_lengths.lengths_figure(tables, activity)
+    figure = plot_lengths.lengths_figure(tables, activity, tried, gates)
+    for axis, before in zip(figure.axes, plain.axes, strict=True):
+        labels = [line.get_label() for line in axis.lines]
+        more = f"{NARROW}, redrawn rows kept"
+        assert labels.count(more) == 1
+        assert len(axis.lines) == len(before.lines) + 1
     assert lengths_said.redraw_sheet(tables, {}).empty
 
 
