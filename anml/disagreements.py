@@ -95,8 +95,8 @@ QUESTIONS = (
         },
     ),
     Question(
-        "redraw-anml",
-        "ANML: is the redrawn row kept?",
+        "redraw",
+        "Is the redrawn row kept?",
         "Draws the class's row of the head anew before the inner loop, in the copy that it adapts; "
         "the initial weights keep the row that was learned.",
         "Draws it anew in the initial weights themselves, as both replications do: what had been "
@@ -104,16 +104,6 @@ QUESTIONS = (
         {
             "in the copy (paper)": Setting("ANML"),
             "kept (code)": Setting("ANML (redraw kept)"),
-        },
-    ),
-    Question(
-        "redraw-oml",
-        "OML-OLFT: is the redrawn row kept?",
-        "Gives the controls the same meta-training as ANML.",
-        "Does so too, with the row drawn anew in the initial weights.",
-        {
-            "in the copy (paper)": Setting("OML-OLFT"),
-            "kept (code)": Setting("OML-OLFT (redraw kept)"),
         },
     ),
     Question(

@@ -58,7 +58,6 @@ TRAININGS = {
         MetaTraining("oml-linear", "oml-linear", "meta"),
         MetaTraining("anml-batch-norm", "anml", "meta", norm="batch"),
         MetaTraining("anml-redraw-kept", "anml", "meta", redraw="meta"),
-        MetaTraining("oml-redraw-kept", "oml", "meta", redraw="meta"),
     )
 }
 
@@ -87,7 +86,6 @@ VARIANTS = {
         Treatment("OML (linear PLN)", "oml-linear", HEAD),
         Treatment("ANML (batch norm)", "anml-batch-norm", HEAD),
         Treatment("ANML (redraw kept)", "anml-redraw-kept", HEAD),
-        Treatment("OML-OLFT (redraw kept)", "oml-redraw-kept", HEAD),
     )
 }
 """What the paper and its code, or a later finding, disagree on."""

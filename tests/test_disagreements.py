@@ -242,7 +242,7 @@ def test_what_was_not_run_is_shown_so():
 def test_an_answer_that_an_older_table_has_under_another_question_is_taken_from_there():
     """Of the same setting, and of the models that the question's own answer has."""
     whole = synthetic_disagreements.table({"kept (code)": 0.1})
-    question = find_question("redraw-anml")
+    question = find_question("redraw")
     own, base = whole.frame["question"] == question.id, "in the copy (paper)"
     older = whole.frame[~(own & (whole.frame["answer"] == base))]
     asked = older["question"] == question.id

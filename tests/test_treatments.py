@@ -55,7 +55,6 @@ def test_the_variants_differ_from_the_paper_in_one_thing() -> None:
         "OML (linear PLN)": replace(oml, network="oml-linear"),
         "ANML (batch norm)": replace(anml, norm="batch"),
         "ANML (redraw kept)": replace(anml, redraw="meta"),
-        "OML-OLFT (redraw kept)": replace(oml, redraw="meta"),
     }
     assert not set(VARIANTS) & set(TREATMENTS)
 
