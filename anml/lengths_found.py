@@ -75,19 +75,22 @@ def restarted(own: Found, accuracy: Tables, root: Path | None = None) -> Tables:
     return _tried("restarted", "lengths", own, accuracy, root)
 
 
-def redraw_kept(name: str, own: Found, shown: Tables, root: Path | None = None) -> Tables:
+def redraw_kept(name: str, shown: Tables, root: Path | None = None) -> Tables:
     """Return the tables `name` recorded of models whose redrawn rows were kept, by profile.
 
-    That is the released code's way (`anml.treatments`). `own`, `shown`: as `larger_rates`, of the
-    same table.
+    That is the released code's way (`anml.treatments`). `shown`: the recorded tables of that name
+    that a page shows.
     """
-    return _tried("redraw_kept", name, own, shown, root)
+    return _beside("redraw_kept", name, shown, root)
 
 
 def _tried(what: str, name: str, own: Found, shown: Tables, root: Path | None) -> Tables:
     """The tables `name` of recorded runs with values of their own, beside those of a page."""
-    if not own.recorded:
-        return {}
+    return _beside(what, name, shown, root) if own.recorded else {}
+
+
+def _beside(what: str, name: str, shown: Tables, root: Path | None) -> Tables:
+    """The tables `name` of recorded runs in `results/<profile>_<what>/`, by profile."""
     found = {
         profile: find_beside(name, what, profile, table.provenance.data_source, root)
         for profile, table in shown.items()

@@ -249,14 +249,13 @@ def test_what_keeping_the_redrawn_row_changed(tables: dict[str, Table], tmp_path
             table.frame.assign(treatment="ANML (redraw kept)"),
             table.provenance,
         )
-    found = Found(tables["laptop"], recorded=True)
-    tried = lengths_found.redraw_kept("lengths", found, tables, tmp_path)
+    tried = lengths_found.redraw_kept("lengths", tables, tmp_path)
     sheet = lengths_said.redraw_sheet(tables, tried)
     assert sheet["meta-iterations"].unique().tolist() == ["1,000", "4,000"]
     first = sheet[(sheet["N"] == 100) & (sheet["order"] == "sequential")].iloc[0]
     assert (first["in the copy"], first["kept"]) == ("21.0", "25.0")
     assert first[lengths_said.CHANGE].split()[0] == "+4.0"
-    gates = lengths_found.redraw_kept("length_activity", found, tables, tmp_path)
+    gates = lengths_found.redraw_kept("length_activity", tables, tmp_path)
     assert len(lengths_said.gate_lines(gates)) == 1
     values = lengths_found.length_values(tables)
     drawn = lengths_found.with_kept(values, tried)
