@@ -94,7 +94,9 @@ def lengths_figure(
         handles = {}  # by label: the paper's mark is not in every panel
         for axis in axes:
             handles |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
-        figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, frameon=False)
+        widest = 3 if other.empty else 2  # what is kept has long labels
+        where = {"loc": "outside lower center", "ncols": widest}
+        figure.legend(handles.values(), handles, frameon=False, **where)
     return figure
 
 
