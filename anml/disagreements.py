@@ -105,6 +105,8 @@ QUESTIONS = (
             "in the copy (paper)": Setting("ANML"),
             "kept (code)": Setting("ANML (redraw kept)"),
         },
+        "At the profile's length and width; the page about how much meta-training has further "
+        "lengths, and the paper's width.",
     ),
     Question(
         "optimizer",
