@@ -32,11 +32,8 @@ NETWORKS = {
     "oml": Network(OML, ("oml_channels", "oml_hidden", "outputs"), *_OML_RATES),
     "oml-linear": Network(OMLLinear, ("oml_channels", "outputs"), *_OML_RATES),
 }
-PROCEDURE_VALUES = {
-    "meta": ("inner_steps", "remember"),
-    "supervised": ("inner_steps", "remember"),
-}
-"""Values of the profile that a way of training depends on, beside its network's and its rates."""
+BATCH_VALUES = ("inner_steps", "remember")
+"""Values of the profile that say how many drawings an iteration sees, in either way of training."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +77,7 @@ class Job:
 
     def settings(self) -> dict[str, Any]:
         """The profile's values that decide this training's weights, all but how long it goes on."""
-        names = NETWORKS[self.training.network].values + self.rate_names
-        names += PROCEDURE_VALUES[self.training.procedure]
+        names = NETWORKS[self.training.network].values + self.rate_names + BATCH_VALUES
         values = {name: getattr(self.profile, name) for name in names}
         return values if self.supervised else values | {"redraw": self.training.redraw}
 
