@@ -184,14 +184,14 @@ def claim(place: Place, drawings: Drawings) -> None:
     if not path.is_file():
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(settings, indent=1))
-    elif _with_newer_values(read_json(path)) != settings:
+    elif _in_this_version(read_json(path)) != settings:
         raise AnmlError(
             f"{place.folder} holds a run with other settings or drawings: "
             "delete that folder, or choose another one with --out"
         )
 
 
-def _with_newer_values(held: dict[str, Any]) -> dict[str, Any]:
+def _in_this_version(held: dict[str, Any]) -> dict[str, Any]:
     """What run.json holds (`claim`), with this version's value of the named profile for any that
     the version that wrote it did not have yet, and without those that it alone had.
     """
