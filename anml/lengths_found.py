@@ -207,7 +207,9 @@ def gate_values(tables: Tables) -> pd.DataFrame:
     Columns: `profile`, `width`, `iterations`, `mean` over models (fraction), widest first.
     """
     columns = ["profile", "width", "iterations", "mean"]
-    rows = [pd.DataFrame(columns=columns)]
+    if not tables:
+        return pd.DataFrame(columns=columns)
+    rows = []
     for profile, table in by_width(tables).items():
         frame = table.frame
         own = frame[(frame["layer"] == GATED) & (frame["metric"] == "share active")]
@@ -217,7 +219,7 @@ def gate_values(tables: Tables) -> pd.DataFrame:
                 profile=profile, width=width_words(table)
             )
         )
-    return pd.concat(rows[1:] or rows, ignore_index=True)[columns]
+    return pd.concat(rows, ignore_index=True)[columns]
 
 
 def _differences(rows: pd.DataFrame, others: pd.DataFrame, same: list[str]) -> pd.DataFrame:

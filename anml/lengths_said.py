@@ -239,9 +239,11 @@ def redraw_sheet(tables: Tables, kept: Tables) -> pd.DataFrame:
     """Return what keeping the redrawn row changed (`gains_of_others`), in per cent and points."""
     gains = gains_of_others(tables, kept)
     sheet = _changes(gains, [f"{row.iterations:,}" for row in gains.itertuples()])
-    for place, (name, words) in enumerate((("usual", "in the copy"), ("other", "kept")), start=4):
-        if not gains.empty:
-            sheet.insert(place, words, (100 * gains[name]).map("{:.1f}".format))
+    if gains.empty:
+        return sheet
+    before = sheet.columns.get_loc(CHANGE)
+    for name, words in (("other", "kept"), ("usual", "in the copy")):
+        sheet.insert(before, words, (100 * gains[name]).map("{:.1f}".format))
     return sheet
 
 

@@ -33,6 +33,7 @@ Look = tuple[str, str, float]
 LOOKS: tuple[Look, ...] = (("-", "o", 1.0), ("--", "s", 0.6), (":", "^", 0.6))
 """Of the widest network, the next and the narrowest: line, marker, opacity."""
 KEPT = MEASURED["anml-redraw-kept"]
+"""The treatment whose redrawn rows are kept, drawn beside ANML where it was measured."""
 OTHER_LENGTHS = {"higherANML replication": 30_000}
 """Meta-iterations of published numbers whose source says that they are not the paper's."""
 
@@ -94,8 +95,8 @@ def lengths_figure(
         handles = {}  # by label: the paper's mark is not in every panel
         for axis in axes:
             handles |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
-        widest = 3 if other.empty else 2  # what is kept has long labels
-        where = {"loc": "outside lower center", "ncols": widest}
+        across = 3 if other.empty else 2  # what is kept has long labels
+        where = {"loc": "outside lower center", "ncols": across}
         figure.legend(handles.values(), handles, frameon=False, **where)
     return figure
 
