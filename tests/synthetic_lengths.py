@@ -126,3 +126,11 @@ def tables(profile: str = "laptop", data: str = "omniglot") -> dict[str, Table]:
     """All three by name."""
     made = {"lengths": accuracy, "length_activity": activity, "length_rates": rates}
     return {name: make(profile, data) for name, make in made.items()}
+
+
+def two_widths() -> dict[str, Table]:
+    """Accuracies of a narrow and the paper's width by profile, the wide one 0.2 better."""
+    return {
+        "laptop": accuracy(lengths=(1000, 4000, 20_000)),
+        "paper": accuracy("paper", gain=0.2, trajectories=2),
+    }

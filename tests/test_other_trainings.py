@@ -1,0 +1,99 @@
+"""Lengths of models that were meta-trained otherwise: in two pieces, or with redrawn rows kept."""
+
+from pathlib import Path
+
+import pytest
+import synthetic_lengths as synthetic
+import torch
+
+from anml import lengths_found, lengths_said, plot_lengths
+from anml.checkpoint import save_checkpoint
+from anml.notebook import Found
+from anml.results import Table, write_table
+
+NARROW, FULL = "64 / 28 channels", "256 / 112 channels (the paper's)"
+
+
+@pytest.fixture
+def tables() -> dict[str, Table]:
+    return synthetic.two_widths()
+
+
+def test_a_training_in_two_pieces_is_said(tables: dict[str, Table], tmp_path: Path) -> None:
+    """By the headers of the models that are recorded beside the tables."""
+    restart = {"iteration": 4000, "settling": 500, "precision": "float16"}
+    for training, seed, restarts in (
+        ("anml", 0, []),
+        ("anml", 1, [restart]),
+        ("oml", 0, [restart]),
+    ):
+        path = tmp_path / "results" / "paper" / "checkpoints" / f"{training}-seed{seed}.safetensors"
+        header = {
+            "training": training,
+            "seed": seed,
+            **({"restarts": restarts} if restarts else {}),
+        }
+        save_checkpoint(path, {"a": torch.zeros(1)}, header)
+    (line,) = lengths_said.restart_lines(lengths_found.restarts(tables, tmp_path))
+    assert line.startswith(f"{FULL}, model 1: meta-training did not run in one piece.")
+    assert "after 4,000 meta-iterations (weights in float16)" in line
+    assert lengths_said.restart_lines(lengths_found.restarts({}, tmp_path)) == []
+    for recorded, said in ((True, [line]), (False, [])):
+        found = Found(tables["paper"], recorded)
+        assert lengths_said.two_pieces(found, tmp_path) == said
+    assert lengths_said.two_pieces(Found(tables["laptop"], True), tmp_path) == []
+
+
+def test_what_going_on_from_a_recorded_model_changed(
+    tables: dict[str, Table], tmp_path: Path
+) -> None:
+    """Against the same models and trajectories in one piece, at the length that both have."""
+    again = synthetic.accuracy(lengths=(4000,), models=1, gain=0.16)
+    path = tmp_path / "results" / "laptop_restarted" / "lengths.parquet"
+    write_table(path, again.frame, again.provenance)
+    found = Found(tables["laptop"], recorded=True)
+    tried = lengths_found.restarted(found, tables, tmp_path)
+    assert list(tried) == ["laptop"]
+    sheet = lengths_said.restart_sheet(tables, tried)
+    assert sheet["width"].unique().tolist() == [NARROW]
+    assert sheet["meta-iterations"].unique().tolist() == ["4,000"]
+    means = sheet[lengths_said.CHANGE].str.split().str[0].astype(float)
+    # Its first length is 0.1 lower than the second of the tables, and 0.16 is more by 0.06.
+    by_n = dict(zip(zip(sheet["order"], sheet["N"], strict=True), means, strict=True))
+    assert by_n == pytest.approx(
+        {(r, n): 6.0 if n == 100 else 3.0 for r in ("sequential", "oracle") for n in (100, 600)}
+    )
+    own = Found(tables["laptop"], recorded=False)
+    assert lengths_found.restarted(own, tables, tmp_path) == {}
+    assert lengths_said.restart_sheet(tables, {}).empty
+
+
+def test_what_keeping_the_redrawn_row_changed(tables: dict[str, Table], tmp_path: Path) -> None:
+    """At every length that both ways have; another length of the kept ones is left out."""
+    kept = synthetic.accuracy(lengths=(1000, 4000, 9000), models=1, gain=0.04)
+    for name, table in (("lengths", kept), ("length_activity", synthetic.activity())):
+        write_table(
+            tmp_path / "results" / "laptop_redraw_kept" / f"{name}.parquet",
+            table.frame.assign(treatment="ANML (redraw kept)"),
+            table.provenance,
+        )
+    tried = lengths_found.redraw_kept("lengths", tables, tmp_path)
+    sheet = lengths_said.redraw_sheet(tables, tried)
+    assert sheet["meta-iterations"].unique().tolist() == ["1,000", "4,000"]
+    first = sheet[(sheet["N"] == 100) & (sheet["order"] == "sequential")].iloc[0]
+    assert (first["in the copy"], first["kept"]) == ("21.0", "25.0")
+    assert first[lengths_said.CHANGE].split()[0] == "+4.0"
+    gates = lengths_found.redraw_kept("length_activity", tables, tmp_path)
+    assert len(lengths_said.gate_lines(gates)) == 1
+    values = lengths_found.length_values(tables)
+    drawn = lengths_found.with_kept(values, tried)
+    assert drawn["redraw"].value_counts().to_dict() == {"copy": len(values), "kept": 12}
+    activity = {"laptop": synthetic.activity(), "paper": synthetic.activity("paper")}
+    plain = plot_lengths.lengths_figure(tables, activity)
+    figure = plot_lengths.lengths_figure(tables, activity, tried, gates)
+    for axis, before in zip(figure.axes, plain.axes, strict=True):
+        labels = [line.get_label() for line in axis.lines]
+        more = f"{NARROW}, redrawn rows kept"
+        assert labels.count(more) == 1
+        assert len(axis.lines) == len(before.lines) + 1
+    assert lengths_said.redraw_sheet(tables, {}).empty
