@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -126,7 +127,7 @@ def sense(table: Table, question: Question) -> list[str]:
     return lines
 
 
-def _points(gap: pd.Series) -> str:
+def _points(gap: Mapping[str, float]) -> str:
     """A difference and its interval in percentage points."""
     text = f"{100 * gap['mean']:+.1f} points"
     if math.isnan(gap["low"]):
@@ -175,6 +176,36 @@ def gaps_closed(table: Table) -> list[str]:
             f"ANML, {100 * gap:.1f} points after {means.index[-1]} classes."
         )
     return lines
+
+
+def leads(table: Table) -> list[str]:
+    """Return by how much ANML leads OML with the choices made here and with the released code's.
+
+    At the longest N that all four were run at, over the models and trajectories that all four have;
+    nothing where one of them is missing.
+    """
+    names = {"ANML": "released-anml", "OML": "released-oml"}
+    questions = {name: find_question(question) for name, question in names.items()}
+    found = [_rows(table, question).assign(of=name) for name, question in questions.items()]
+    rows = pd.concat(found, ignore_index=True)
+    rows = rows[rows["metric"] == TESTING]
+    values = rows.pivot(index=REPLICATE, columns=["answer", "of"], values="value").dropna()
+    answers = list(questions["ANML"].answers)
+    if values.empty or not {(answer, name) for answer in answers for name in names} <= set(values):
+        return []
+    last = values.index.get_level_values("n_classes").max()
+    values = values.xs(last, level="n_classes")
+    models = values.index.get_level_values("model_seed")
+    here, code = (
+        student_interval(values[answer, "ANML"] - values[answer, "OML"], models)
+        for answer in answers
+    )
+    counts = replicates(here.models, here.trajectories)
+    texts = [_points({"mean": gap.mean, "low": gap.low, "high": gap.high}) for gap in (here, code)]
+    return [
+        f"ANML against OML after {last} classes ({counts}): {texts[0]} with the choices made here, "
+        f"{texts[1]} with the released code's."
+    ]
 
 
 def was_run(table: Table, question: Question) -> bool:

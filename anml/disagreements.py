@@ -109,6 +109,31 @@ QUESTIONS = (
         "lengths, and the paper's width.",
     ),
     Question(
+        "released-anml",
+        "ANML: the code's choices all at once?",
+        "Is followed here in the order of the meta-gradient, in the redrawn row, and in leaving "
+        "open which drawings are learned.",
+        "Has a first-order meta-gradient, keeps the redrawn row and learns from writers 1 to 15. "
+        "In Adam, in normalising each image by itself and in the number of classes it is as here.",
+        {
+            "as here": Setting("ANML"),
+            "as the code": Setting("ANML (as released)", drawings_split="first"),
+        },
+        "What each choice is worth by itself stands under its own question; they need not add up.",
+    ),
+    Question(
+        "released-oml",
+        "OML: the code's choices all at once?",
+        "Is followed here in the same three points as for ANML.",
+        "Is first order and keeps redrawn rows, as OML's own code, from which it grew; it "
+        "meta-tests OML on the same drawings as ANML, writers 1 to 15 for learning.",
+        {
+            "as here": Setting("OML"),
+            "as the code": Setting("OML (as released)", drawings_split="first"),
+        },
+        "With the rates of OML that were searched for here; the code's are not published.",
+    ),
+    Question(
         "optimizer",
         "Adam or SGD at meta-test?",
         "Writes SGD (Algorithm 2).",

@@ -148,7 +148,7 @@ _RANGES = (
 )
 _CHOICES = {
     "probed": ("anml", "oml"),
-    "length_training": ("anml", "anml-first-order", "anml-redraw-kept"),
+    "length_training": ("anml", "anml-first-order", "anml-redraw-kept", "anml-as-released"),
     "optimizers": ("adam", "sgd"),
     "drawings_split": ("shuffled", "first"),
 }

@@ -58,6 +58,8 @@ TRAININGS = {
         MetaTraining("oml-linear", "oml-linear", "meta"),
         MetaTraining("anml-batch-norm", "anml", "meta", norm="batch"),
         MetaTraining("anml-redraw-kept", "anml", "meta", redraw="meta"),
+        MetaTraining("anml-as-released", "anml", "meta", second_order=False, redraw="meta"),
+        MetaTraining("oml-as-released", "oml", "meta", second_order=False, redraw="meta"),
     )
 }
 
@@ -86,6 +88,8 @@ VARIANTS = {
         Treatment("OML (linear PLN)", "oml-linear", HEAD),
         Treatment("ANML (batch norm)", "anml-batch-norm", HEAD),
         Treatment("ANML (redraw kept)", "anml-redraw-kept", HEAD),
+        Treatment("ANML (as released)", "anml-as-released", HEAD),
+        Treatment("OML (as released)", "oml-as-released", OML_LINEAR),
     )
 }
 """What the paper and its code, or a later finding, disagree on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from anml.disagreement_values import (
     differences,
     find_question,
     gaps_closed,
+    leads,
     sense,
     was_run,
 )
@@ -270,6 +272,28 @@ def test_how_much_of_the_gap_is_closed_is_counted_over_what_all_three_have():
     assert ", 40.0 points after 50 classes." in lines[0]
     behind = frame.assign(value=frame["value"].mask(frame["answer"] == "ANML", 0.1))
     assert gaps_closed(Table(behind, table.provenance)) == []
+
+
+def test_leads_are_of_what_all_four_have() -> None:
+    table = synthetic_disagreements.table({"as the code": -0.2})
+    frame = table.frame
+    frame = frame.assign(value=frame["value"] - 0.1 * (frame["question"] == "released-oml"))
+
+    def points(line: str) -> list[float]:
+        return [float(part) for part in re.findall(r"([+-][\d.]+) points", line)]
+
+    (line,) = leads(Table(frame, table.provenance))
+    assert line.startswith("ANML against OML after 50 classes (3 models × 3 trajectories): ")
+    assert points(line) == pytest.approx([10.0, 10.0], abs=0.5)
+    dropped = (frame["question"] == "released-oml") & (frame["n_classes"] == 50)
+    (line,) = leads(Table(frame[~dropped], table.provenance))
+    assert "after 10 classes" in line
+    ahead = (frame["question"] == "released-anml") & (frame["answer"] == "as the code")
+    further = frame.assign(value=frame["value"] + 0.2 * ahead)
+    (line,) = leads(Table(further, table.provenance))
+    assert points(line) == pytest.approx([10.0, 30.0], abs=0.5)
+    assert leads(Table(frame[~ahead], table.provenance)) == []
+    assert leads(Table(frame.iloc[:0], table.provenance)) == []
 
 
 def test_a_panel_shows_every_answer_at_its_values():
