@@ -10,8 +10,7 @@ from anml.meta_train import LOG_METRICS
 from anml.plot_curves import one_line_heading
 from anml.plot_style import TREATMENTS, style
 from anml.results import Provenance, Table
-from anml.treatments import TREATMENTS as COMPARED
-from anml.treatments import VARIANTS
+from anml.treatments import treatment_of
 
 NAME = "learning_curves"
 SHOWN = {LOG_METRICS[0]: "meta-loss (cross-entropy)", LOG_METRICS[2]: "accuracy, %"}
@@ -20,12 +19,6 @@ POINTS = 40
 """Of each curve: the log's stretches are averaged down to about as many."""
 LAST = 0.1
 """Share of the iterations that a curve's end is averaged over."""
-
-
-def treatment_of(training: str) -> str:
-    """The first treatment or variant whose models come from a meta-training."""
-    rows = (COMPARED | VARIANTS).values()
-    return next(row.name for row in rows if row.training == training)
 
 
 def learning_values(table: Table) -> pd.DataFrame:

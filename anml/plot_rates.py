@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from anml.plot_curves import one_line_heading
-from anml.plot_learning import treatment_of
 from anml.plot_style import WARNING, style
 from anml.results import Provenance, Table
 from anml.tables import TESTING
+from anml.treatments import treatment_of
 
 NAME = "baseline_rates"
 RATES = ["inner_rate", "outer_rate"]

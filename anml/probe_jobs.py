@@ -36,18 +36,14 @@ from anml.probes import (
     tsne_map,
 )
 from anml.profiles import Profile
+from anml.treatments import find_training, treatment_of
 
-ACTIVITY_LAYERS = {
-    "latent": ("ANML", "latent"),
-    "nm": ("ANML", "gate"),
-    "gated": ("ANML", "gated"),
-    "oml": ("OML", "oml"),
-}
-"""Of a probed layer, the treatment and the layer under which the table `activity` holds it."""
+ACTIVITY_LAYERS = {"latent": "latent", "nm": "gate", "gated": "gated", "oml": "oml"}
+"""Of a probed layer, the name under which the tables `activity` and `units` hold it."""
 MAPPED = ("latent", "gated", "oml")
 """The layers that Fig. 6 maps."""
 LAYERS = {"anml": 4, "oml": 1}
-"""How many layers of a meta-training's model are probed."""
+"""How many layers of a network are probed."""
 DECIMALS = 6
 """Of stored activations and coordinates: far below what a picture shows, and short as text."""
 
@@ -71,7 +67,7 @@ class ProbeJob:
 
     def steps(self, profile: Profile) -> int:
         """Layers."""
-        return sum(LAYERS[training] for training in profile.probed)
+        return sum(LAYERS[find_training(name).network] for name in profile.probed)
 
     def weight(self) -> float:
         """In the units of a meta-test's step: thousands of drawings go through the network."""
@@ -82,15 +78,20 @@ class ProbeJob:
         began = time.monotonic()
         probes = probe_set(drawings, place.profile.drawings_split)
         tables: dict[str, list[Row]] = {"units": [], "activity": [], "knn": [], "tsne": []}
-        for name, layer in self._layers(place).items():
+        layers = {
+            (training, name): layer
+            for training in place.profile.probed
+            for name, layer in self._layers(training, place).items()
+        }
+        for (training, name), layer in layers.items():
             known, asked = (
                 activations(layer, x, place.device) for x in (probes.known, probes.asked)
             )
             tables["knn"] += knn_rows(name, neighbours(known, asked))
             if name in ACTIVITY_LAYERS:
-                treatment, shown_as = ACTIVITY_LAYERS[name]
-                tables["activity"] += activity_rows(treatment, shown_as, asked)
-                if treatment == "ANML":
+                shown_as = ACTIVITY_LAYERS[name]
+                tables["activity"] += activity_rows(treatment_of(training), shown_as, asked)
+                if name != "oml":
                     tables["units"] += unit_rows(shown_as, asked)
             if name in MAPPED:
                 tables["tsne"] += map_rows(name, tsne_map(known[:MAP_CLASSES]))
@@ -101,16 +102,13 @@ class ProbeJob:
         }
         write_part(self, place, own, time.monotonic() - began)
 
-    def _layers(self, place: Place) -> dict[str, Layer]:
-        """The layers of this seed's models, of the meta-trainings that the profile has probed."""
-        models = {name: treatment_model(place, name, self.seed) for name in place.profile.probed}
-        found: dict[str, Layer] = {}
-        if "anml" in models:
-            untrained = initial_model("anml", place.profile, self.seed).to(place.device)
-            found |= layers_of_anml(models["anml"], untrained)
-        if "oml" in models:
-            found |= layers_of_oml(models["oml"])
-        return found
+    def _layers(self, training: str, place: Place) -> dict[str, Layer]:
+        """The layers of this seed's model of a meta-training."""
+        model = treatment_model(place, training, self.seed)
+        if find_training(training).network == "oml":
+            return layers_of_oml(model)
+        untrained = initial_model("anml", place.profile, self.seed).to(place.device)
+        return layers_of_anml(model, untrained)
 
 
 def plan_probes(profile: Profile) -> Plan:

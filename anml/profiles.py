@@ -101,6 +101,13 @@ class Profile:
                         f"choose one of {', '.join(allowed)}"
                     )
 
+        if len(several := [name for name in self.probed if name in _OF_ANML]) > 1:
+            raise AnmlError(
+                f"profile {self.name!r}: probed = {','.join(self.probed)} has "
+                f"{' and '.join(several)}, which are one network: name one, and run another in a "
+                "folder of its own"
+            )
+
         if others := [number for number in self.models if not 0 <= number < self.model_seeds]:
             raise AnmlError(
                 f"profile {self.name!r}: models = {self.models} has {others[0]}: allowed is 0 to "
@@ -146,9 +153,10 @@ _RANGES = (
     ("outputs", META_TRAIN_CLASSES, 100_000),
     *((name, 2, MAX_META_TEST_CLASSES) for name in _NUMBERS),
 )
+_OF_ANML = ("anml", "anml-first-order", "anml-redraw-kept", "anml-as-released")
 _CHOICES = {
-    "probed": ("anml", "oml"),
-    "length_training": ("anml", "anml-first-order", "anml-redraw-kept", "anml-as-released"),
+    "probed": (*_OF_ANML, "oml"),
+    "length_training": _OF_ANML,
     "optimizers": ("adam", "sgd"),
     "drawings_split": ("shuffled", "first"),
 }

@@ -13,7 +13,7 @@ from anml.meta_train import LOG_METRICS
 from anml.notebook import repository_root
 from anml.plot_fig6 import CURVES
 from anml.plot_figs9 import figs9_rows
-from anml.plot_learning import LAST, learning_values, treatment_of
+from anml.plot_learning import LAST, learning_values
 from anml.plot_rates import RATES, best_rates, rates_values
 from anml.plot_style import TREATMENTS
 from anml.profiles import PROFILES
@@ -21,6 +21,7 @@ from anml.regimes import SEQUENTIAL
 from anml.results import Table, duration, read_table
 from anml.stats import replicates
 from anml.tables import TESTING
+from anml.treatments import treatment_of
 
 MEANING = (
     "Mean over models and trajectories, and in parentheses the smallest and the largest single "

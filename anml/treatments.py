@@ -108,3 +108,9 @@ def find_treatment(name: str) -> Treatment:
     if name not in known:
         raise AnmlError(f"unknown treatment {name!r}: choose one of {', '.join(known)}")
     return known[name]
+
+
+def treatment_of(training: str) -> str:
+    """The first treatment or variant whose models come from a meta-training."""
+    rows = (TREATMENTS | VARIANTS).values()
+    return next(row.name for row in rows if row.training == training)

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import pandas as pd
 
 from anml.meta_train import LOG_METRICS
-from anml.plot_learning import LAST, treatment_of
+from anml.plot_learning import LAST
 from anml.results import Table
+from anml.treatments import treatment_of
 
 NO_RESULTS = (
     "These are not results: what is under way stands here, and in no figure, number or claim."

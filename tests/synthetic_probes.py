@@ -48,7 +48,7 @@ def tables(data: str = "omniglot", models: int = 2) -> dict[str, Table]:
     ]
     rows = {"units": units, "activity": activity, "knn": knn, "tsne": tsne}
     made = synthetic_table.provenance(data, channels=UNITS // 9)
-    made.profile_values["drawings_split"] = "shuffled"
+    made.profile_values.update(drawings_split="shuffled", meta_iterations=20_000)
     result = {}
     for name, observations in rows.items():
         columns = [column for column in TABLES[name] if column not in ("profile", "data")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import synthetic_probes
@@ -132,3 +134,19 @@ def test_an_unknown_model_is_refused():
 
 def test_the_same_tables_give_the_same_svg():
     assert picture(drawn(), "x").svg == picture(drawn(), "x").svg
+
+
+def test_what_keeping_the_redrawn_row_changed_is_of_the_models_that_both_have():
+    knn = synthetic_probes.tables(models=3)["knn"]
+    frame = knn.frame[(knn.frame["model_seed"] < 2) & (knn.frame["representation"] != "oml")]
+    values = knn.provenance.profile_values | {"meta_iterations": 5000}
+    other = replace(knn.provenance, profile_values=values)
+    kept = Table(frame.assign(value=frame["value"] + 0.125), other)
+    sheet = plot_fig6.fig6_kept_sheet(knn, kept)
+    own = frame[(frame["k"] == 5) & (frame["representation"] == "gated")]
+    row = sheet.iloc[0]
+    assert row.iloc[0] == plot_fig6.CURVES["gated"][0]
+    assert row["kept, after 5,000"] == f"{100 * own['value'].mean() + 12.5:.1f}"
+    assert set(sheet["change, points"]) == {"+12.5"}
+    assert set(sheet["models"]) == {2}
+    assert len(sheet) == 4

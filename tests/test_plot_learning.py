@@ -6,9 +6,9 @@ import synthetic_learning
 from synthetic_learning import STEPS
 
 from anml.meta_train import LOG_METRICS
-from anml.plot_learning import POINTS, ends, learning_figure, learning_values, treatment_of
+from anml.plot_learning import POINTS, ends, learning_figure, learning_values
 from anml.results import Table
-from anml.treatments import TRAININGS
+from anml.treatments import TRAININGS, treatment_of
 
 
 @pytest.fixture

@@ -150,6 +150,30 @@ def test_a_probe_of_anml_alone_waits_for_no_oml(probed, few: Drawings) -> None:
         pd.testing.assert_frame_equal(alone[name], own.reset_index(drop=True))
 
 
+def test_a_probe_of_another_meta_training_is_of_its_model_and_bears_its_name(
+    probed, few: Drawings
+) -> None:
+    from anml.jobs import treatment_model
+
+    both, job, _ = probed
+    place = replace(both, profile=replace(both.profile, probed=("anml-redraw-kept",)))
+    path = job.result(both)
+    kept = path.read_text()
+    (training,) = plan_probes(place.profile)[job]
+    training.run(place, few, lambda steps: None)
+    try:
+        job.run(place, few, lambda steps: None)
+        found = frames(place, job)
+    finally:
+        path.write_text(kept)
+    assert set(found["activity"]["treatment"]) == {"ANML (redraw kept)"}
+    drawn = probes.probe_set(few)
+    model = treatment_model(place, "anml-redraw-kept", 0)
+    parts = (probes.activations(model.gated, part) for part in (drawn.known, drawn.asked))
+    knn = found["knn"].set_index(["representation", "k"])["value"]
+    np.testing.assert_allclose(knn["gated"].loc[range(1, 21)], probes.neighbours(*parts))
+
+
 def test_a_probe_reports_every_step_and_fills_all_four_tables(probed) -> None:
     place, job, heard = probed
     probed_layers = probes.layers_of_anml(_Any(), _Any()) | probes.layers_of_oml(_Any())

@@ -153,6 +153,7 @@ BAD = [
     ({"n_classes": "10;50"}, "whole number"),
     ({"n_classes": ()}, "out of range"),
     ({"inner_steps": 21}, "1 to 20"),
+    ({"probed": ("anml", "anml-redraw-kept")}, "anml and anml-redraw-kept, which are one network"),
     ({"outputs": 962}, "963 to"),
     ({"optimizers": "adam,rmsprop"}, "adam, sgd"),
     ({"optimizers": []}, "adam, sgd"),
