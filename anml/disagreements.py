@@ -173,7 +173,7 @@ QUESTIONS = (
     ),
     Question(
         "linear",
-        "Does OML need two layers behind its representation?",
+        "Does OML need two linear layers?",
         "Gives OML a prediction network of two linear layers, all of it plastic.",
         "Does the same. OML's author found later that with a single linear layer OML, trained "
         "to second order, closes most of the gap to ANML without neuromodulation.",

@@ -39,7 +39,7 @@ def disagreements_figure(values: pd.DataFrame, provenance: Provenance) -> Figure
     A question that was not run has an empty panel that says so.
     """
     rows = -(-len(QUESTIONS) // COLUMNS)
-    height = 1.1 + 2.75 * rows
+    height = 1.35 + 2.75 * rows
     with style():
         figure = Figure(figsize=(9, height))
         axes = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
@@ -49,7 +49,7 @@ def disagreements_figure(values: pd.DataFrame, provenance: Provenance) -> Figure
         for axis in axes[len(QUESTIONS) :]:
             axis.set_axis_off()
         figure.subplots_adjust(
-            left=0.072, right=0.99, top=1 - 1.15 / height, bottom=0.5 / height, hspace=0.5
+            left=0.072, right=0.99, top=1 - 1.4 / height, bottom=0.5 / height, hspace=0.5
         )
         counts = replicate_words(values) if len(values) else "nothing run"
         _heading(figure, provenance, counts, height)
@@ -90,8 +90,8 @@ def _heading(figure: Figure, provenance: Provenance, counts: str, height: float)
     """Say which drawings, networks, intervals and replicates."""
     real = provenance.data_source == "omniglot"
     lines = (
-        f"Profile {provenance.profile}; one sequential pass; mean and {LEVEL:.0%} two-level "
-        f"bootstrap interval, {counts} a point; axes begin where the data do",
+        f"Profile {provenance.profile}; one sequential pass; axes begin where the data do",
+        f"Mean and {LEVEL:.0%} two-level bootstrap interval, {counts} a point",
         network_label(provenance),
     )
     figure.text(
@@ -102,5 +102,5 @@ def _heading(figure: Figure, provenance: Provenance, counts: str, height: float)
         color=INK if real else WARNING,
         va="center",
     )
-    for line, inches in zip(lines, (0.46, 0.68), strict=True):
+    for line, inches in zip(lines, (0.46, 0.68, 0.9), strict=True):
         figure.text(0.012, 1 - inches / height, line, fontsize=9, color=MUTED, va="center")
