@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import pandas as pd
 
 from anml.curves import shown
-from anml.disagreements import QUESTIONS, Question, Setting
 from anml.errors import AnmlError
+from anml.questions import QUESTIONS, Question, Setting
 from anml.results import Table
 from anml.stats import LEVEL, replicates, student_interval, summary
 from anml.tables import TESTING, TRAINING

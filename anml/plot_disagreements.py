@@ -9,9 +9,9 @@ from matplotlib.ticker import MaxNLocator
 
 from anml.curves import network_label, replicate_words
 from anml.disagreement_values import answer_values, was_run
-from anml.disagreements import QUESTIONS, Question
 from anml.plot_curves import draw_curve, number_axis, number_ticks
 from anml.plot_style import INK, MUTED, TREATMENTS, WARNING, style
+from anml.questions import QUESTIONS, Question
 from anml.results import Provenance, Table
 from anml.stats import LEVEL
 from anml.tables import TESTING

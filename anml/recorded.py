@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from anml.disagreements import QUESTIONS
 from anml.measure import ACTIVITY, KNN_K
 from anml.meta_train import LOG_METRICS
 from anml.notebook import repository_root
@@ -17,6 +16,7 @@ from anml.plot_learning import LAST, learning_values
 from anml.plot_rates import RATES, best_rates, rates_values
 from anml.plot_style import TREATMENTS
 from anml.profiles import PROFILES
+from anml.questions import QUESTIONS
 from anml.regimes import SEQUENTIAL
 from anml.results import Table, duration, read_table
 from anml.stats import replicates

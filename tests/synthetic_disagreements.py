@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import synthetic_table
 
-from anml.disagreements import QUESTIONS, Question
+from anml.questions import QUESTIONS, Question
 from anml.results import Table
 from anml.tables import TESTING, TRAINING
 

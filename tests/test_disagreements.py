@@ -27,9 +27,7 @@ from anml.disagreement_values import (
     was_run,
 )
 from anml.disagreements import (
-    QUESTIONS,
     DisagreementJob,
-    Setting,
     insert_extra,
     model_seeds,
     numbers,
@@ -42,6 +40,7 @@ from anml.packed import DRAWINGS_PER_CLASS
 from anml.plot_disagreements import disagreements_figure, shown_values
 from anml.points import SGD_RATES, Point
 from anml.profiles import Profile, find_profile
+from anml.questions import QUESTIONS, Setting
 from anml.results import Table, write_table
 from anml.tables import TESTING
 from anml.trajectories import draw_trajectory

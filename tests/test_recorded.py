@@ -11,9 +11,9 @@ import synthetic_rates
 import synthetic_results
 
 from anml import recorded
-from anml.disagreements import QUESTIONS
 from anml.plot_fig3 import FIVE
 from anml.profiles import PROFILES
+from anml.questions import QUESTIONS
 from anml.results import Table, write_table
 from anml.tables import TESTING
 

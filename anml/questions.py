@@ -1,0 +1,147 @@
+"""What the paper and its released code disagree on: the questions as data."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way to meta-test."""
+
+    treatment: str
+    optimizer: str = "adam"
+    drawings_split: str = "shuffled"
+    extra_class: bool = False  # 660 classes: the 964th background class is one of them
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the paper and its code do differently; the first answer is what others are compared to.
+
+    `paper` and `code`: what each of them does; `here`: what the experiment does, where that needs
+    saying. `answers`: label to setting.
+    """
+
+    id: str
+    title: str
+    paper: str
+    code: str
+    answers: dict[str, Setting]
+    here: str = ""
+
+    def settings(self) -> list[Setting]:
+        """The settings of the answers, in their order."""
+        return list(self.answers.values())
+
+
+QUESTIONS = (
+    Question(
+        "order-anml",
+        "ANML: second or first order?",
+        "Differentiates the meta-loss through the 20 SGD steps: a second-order meta-gradient.",
+        "Drops the graph of the inner loop, so that its meta-gradient is first order.",
+        {
+            "second order (paper)": Setting("ANML"),
+            "first order (code)": Setting("ANML (first order)"),
+        },
+    ),
+    Question(
+        "order-oml",
+        "OML: second or first order?",
+        "Compares with OML as published, which is described as second order.",
+        "OML's code dropped the graph too; its author reports much better results with it kept.",
+        {
+            "second order (paper)": Setting("OML"),
+            "first order (code)": Setting("OML (first order)"),
+        },
+    ),
+    Question(
+        "redraw",
+        "Is the redrawn row kept?",
+        "Draws the class's row of the head anew before the inner loop, in the copy that it adapts; "
+        "the initial weights keep the row that was learned.",
+        "Draws it anew in the initial weights themselves, as both replications do: what had been "
+        "learned of that class's row is gone for good.",
+        {
+            "in the copy (paper)": Setting("ANML"),
+            "kept (code)": Setting("ANML (redraw kept)"),
+        },
+        "At the profile's length and width; the page about how much meta-training has further "
+        "lengths, and the paper's width.",
+    ),
+    Question(
+        "released-anml",
+        "ANML: the code's choices all at once?",
+        "Is followed here in the order of the meta-gradient, in the redrawn row, and in leaving "
+        "open which drawings are learned.",
+        "Has a first-order meta-gradient, keeps the redrawn row and learns from writers 1 to 15. "
+        "In Adam, in normalising each image by itself and in the number of classes it is as here.",
+        {
+            "as here": Setting("ANML"),
+            "as the code": Setting("ANML (as released)", drawings_split="first"),
+        },
+        "What each choice is worth by itself stands under its own question; they need not add up.",
+    ),
+    Question(
+        "released-oml",
+        "OML: the code's choices all at once?",
+        "Is followed here in the same three points as for ANML.",
+        "Is first order and keeps redrawn rows, as OML's own code, from which it grew; it "
+        "meta-tests OML on the same drawings as ANML, writers 1 to 15 for learning.",
+        {
+            "as here": Setting("OML"),
+            "as the code": Setting("OML (as released)", drawings_split="first"),
+        },
+        "With the rates of OML that were searched for here; the code's are not published.",
+    ),
+    Question(
+        "optimizer",
+        "Adam or SGD at meta-test?",
+        "Writes SGD (Algorithm 2).",
+        "Uses Adam, as both replications do; the published numbers were made with it.",
+        {"Adam (code)": Setting("ANML"), "SGD (paper)": Setting("ANML", optimizer="sgd")},
+    ),
+    Question(
+        "norm",
+        "Normalise each image, or the batch?",
+        "Says batch norm.",
+        "Passes one drawing at a time with that batch's own statistics, and so normalises each "
+        "image by itself.",
+        {"per image (code)": Setting("ANML"), "batch (paper)": Setting("ANML (batch norm)")},
+        "The second normalises the 84 drawings of the meta-loss together, with their own "
+        "statistics. The inner loop and meta-test have one drawing at a time, so that there "
+        "batch and image are the same.",
+    ),
+    Question(
+        "classes",
+        "659 or 660 classes to meta-test on?",
+        "Counts 963 classes for meta-training and 660 for meta-testing.",
+        "Meta-trains on the first 963 background classes and meta-tests on evaluation classes, of "
+        "which there are 659.",
+        {"659 (code)": Setting("ANML"), "660 (paper)": Setting("ANML", extra_class=True)},
+        "The 660th is the 964th background class, which is in neither split of the code.",
+    ),
+    Question(
+        "drawings",
+        "Which 15 drawings of a class are learned?",
+        "Says 15 for training and 5 held out, and not which.",
+        "Always learns from writers 1 to 15 and tests on writers 16 to 20; one replication "
+        "shuffles them for every class.",
+        {
+            "shuffled (here)": Setting("ANML"),
+            "writers 1 to 15 (code)": Setting("ANML", drawings_split="first"),
+        },
+    ),
+    Question(
+        "linear",
+        "Does OML need two linear layers?",
+        "Gives OML a prediction network of two linear layers, all of it plastic.",
+        "Does the same. OML's author found later that with a single linear layer OML, trained "
+        "to second order, closes most of the gap to ANML without neuromodulation.",
+        {
+            "OML, linear PLN": Setting("OML (linear PLN)"),
+            "OML": Setting("OML"),
+            "OML-OLFT": Setting("OML-OLFT"),
+            "ANML": Setting("ANML"),
+        },
+    ),
+)
