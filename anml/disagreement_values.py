@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import pandas as pd
 
@@ -118,8 +117,9 @@ def sense(table: Table, question: Question) -> list[str]:
             if gap["n_classes"] < own["n_classes"].max() and not _differs(gap):
                 continue
             counts = replicates(int(gap["models"]), int(gap["trajectories"]))
+            points = _points(*gap[["mean", "low", "high"]])
             lines.append(
-                f"{answer} against {first}, after {gap['n_classes']} classes: {_points(gap)} of "
+                f"{answer} against {first}, after {gap['n_classes']} classes: {points} of "
                 f"testing accuracy ({LEVEL:.0%} Student interval, {counts}): {_verdict(gap)}."
             )
     if len(gaps) and gaps["models"].max() == 1:
@@ -127,12 +127,12 @@ def sense(table: Table, question: Question) -> list[str]:
     return lines
 
 
-def _points(gap: Mapping[str, float]) -> str:
-    """A difference and its interval in percentage points."""
-    text = f"{100 * gap['mean']:+.1f} points"
-    if math.isnan(gap["low"]):
+def _points(mean: float, low: float, high: float) -> str:
+    """A difference and its interval (fractions) in percentage points."""
+    text = f"{100 * mean:+.1f} points"
+    if math.isnan(low):
         return text
-    return f"{text} [{100 * gap['low']:+.1f}, {100 * gap['high']:+.1f}]"
+    return f"{text} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
 def _verdict(gap: pd.Series) -> str:
@@ -201,10 +201,10 @@ def leads(table: Table) -> list[str]:
         for answer in answers
     )
     counts = replicates(here.models, here.trajectories)
-    texts = [_points({"mean": gap.mean, "low": gap.low, "high": gap.high}) for gap in (here, code)]
+    own, released = (_points(gap.mean, gap.low, gap.high) for gap in (here, code))
     return [
-        f"ANML against OML after {last} classes ({counts}): {texts[0]} with the choices made here, "
-        f"{texts[1]} with the released code's."
+        f"ANML against OML after {last} classes ({counts}): {own} with the choices made here, "
+        f"{released} with the released code's."
     ]
 
 
