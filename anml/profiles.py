@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_args, get_origin
 
 from anml.errors import AnmlError
+from anml.treatments import TRAININGS
 
 MAX_META_TEST_CLASSES = 659
 """Omniglot's evaluation classes; the paper says 660."""
@@ -153,7 +154,7 @@ _RANGES = (
     ("outputs", META_TRAIN_CLASSES, 100_000),
     *((name, 2, MAX_META_TEST_CLASSES) for name in _NUMBERS),
 )
-_OF_ANML = ("anml", "anml-first-order", "anml-redraw-kept", "anml-as-released")
+_OF_ANML = tuple(name for name, row in TRAININGS.items() if row.network == "anml")
 _CHOICES = {
     "probed": (*_OF_ANML, "oml"),
     "length_training": _OF_ANML,

@@ -71,7 +71,7 @@ def test_another_meta_training_of_the_network_has_lengths_of_its_own() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["anml", "anml-redraw-kept", "anml-first-order"])
+@pytest.mark.parametrize("name", MEASURED)
 def test_what_a_profile_may_ask_for_can_be_measured(name: str) -> None:
     assert replace(PROFILES["laptop"], length_training=name).length_training in MEASURED
 
