@@ -122,6 +122,19 @@ def frames(place: Place, job: ProbeJob) -> dict[str, pd.DataFrame]:
     }
 
 
+def again(
+    place: Place, job: ProbeJob, drawings: Drawings
+) -> tuple[dict[str, pd.DataFrame], list[int]]:
+    """What a probe of another profile finds and reports; the file of the first stays as it was."""
+    path, heard = job.result(place), []
+    first = path.read_text()
+    try:
+        job.run(place, drawings, heard.append)
+        return frames(place, job), heard
+    finally:
+        path.write_text(first)
+
+
 def test_a_probe_waits_for_both_models_of_its_seed(tiny: Profile) -> None:
     plan = plan_probes(replace(tiny, model_seeds=2))
     assert plan == {ProbeJob(s): [TrainJob("anml", s), TrainJob("oml", s)] for s in (0, 1)}
@@ -134,14 +147,8 @@ def test_a_probe_of_anml_alone_waits_for_no_oml(probed, few: Drawings) -> None:
     both, job, _ = probed
     profile = replace(both.profile, probed=("anml",))
     assert plan_probes(profile) == {job: [TrainJob("anml", 0)]}
-    whole, heard = frames(both, job), []
-    path = job.result(both)
-    kept = path.read_text()
-    try:
-        job.run(replace(both, profile=profile), few, heard.append)
-        alone = frames(both, job)
-    finally:
-        path.write_text(kept)
+    whole = frames(both, job)
+    alone, heard = again(replace(both, profile=profile), job, few)
     assert sum(heard) == job.steps(profile) == 4
     named = {"activity": "treatment", "knn": "representation", "tsne": "representation"}
     for name, frame in whole.items():
@@ -157,15 +164,9 @@ def test_a_probe_of_another_meta_training_is_of_its_model_and_bears_its_name(
 
     both, job, _ = probed
     place = replace(both, profile=replace(both.profile, probed=("anml-redraw-kept",)))
-    path = job.result(both)
-    kept = path.read_text()
     (training,) = plan_probes(place.profile)[job]
     training.run(place, few, lambda steps: None)
-    try:
-        job.run(place, few, lambda steps: None)
-        found = frames(place, job)
-    finally:
-        path.write_text(kept)
+    found, _ = again(place, job, few)
     assert set(found["activity"]["treatment"]) == {"ANML (redraw kept)"}
     drawn = probes.probe_set(few)
     model = treatment_model(place, "anml-redraw-kept", 0)
