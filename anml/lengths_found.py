@@ -10,7 +10,7 @@ import pandas as pd
 
 from anml.checkpoint import read_header
 from anml.curves import FULL_WIDTH
-from anml.lengths import LENGTH_REGIMES, META_TRAINING
+from anml.lengths import LENGTH_REGIMES, MEASURED
 from anml.measure import ACTIVITY
 from anml.notebook import Found, find_beside, repository_root
 from anml.profiles import PROFILES
@@ -22,6 +22,8 @@ from anml.stats import two_level_interval
 from anml.tables import TESTING
 
 WIDTHS = ("pln_channels", "nm_channels")
+REDRAW_KEPT = "redraw_kept"
+"""Of a profile's folder of results in which redrawn rows were kept: what stands behind its name."""
 PAPERS = "(the paper's)"
 PAPER_LENGTH = PROFILES["paper"].meta_iterations
 AFTER_GATE = "units active after the gate"
@@ -81,7 +83,7 @@ def redraw_kept(name: str, shown: Tables, root: Path | None = None) -> Tables:
     That is the released code's way (`anml.treatments`). `shown`: the recorded tables of that name
     that a page shows.
     """
-    return _beside("redraw_kept", name, shown, root)
+    return _beside(REDRAW_KEPT, name, shown, root)
 
 
 def _tried(what: str, name: str, own: Found, shown: Tables, root: Path | None) -> Tables:
@@ -157,17 +159,19 @@ def in_sequence(values: pd.DataFrame) -> pd.DataFrame:
     return values[values["regime"] == SEQUENTIAL.name]
 
 
-def restarts(tables: Tables, root: Path | None = None) -> pd.DataFrame:
+def restarts(tables: Tables, root: Path | None = None, what: str = "") -> pd.DataFrame:
     """Return which models of recorded tables went on from a recorded state of theirs.
 
-    By the recorded models' headers. Columns: `width`, `model_seed`, `iteration`, `settling`
+    By the recorded models' headers. `what`: of the runs with values of their own, such as
+    `REDRAW_KEPT`; empty: of the profiles'. Columns: `width`, `model_seed`, `iteration`, `settling`
     (meta-iterations), `precision`; without rows where there are none.
     """
     rows = []
     for profile, table in by_width(tables).items():
-        for path in recorded_models((root or repository_root()) / "results" / profile):
+        folder = f"{profile}_{what}" if what else profile
+        for path in recorded_models((root or repository_root()) / "results" / folder):
             header = read_header(path)
-            if header["training"] == META_TRAINING:
+            if header["training"] in MEASURED:
                 where = {"width": width_words(table), "model_seed": header["seed"]}
                 rows += [where | restart for restart in header.get("restarts", [])]
     return pd.DataFrame(rows)

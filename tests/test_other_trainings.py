@@ -44,6 +44,23 @@ def test_a_training_in_two_pieces_is_said(tables: dict[str, Table], tmp_path: Pa
     assert lengths_said.two_pieces(Found(tables["laptop"], True), tmp_path) == []
 
 
+def test_a_training_in_two_pieces_with_redrawn_rows_kept_is_said(
+    tables: dict[str, Table], tmp_path: Path
+) -> None:
+    """By the models recorded in the folder of such a run, of each the furthest."""
+    folder = tmp_path / "results" / "paper_redraw_kept" / "lengths" / "9000" / "checkpoints"
+    header = {
+        "training": "anml-redraw-kept",
+        "seed": 1,
+        "restarts": [{"iteration": 4000, "settling": 500, "precision": "float16"}],
+    }
+    save_checkpoint(folder / "anml-redraw-kept-seed1.safetensors", {"a": torch.zeros(1)}, header)
+    kept = lengths_found.restarts(tables, tmp_path, lengths_found.REDRAW_KEPT)
+    (line,) = lengths_said.restart_lines(kept)
+    assert line.startswith(f"{FULL}, model 1: meta-training did not run in one piece.")
+    assert lengths_found.restarts(tables, tmp_path).empty
+
+
 def test_what_going_on_from_a_recorded_model_changed(
     tables: dict[str, Table], tmp_path: Path
 ) -> None:
