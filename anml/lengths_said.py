@@ -12,8 +12,10 @@ from anml.curves import counts, shown
 from anml.lengths import TREATMENT
 from anml.lengths_found import (
     AFTER_GATE,
+    KEPT,
     PAPER_LENGTH,
     PAPERS,
+    REDRAW_KEPT,
     Tables,
     by_width,
     forgotten,
@@ -233,6 +235,12 @@ def two_pieces(found: Found, root: Path | None = None) -> list[str]:
     if not found.recorded:
         return []
     return restart_lines(restarts({found.table.provenance.profile: found.table}, root))
+
+
+def kept_lines(kept: Tables, root: Path | None = None) -> list[str]:
+    """Return how the models behind `lengths_found.redraw_kept` were made, a sentence each."""
+    lines = [f"{KEPT}: {table.provenance.line()}" for table in kept.values()]
+    return lines + restart_lines(restarts(kept, root, REDRAW_KEPT))
 
 
 def restart_sheet(tables: Tables, again: Tables) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from anml.curves import curve_rows, curve_values, published_marks
+from anml.lengths_found import KEPT, Tables
 from anml.plot_curves import two_panels
 from anml.plot_style import FIVE, style
 from anml.results import Provenance, Table
@@ -23,13 +24,24 @@ def fig3_values(table: Table, optimizer: str = "adam", seed: int = 0) -> pd.Data
     return curve_values(table, FIVE, SEQUENTIAL, optimizer, seed)
 
 
+def fig3_with_kept(
+    values: pd.DataFrame, kept: Tables, optimizer: str = "adam", seed: int = 0
+) -> pd.DataFrame:
+    """Return `fig3_values` and, behind them, those of ANML whose redrawn rows were kept.
+
+    `kept`: from `anml.lengths_found.kept_at_own_length`; where it is empty, nothing is added.
+    """
+    others = [curve_values(own, [KEPT], SEQUENTIAL, optimizer, seed) for own in kept.values()]
+    return pd.concat([values, *others], ignore_index=True)
+
+
 def fig3(
     values: pd.DataFrame,
     provenance: Provenance,
     optimizer: str = "adam",
     stars: Sequence[int] = (),
 ) -> Figure:
-    """Draw Figure 3 from `fig3_values`: two panels, mean and band a treatment, published marks.
+    """Draw Figure 3 from its values: two panels, mean and band a treatment, published marks.
 
     `stars`: the N of `fig3_stars`, marked above the testing accuracy.
     """

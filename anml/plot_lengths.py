@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 
 from anml.claims import published
 from anml.curves import replicate_words
-from anml.lengths import MEASURED, TREATMENT
+from anml.lengths import TREATMENT
 from anml.lengths_found import (
     AFTER_GATE,
+    KEPT,
     PAPER_LENGTH,
     Tables,
     by_width,
@@ -32,8 +33,6 @@ REGIME_TITLES = {SEQUENTIAL.name: "Class after class", ORACLE.name: "In random o
 Look = tuple[str, str, float]
 LOOKS: tuple[Look, ...] = (("-", "o", 1.0), ("--", "s", 0.6), (":", "^", 0.6))
 """Of the widest network, the next and the narrowest: line, marker, opacity."""
-KEPT = MEASURED["anml-redraw-kept"]
-"""The treatment whose redrawn rows are kept, drawn beside ANML where it was measured."""
 OTHER_LENGTHS = {"higherANML replication": 30_000}
 """Meta-iterations of published numbers whose source says that they are not the paper's."""
 

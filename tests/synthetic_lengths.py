@@ -16,8 +16,10 @@ NUMBERS = (100, 600)
 
 
 def provenance(profile: str, data: str) -> Provenance:
-    channels = PROFILES[profile].pln_channels
-    return synthetic_table.provenance(data, profile, channels)
+    values = PROFILES[profile]
+    made = synthetic_table.provenance(data, profile, values.pln_channels)
+    length = {"meta_iterations": values.meta_iterations}
+    return replace(made, profile_values=made.profile_values | length)
 
 
 def meta_test_row(profile: str, data: str, **own: object) -> dict[str, object]:

@@ -1,15 +1,21 @@
 """Lengths of models that were meta-trained otherwise: in two pieces, or with redrawn rows kept."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import figure_parts
+import pandas as pd
 import pytest
 import synthetic_lengths as synthetic
+import synthetic_results
 import torch
 
-from anml import lengths_found, lengths_said, plot_lengths
+from anml import curves, lengths_found, lengths_said, plot_fig3, plot_lengths
 from anml.checkpoint import save_checkpoint
 from anml.notebook import Found
+from anml.plot_style import FIVE, TREATMENTS
 from anml.results import Table, write_table
+from anml.tables import TESTING
 
 NARROW, FULL = "64 / 28 channels", "256 / 112 channels (the paper's)"
 
@@ -55,9 +61,9 @@ def test_a_training_in_two_pieces_with_redrawn_rows_kept_is_said(
         "restarts": [{"iteration": 4000, "settling": 500, "precision": "float16"}],
     }
     save_checkpoint(folder / "anml-redraw-kept-seed1.safetensors", {"a": torch.zeros(1)}, header)
-    kept = lengths_found.restarts(tables, tmp_path, lengths_found.REDRAW_KEPT)
-    (line,) = lengths_said.restart_lines(kept)
-    assert line.startswith(f"{FULL}, model 1: meta-training did not run in one piece.")
+    lines = lengths_said.kept_lines(tables, tmp_path)
+    assert lines[:-1] == [f"ANML (redraw kept): {t.provenance.line()}" for t in tables.values()]
+    assert lines[-1].startswith(f"{FULL}, model 1: meta-training did not run in one piece.")
     assert lengths_found.restarts(tables, tmp_path).empty
 
 
@@ -114,3 +120,39 @@ def test_what_keeping_the_redrawn_row_changed(tables: dict[str, Table], tmp_path
         assert labels.count(more) == 1
         assert len(axis.lines) == len(before.lines) + 1
     assert lengths_said.redraw_sheet(tables, {}).empty
+
+
+def write_kept(folder: Path, lengths: tuple[int, ...]) -> None:
+    kept = synthetic.accuracy(lengths=lengths, gain=0.04)
+    path = folder / "results" / "laptop_redraw_kept" / "lengths.parquet"
+    write_table(path, kept.frame.assign(treatment=lengths_found.KEPT), kept.provenance)
+
+
+def test_figure_3_has_kept_rows_at_the_profiles_own_length(
+    tmp_path: Path,
+) -> None:
+    """A further curve at the N that were measured; another length, or optimiser, is none."""
+    source = synthetic_results.meta_test(models=2, trajectories=2)
+    source = replace(source, provenance=synthetic.provenance("laptop", "omniglot"))
+    found, values = Found(source, recorded=True), plot_fig3.fig3_values(source)
+    write_kept(tmp_path, (1000, 9000))
+    assert lengths_found.kept_at_own_length(found, root=tmp_path) == {}
+    write_kept(tmp_path, (1000, 4000, 9000))
+    kept = lengths_found.kept_at_own_length(found, root=tmp_path)
+    drawn = plot_fig3.fig3_with_kept(values, kept)
+    pd.testing.assert_frame_equal(drawn.iloc[: len(values)], values)
+    own = drawn.iloc[len(values) :]
+    assert set(own["treatment"]) == {lengths_found.KEPT}
+    assert sorted(own.loc[own["metric"] == TESTING, "n_classes"]) == [100, 600]
+    # The second of the lengths, with the mean of three trajectories, in sequence.
+    assert own.loc[own["n_classes"] == 100, "mean"].tolist() == pytest.approx([0.35, 0.35])
+    figure = plot_fig3.fig3(drawn, source.provenance)
+    for axis in figure.axes:
+        (line,) = figure_parts.curves(axis, TREATMENTS[lengths_found.KEPT].colour)
+        assert list(line.get_xdata()) == [100, 600]
+    assert lengths_found.KEPT in figure_parts.words(figure)
+    sheet = curves.number_table(drawn, TESTING)
+    assert list(sheet.columns) == ["N", *FIVE, lengths_found.KEPT]
+    assert lengths_found.kept_at_own_length(found, "sgd", tmp_path) == {}
+    assert lengths_found.kept_at_own_length(Found(source, False), root=tmp_path) == {}
+    pd.testing.assert_frame_equal(plot_fig3.fig3_with_kept(values, {}), values)
