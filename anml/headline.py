@@ -15,6 +15,7 @@ from anml.results import Table
 from anml.stats import replicates
 
 NAME = "headline_table"
+KEPT_COLUMN = "with redrawn rows kept"
 
 
 def headline(tables: Mapping[str, Table], optimizer: str = "adam", seed: int = 0) -> pd.DataFrame:
@@ -42,9 +43,13 @@ def headline(tables: Mapping[str, Table], optimizer: str = "adam", seed: int = 0
     return pd.DataFrame(rows)
 
 
-def headline_sheet(frame: pd.DataFrame, source: str, *, omniglot: bool = True) -> pd.DataFrame:
+def headline_sheet(
+    frame: pd.DataFrame, source: str, *, kept: pd.DataFrame | None = None, omniglot: bool = True
+) -> pd.DataFrame:
     """Return the rows of one published source for reading; percent.
 
+    `kept`: what `headline` has of models whose redrawn rows were kept (`anml.kept_rows`), if any: a
+    column more, of what was measured at the published N.
     The published numbers are Omniglot's: with `omniglot` false they and the verdicts are left off,
     since beside results on other drawings they would look like a comparison.
     """
@@ -59,6 +64,10 @@ def headline_sheet(frame: pd.DataFrame, source: str, *, omniglot: bool = True) -
             "verdict": rows["verdict"],
         }
     )
+    if kept is not None:
+        beside = [_kept(row) for row in kept[frame["source"] == source].itertuples()]
+        if any(beside):
+            sheet[KEPT_COLUMN] = beside
     return sheet if omniglot else sheet.drop(columns=["published", "verdict"])
 
 
@@ -94,6 +103,13 @@ def _measured(row: object) -> str:
         return "not run at this scale"
     where = f" at N = {row.measured_at}" if row.measured_at not in ("", row.n_classes) else ""
     return shown(row.measured / 100, row.low / 100, row.high / 100) + where
+
+
+def _kept(row: object) -> str:
+    """Return a number measured with redrawn rows kept, and its replicates; '' if there is none."""
+    if not row.models or row.measured_at not in ("", row.n_classes):
+        return ""
+    return f"{_measured(row)} ({_replicates(row)})"
 
 
 def _replicates(row: object) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import combinations, product
 from pathlib import Path
 
@@ -87,25 +86,6 @@ def redraw_kept(name: str, shown: Tables, root: Path | None = None) -> Tables:
     that a page shows.
     """
     return _beside(REDRAW_KEPT, name, shown, root)
-
-
-def kept_at_own_length(own: Found, optimizer: str = "adam", root: Path | None = None) -> Tables:
-    """Return what `redraw_kept` has to set beside the profile's models: as long a meta-training.
-
-    A `lengths` table by profile, of meta-tests with `optimizer`; empty where nothing was measured
-    so, or where `own`, the table of a page, is of a run of one's own.
-    """
-    if not own.recorded:
-        return {}
-    profile = own.table.provenance.profile
-    found = {}
-    for name, table in redraw_kept("lengths", {profile: own.table}, root).items():
-        length = table.provenance.profile_values.get("meta_iterations")
-        rows = table.frame
-        rows = rows[(rows["iterations"] == length) & (rows["optimizer"] == optimizer)]
-        if len(rows):
-            found[name] = replace(table, frame=rows)
-    return found
 
 
 def _tried(what: str, name: str, own: Found, shown: Tables, root: Path | None) -> Tables:

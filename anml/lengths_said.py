@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -237,10 +238,12 @@ def two_pieces(found: Found, root: Path | None = None) -> list[str]:
     return restart_lines(restarts({found.table.provenance.profile: found.table}, root))
 
 
-def kept_lines(kept: Tables, root: Path | None = None) -> list[str]:
-    """Return how the models behind `lengths_found.redraw_kept` were made, a sentence each."""
-    lines = [f"{KEPT}: {table.provenance.line()}" for table in kept.values()]
-    return lines + restart_lines(restarts(kept, root, REDRAW_KEPT))
+def kept_lines(kept: Iterable[Table], root: Path | None = None) -> list[str]:
+    """Return where tables of models whose redrawn rows were kept come from, a sentence each."""
+    tables = list(kept)
+    lines = dict.fromkeys(f"{KEPT}: {table.provenance.line()}" for table in tables)
+    profiles = {table.provenance.profile: table for table in tables}
+    return [*lines, *restart_lines(restarts(profiles, root, REDRAW_KEPT))]
 
 
 def restart_sheet(tables: Tables, again: Tables) -> pd.DataFrame:

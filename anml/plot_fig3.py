@@ -29,7 +29,7 @@ def fig3_with_kept(
 ) -> pd.DataFrame:
     """Return `fig3_values` and, behind them, those of ANML whose redrawn rows were kept.
 
-    `kept`: from `anml.lengths_found.kept_at_own_length`; where it is empty, nothing is added.
+    `kept`: from `anml.kept_rows.kept_meta_tests`; where it is empty, nothing is added.
     """
     others = [curve_values(own, [KEPT], SEQUENTIAL, optimizer, seed) for own in kept.values()]
     return pd.concat([values, *others], ignore_index=True)

@@ -10,8 +10,9 @@ import synthetic_lengths as synthetic
 import synthetic_results
 import torch
 
-from anml import curves, lengths_found, lengths_said, plot_fig3, plot_lengths
+from anml import curves, kept_rows, lengths_found, lengths_said, plot_fig3, plot_lengths
 from anml.checkpoint import save_checkpoint
+from anml.headline import KEPT_COLUMN, headline, headline_sheet
 from anml.notebook import Found
 from anml.plot_style import FIVE, TREATMENTS
 from anml.results import Table, write_table
@@ -61,7 +62,7 @@ def test_a_training_in_two_pieces_with_redrawn_rows_kept_is_said(
         "restarts": [{"iteration": 4000, "settling": 500, "precision": "float16"}],
     }
     save_checkpoint(folder / "anml-redraw-kept-seed1.safetensors", {"a": torch.zeros(1)}, header)
-    lines = lengths_said.kept_lines(tables, tmp_path)
+    lines = lengths_said.kept_lines(tables.values(), tmp_path)
     assert lines[:-1] == [f"ANML (redraw kept): {t.provenance.line()}" for t in tables.values()]
     assert lines[-1].startswith(f"{FULL}, model 1: meta-training did not run in one piece.")
     assert lengths_found.restarts(tables, tmp_path).empty
@@ -136,9 +137,9 @@ def test_figure_3_has_kept_rows_at_the_profiles_own_length(
     source = replace(source, provenance=synthetic.provenance("laptop", "omniglot"))
     found, values = Found(source, recorded=True), plot_fig3.fig3_values(source)
     write_kept(tmp_path, (1000, 9000))
-    assert lengths_found.kept_at_own_length(found, root=tmp_path) == {}
+    assert kept_rows.kept_meta_tests(found, root=tmp_path) == {}
     write_kept(tmp_path, (1000, 4000, 9000))
-    kept = lengths_found.kept_at_own_length(found, root=tmp_path)
+    kept = kept_rows.kept_meta_tests(found, root=tmp_path)
     drawn = plot_fig3.fig3_with_kept(values, kept)
     pd.testing.assert_frame_equal(drawn.iloc[: len(values)], values)
     own = drawn.iloc[len(values) :]
@@ -153,6 +154,37 @@ def test_figure_3_has_kept_rows_at_the_profiles_own_length(
     assert lengths_found.KEPT in figure_parts.words(figure)
     sheet = curves.number_table(drawn, TESTING)
     assert list(sheet.columns) == ["N", *FIVE, lengths_found.KEPT]
-    assert lengths_found.kept_at_own_length(found, "sgd", tmp_path) == {}
-    assert lengths_found.kept_at_own_length(Found(source, False), root=tmp_path) == {}
+    assert kept_rows.kept_meta_tests(found, "sgd", tmp_path) == {}
+    assert kept_rows.kept_meta_tests(Found(source, False), root=tmp_path) == {}
     pd.testing.assert_frame_equal(plot_fig3.fig3_with_kept(values, {}), values)
+
+
+def test_published_numbers_have_kept_rows_beside_them(tmp_path: Path) -> None:
+    """Where they were measured at the published N and the profile's own length."""
+    made = synthetic.provenance("laptop", "omniglot")
+    found = {
+        name: Found(replace(table, provenance=made), recorded=True)
+        for name, table in synthetic_results.everything().items()
+    }
+    assert kept_rows.kept_tables(found, root=tmp_path) == {}
+    write_kept(tmp_path, (1000, 4000))
+    folder = tmp_path / "results" / "laptop_redraw_kept"
+    shorter = replace(made, profile_values=made.profile_values | {"meta_iterations": 10})
+    for name, own in (("knn", made), ("activity", shorter)):
+        frame = found[name].table.frame.assign(profile="laptop")
+        frame = frame.replace({"treatment": {"ANML": lengths_found.KEPT}})
+        write_table(folder / f"{name}.parquet", frame, own)
+    others = kept_rows.kept_tables(found, root=tmp_path)
+    assert list(others) == ["meta_test", "knn"]  # those that are of as long a meta-training
+    assert set(others["meta_test"].frame["treatment"]) == {"ANML"}
+    frame = headline({name: one.table for name, one in found.items()})
+    sheet = headline_sheet(frame, "paper", kept=headline(others))
+    by_number = sheet.set_index(["number", "N"])[KEPT_COLUMN]
+    # Half of 0.3, 0.31, 0.32, and half of the gain.
+    cell = by_number["ANML, sequential: meta-test testing accuracy", "600"]
+    assert cell.startswith("17.5 [")
+    assert cell.endswith("] (1 model × 3 trajectories)")
+    assert by_number["ANML: kNN accuracy of NM activations", ""]
+    assert not by_number["ANML: units active after the gate", ""]
+    assert not by_number["OML, sequential: meta-test testing accuracy", "600"]
+    assert KEPT_COLUMN not in headline_sheet(frame, "paper")

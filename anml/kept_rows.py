@@ -1,0 +1,72 @@
+"""What was measured of ANML with redrawn rows kept, as a profile's own results have it.
+
+The tables recorded of such models (`anml.lengths_found.redraw_kept`) hold several lengths of
+meta-training, under a treatment's name of their own. Beside a profile's results only the profile's
+own length is comparable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from anml.lengths_found import KEPT, redraw_kept
+from anml.notebook import Found
+from anml.results import Table
+from anml.treatments import treatment_of
+
+STAND_FOR = treatment_of("anml")
+"""The treatment that models with kept rows are another way of."""
+PROBES = ("activity", "knn")
+
+
+def kept_meta_tests(
+    own: Found, optimizer: str = "adam", root: Path | None = None
+) -> dict[str, Table]:
+    """Return the meta-tests with `optimizer` of models whose redrawn rows were kept, by profile.
+
+    A `lengths` table with as long a meta-training as `own`, the table of a page, says; empty where
+    nothing was measured so, or where `own` is of a run of one's own.
+    """
+    tables = _beside("lengths", own, root)
+    for profile, table in tables.items():
+        rows = table.frame
+        rows = rows[(rows["iterations"] == _length(own.table)) & (rows["optimizer"] == optimizer)]
+        tables[profile] = replace(table, frame=rows)
+    return {profile: table for profile, table in tables.items() if len(table.frame)}
+
+
+def kept_tables(
+    found: Mapping[str, Found], optimizer: str = "adam", root: Path | None = None
+) -> dict[str, Table]:
+    """Return those of the tables `found` that models with kept rows have, under ANML's name.
+
+    So what measures ANML's numbers measures theirs. `found`: a page's tables by name, not empty.
+    """
+    source = next(iter(found.values()))
+    tables = {"meta_test": kept_meta_tests(source, optimizer, root)}
+    for name in PROBES:
+        if name in found:
+            probed = _beside(name, found[name], root)
+            tables[name] = {p: t for p, t in probed.items() if _length(t) == _length(source.table)}
+    return {name: _renamed(table) for name, own in tables.items() for table in own.values()}
+
+
+def _beside(name: str, own: Found, root: Path | None) -> dict[str, Table]:
+    """The table `name` of models with kept rows, by profile; empty if there is none."""
+    if not own.recorded:
+        return {}
+    return dict(redraw_kept(name, {own.table.provenance.profile: own.table}, root))
+
+
+def _length(table: Table) -> int | None:
+    """The meta-iterations of the profile that a table was made by."""
+    return table.provenance.profile_values.get("meta_iterations")
+
+
+def _renamed(table: Table) -> Table:
+    """The table as it would be of ANML's own models."""
+    if "treatment" not in table.frame:
+        return table
+    return replace(table, frame=table.frame.replace({"treatment": {KEPT: STAND_FOR}}))
