@@ -241,9 +241,10 @@ def two_pieces(found: Found, root: Path | None = None) -> list[str]:
 def kept_lines(kept: Iterable[Table], root: Path | None = None) -> list[str]:
     """Return where tables of models whose redrawn rows were kept come from, a sentence each."""
     tables = list(kept)
-    lines = dict.fromkeys(f"{KEPT}: {table.provenance.line()}" for table in tables)
+    lines = dict.fromkeys(table.provenance.line() for table in tables)
     profiles = {table.provenance.profile: table for table in tables}
-    return [*lines, *restart_lines(restarts(profiles, root, REDRAW_KEPT))]
+    pieces = restart_lines(restarts(profiles, root, REDRAW_KEPT))
+    return [f"{KEPT}: {line}" for line in (*lines, *pieces)]
 
 
 def restart_sheet(tables: Tables, again: Tables) -> pd.DataFrame:

@@ -64,7 +64,8 @@ def test_a_training_in_two_pieces_with_redrawn_rows_kept_is_said(
     save_checkpoint(folder / "anml-redraw-kept-seed1.safetensors", {"a": torch.zeros(1)}, header)
     lines = lengths_said.kept_lines(tables.values(), tmp_path)
     assert lines[:-1] == [f"ANML (redraw kept): {t.provenance.line()}" for t in tables.values()]
-    assert lines[-1].startswith(f"{FULL}, model 1: meta-training did not run in one piece.")
+    said = f"ANML (redraw kept): {FULL}, model 1: meta-training did not run in one piece."
+    assert lines[-1].startswith(said)
     assert lengths_found.restarts(tables, tmp_path).empty
 
 
