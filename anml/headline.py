@@ -15,7 +15,8 @@ from anml.results import Table
 from anml.stats import replicates
 
 NAME = "headline_table"
-KEPT_COLUMN = "with redrawn rows kept"
+MEASURED_COLUMN = "measured here"
+KEPT_COLUMN = "redrawn rows kept"
 
 
 def headline(tables: Mapping[str, Table], optimizer: str = "adam", seed: int = 0) -> pd.DataFrame:
@@ -59,7 +60,7 @@ def headline_sheet(
             "number": [_number(row) for row in rows.itertuples()],
             "N": rows["n_classes"],
             "published": rows["published"],
-            "measured here": [_measured(row) for row in rows.itertuples()],
+            MEASURED_COLUMN: [_measured(row) for row in rows.itertuples()],
             "replicates": [_replicates(row) for row in rows.itertuples()],
             "verdict": rows["verdict"],
         }
@@ -67,8 +68,16 @@ def headline_sheet(
     if kept is not None:
         beside = [_kept(row) for row in kept[frame["source"] == source].itertuples()]
         if any(beside):
-            sheet[KEPT_COLUMN] = beside
+            sheet.insert(sheet.columns.get_loc(MEASURED_COLUMN) + 1, KEPT_COLUMN, beside)
     return sheet if omniglot else sheet.drop(columns=["published", "verdict"])
+
+
+def kept_replicates(kept: pd.DataFrame | None) -> list[str]:
+    """Return a sentence on how many replicates the column of `kept` rests on; none without it."""
+    if kept is None:
+        return []
+    words = dict.fromkeys(_replicates(row) for row in kept[kept["models"] > 0].itertuples())
+    return [f"{KEPT_COLUMN.capitalize()}: {', '.join(words)}."]
 
 
 def rerun_sheet(
@@ -106,10 +115,8 @@ def _measured(row: object) -> str:
 
 
 def _kept(row: object) -> str:
-    """Return a number measured with redrawn rows kept, and its replicates; '' if there is none."""
-    if not row.models or row.measured_at not in ("", row.n_classes):
-        return ""
-    return f"{_measured(row)} ({_replicates(row)})"
+    """Return a number measured with redrawn rows kept, at the published N; '' if there is none."""
+    return _measured(row) if row.models and row.measured_at in ("", row.n_classes) else ""
 
 
 def _replicates(row: object) -> str:

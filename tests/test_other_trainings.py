@@ -12,7 +12,7 @@ import torch
 
 from anml import curves, kept_rows, lengths_found, lengths_said, plot_fig3, plot_lengths
 from anml.checkpoint import save_checkpoint
-from anml.headline import KEPT_COLUMN, headline, headline_sheet
+from anml.headline import KEPT_COLUMN, headline, headline_sheet, kept_replicates
 from anml.notebook import Found
 from anml.plot_style import FIVE, TREATMENTS
 from anml.results import Table, write_table
@@ -184,7 +184,11 @@ def test_published_numbers_have_kept_rows_beside_them(tmp_path: Path) -> None:
     # Half of 0.3, 0.31, 0.32, and half of the gain.
     cell = by_number["ANML, sequential: meta-test testing accuracy", "600"]
     assert cell.startswith("17.5 [")
-    assert cell.endswith("] (1 model × 3 trajectories)")
+    assert cell.endswith("]")
+    assert kept_replicates(headline(others)) == [
+        "Redrawn rows kept: 1 model × 3 trajectories, 2 models."
+    ]
+    assert kept_replicates(None) == []
     assert by_number["ANML: kNN accuracy of NM activations", ""]
     assert not by_number["ANML: units active after the gate", ""]
     assert not by_number["OML, sequential: meta-test testing accuracy", "600"]
