@@ -93,15 +93,17 @@ def test_what_going_on_from_a_recorded_model_changed(
     assert lengths_said.restart_sheet(tables, {}).empty
 
 
+def write_kept(folder: Path, lengths: tuple[int, ...]) -> None:
+    """Record tables of narrow models whose redrawn rows were kept, after those lengths."""
+    kept = synthetic.accuracy(lengths=lengths, gain=0.04)
+    for name, table in (("lengths", kept), ("length_activity", synthetic.activity())):
+        path = folder / "results" / "laptop_redraw_kept" / f"{name}.parquet"
+        write_table(path, table.frame.assign(treatment=lengths_found.KEPT), table.provenance)
+
+
 def test_what_keeping_the_redrawn_row_changed(tables: dict[str, Table], tmp_path: Path) -> None:
     """At every length that both ways have; another length of the kept ones is left out."""
-    kept = synthetic.accuracy(lengths=(1000, 4000, 9000), models=1, gain=0.04)
-    for name, table in (("lengths", kept), ("length_activity", synthetic.activity())):
-        write_table(
-            tmp_path / "results" / "laptop_redraw_kept" / f"{name}.parquet",
-            table.frame.assign(treatment="ANML (redraw kept)"),
-            table.provenance,
-        )
+    write_kept(tmp_path, (1000, 4000, 9000))
     tried = lengths_found.redraw_kept("lengths", tables, tmp_path)
     sheet = lengths_said.redraw_sheet(tables, tried)
     assert sheet["meta-iterations"].unique().tolist() == ["1,000", "4,000"]
@@ -124,15 +126,7 @@ def test_what_keeping_the_redrawn_row_changed(tables: dict[str, Table], tmp_path
     assert lengths_said.redraw_sheet(tables, {}).empty
 
 
-def write_kept(folder: Path, lengths: tuple[int, ...]) -> None:
-    kept = synthetic.accuracy(lengths=lengths, gain=0.04)
-    path = folder / "results" / "laptop_redraw_kept" / "lengths.parquet"
-    write_table(path, kept.frame.assign(treatment=lengths_found.KEPT), kept.provenance)
-
-
-def test_figure_3_has_kept_rows_at_the_profiles_own_length(
-    tmp_path: Path,
-) -> None:
+def test_figure_3_has_kept_rows_at_the_profiles_own_length(tmp_path: Path) -> None:
     """A further curve at the N that were measured; another length, or optimiser, is none."""
     source = synthetic_results.meta_test(models=2, trajectories=2)
     source = replace(source, provenance=synthetic.provenance("laptop", "omniglot"))
