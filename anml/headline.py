@@ -66,7 +66,7 @@ def headline_sheet(
         }
     )
     if kept is not None:
-        beside = [_kept(row) for row in kept[frame["source"] == source].itertuples()]
+        beside = [_kept(row) for row in kept[kept["source"] == source].itertuples()]
         if any(beside):
             sheet.insert(sheet.columns.get_loc(MEASURED_COLUMN) + 1, KEPT_COLUMN, beside)
     return sheet if omniglot else sheet.drop(columns=["published", "verdict"])

@@ -41,8 +41,9 @@ def fig3(
     optimizer: str = "adam",
     stars: Sequence[int] = (),
 ) -> Figure:
-    """Draw Figure 3 from its values: two panels, mean and band a treatment, published marks.
+    """Draw Figure 3: two panels, mean and band a treatment, published marks.
 
+    `values`: from `fig3_values` or `fig3_with_kept`.
     `stars`: the N of `fig3_stars`, marked above the testing accuracy.
     """
     with style():
