@@ -11,30 +11,37 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from anml.lengths_found import KEPT, redraw_kept
+from anml.lengths import TREATMENT
+from anml.lengths_found import KEPT, Tables, redraw_kept
 from anml.notebook import Found
 from anml.results import Table
-from anml.treatments import treatment_of
 
-STAND_FOR = treatment_of("anml")
-"""The treatment that models with kept rows are another way of."""
 PROBES = ("activity", "knn")
+"""The tables of probes that the ledger reads."""
 
 
-def kept_meta_tests(
-    own: Found, optimizer: str = "adam", root: Path | None = None
-) -> dict[str, Table]:
+def kept_beside(name: str, own: Found, root: Path | None = None) -> Tables:
+    """Return the table `name` of models whose redrawn rows were kept, by profile.
+
+    Empty where there is none, or where `own`, the table of a page, is of a run of one's own.
+    """
+    shown = {own.table.provenance.profile: own.table} if own.recorded else {}
+    return redraw_kept(name, shown, root)
+
+
+def kept_meta_tests(own: Found, optimizer: str = "adam", root: Path | None = None) -> Tables:
     """Return the meta-tests with `optimizer` of models whose redrawn rows were kept, by profile.
 
     A `lengths` table with as long a meta-training as `own`, the table of a page, says; empty where
     nothing was measured so, or where `own` is of a run of one's own.
     """
-    tables = _beside("lengths", own, root)
-    for profile, table in tables.items():
+    found = {}
+    for profile, table in kept_beside("lengths", own, root).items():
         rows = table.frame
         rows = rows[(rows["iterations"] == _length(own.table)) & (rows["optimizer"] == optimizer)]
-        tables[profile] = replace(table, frame=rows)
-    return {profile: table for profile, table in tables.items() if len(table.frame)}
+        if len(rows):
+            found[profile] = replace(table, frame=rows)
+    return found
 
 
 def kept_tables(
@@ -48,16 +55,9 @@ def kept_tables(
     tables = {"meta_test": kept_meta_tests(source, optimizer, root)}
     for name in PROBES:
         if name in found:
-            probed = _beside(name, found[name], root)
+            probed = kept_beside(name, found[name], root)
             tables[name] = {p: t for p, t in probed.items() if _length(t) == _length(source.table)}
     return {name: _renamed(table) for name, own in tables.items() for table in own.values()}
-
-
-def _beside(name: str, own: Found, root: Path | None) -> dict[str, Table]:
-    """The table `name` of models with kept rows, by profile; empty if there is none."""
-    if not own.recorded:
-        return {}
-    return dict(redraw_kept(name, {own.table.provenance.profile: own.table}, root))
 
 
 def _length(table: Table) -> int | None:
@@ -69,4 +69,4 @@ def _renamed(table: Table) -> Table:
     """The table as it would be of ANML's own models."""
     if "treatment" not in table.frame:
         return table
-    return replace(table, frame=table.frame.replace({"treatment": {KEPT: STAND_FOR}}))
+    return replace(table, frame=table.frame.replace({"treatment": {KEPT: TREATMENT}}))
