@@ -26,6 +26,10 @@ _TIES = (
     "At K = 5 among 659 classes two classes often have as many votes; the paper does not say which "
     "then wins, here the one that has the nearest neighbour."
 )
+_DISTANCES = (
+    "The paper's distance is Euclidean, which counts how strongly a unit answers beside whether it "
+    "does; what the gate adds by other distances is measured on the page of Figure 6."
+)
 _RATE_FALLS = (
     "Where convolutions learn, the best meta-test rate falls with the number of classes; the page "
     "of Figure S8 says where it is the smallest that was tried: a smaller one may keep more."
@@ -62,5 +66,5 @@ WHY: dict[str, str] = {
     "gating_sparsifies": _OPEN_GATE,
     "knn_nm": f"{_REDRAWN_ROW} {_TIES}",
     "knn_nm_random": _TIES,
-    "knn_after": f"{_REDRAWN_ROW} {_TIES}",
+    "knn_after": f"{_REDRAWN_ROW} {_DISTANCES} {_TIES}",
 }

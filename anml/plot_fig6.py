@@ -13,7 +13,7 @@ from anml.curves import shown
 from anml.measure import KNN, KNN_K
 from anml.plot_probes import comparison, heading, of_model, pair_tests, published_rows
 from anml.plot_style import INK, MUTED, TREATMENTS, Mark, style
-from anml.probes import MAP_CLASSES, NEIGHBOURS
+from anml.probes import MAP_CLASSES, NEIGHBOURS, OTHER_DISTANCES
 from anml.results import Provenance, Table
 from anml.stats import LEVEL, summary
 
@@ -34,6 +34,8 @@ CURVES: dict[str, tuple[str, Mark]] = {
 }
 SHOWN_K = (1, KNN_K, 10, 15, 20)
 """The K that have a marker, a tick and a column."""
+EUCLIDEAN = "Euclidean"
+"""The paper's distance, which the table `knn` is by."""
 TESTS = (("gated", "latent"), ("nm", "nm random"))
 """The comparisons that the paper tests: gating, and meta-training of the NM."""
 # A class has a colour and a shape of its own; the colours repeat once, never with the same shape.
@@ -204,6 +206,29 @@ def fig6_sheet(values: pd.DataFrame) -> pd.DataFrame:
     table.index = [CURVES[name][0] for name in table.index]
     table.columns = [f"K = {k}" for k in table.columns]
     return table.rename_axis("kNN accuracy, %").reset_index()
+
+
+def fig6_distance_sheet(knn: Table, distances: Table, seed: int = 0) -> pd.DataFrame:
+    """Return the accuracy at K = 5 by each distance, in per cent, and what the gate adds by it.
+
+    `distances`: the table `knn_distances`, over whose models the means are; `seed`: of the
+    bootstrap intervals between models, shown where there are several.
+    """
+    own = knn.frame[knn.frame["model_seed"].isin(distances.frame["model_seed"])]
+    rows = pd.concat([own.assign(distance=EUCLIDEAN), distances.frame])
+    rows = rows[rows["k"] == KNN_K]
+    values = summary(rows, ["representation", "distance"], seed=seed)
+    text = [shown(*row) for row in values[["mean", "low", "high"]].itertuples(index=False)]
+    table = values.assign(text=text).pivot(
+        index="representation", columns="distance", values="text"
+    )
+    sheet = table.loc[[name for name in CURVES if name in table.index]]
+    sheet.index = [CURVES[name][0] for name in sheet.index]
+    means = values.pivot(index="distance", columns="representation", values="mean")
+    added = 100 * (means["gated"] - means["latent"])
+    sheet.loc["What the gate adds to the latent, points"] = added.map("{:+.1f}".format)
+    sheet = sheet[[EUCLIDEAN, *OTHER_DISTANCES]].rename_axis(index=f"kNN accuracy, %, K = {KNN_K}")
+    return sheet.rename_axis(columns=None).reset_index()
 
 
 def fig6_kept_sheet(knn: Table, kept: Table) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from anml.meta_train import initial_model
 from anml.probes import (
     MAP_CLASSES,
     NEIGHBOURS,
+    OTHER_DISTANCES,
     SHOWN_DRAWINGS,
     Layer,
     activations,
@@ -40,6 +41,8 @@ from anml.treatments import find_training, treatment_of
 
 ACTIVITY_LAYERS = {"latent": "latent", "nm": "gate", "gated": "gated", "oml": "oml"}
 """Of a probed layer, the name under which the tables `activity` and `units` hold it."""
+PROBED = ("units", "activity", "knn", "knn_distances", "tsne")
+"""The tables that a probe fills."""
 MAPPED = ("latent", "gated", "oml")
 """The layers that Fig. 6 maps."""
 LAYERS = {"anml": 4, "oml": 1}
@@ -77,7 +80,7 @@ class ProbeJob:
         """Take one layer after another through all probes and write their rows."""
         began = time.monotonic()
         probes = probe_set(drawings, place.profile.drawings_split)
-        tables: dict[str, list[Row]] = {"units": [], "activity": [], "knn": [], "tsne": []}
+        tables: dict[str, list[Row]] = {name: [] for name in PROBED}
         layers = {
             (training, name): layer
             for training in place.profile.probed
@@ -88,6 +91,9 @@ class ProbeJob:
                 activations(layer, x, place.device) for x in (probes.known, probes.asked)
             )
             tables["knn"] += knn_rows(name, neighbours(known, asked))
+            for distance, taken_as in OTHER_DISTANCES.items():
+                rows = knn_rows(name, neighbours(taken_as(known), taken_as(asked)))
+                tables["knn_distances"] += [{"distance": distance, **row} for row in rows]
             if name in ACTIVITY_LAYERS:
                 shown_as = ACTIVITY_LAYERS[name]
                 tables["activity"] += activity_rows(treatment_of(training), shown_as, asked)

@@ -111,6 +111,31 @@ def dead_units(values: np.ndarray) -> float:
     return 1.0 - float(active.any(axis=0).mean())
 
 
+def unit_length(values: np.ndarray) -> np.ndarray:
+    """Activations [..., U] scaled to Euclidean length one: their proportions without their size.
+
+    Of such rows the nearest by Euclidean distance is the nearest by cosine. Zeros stay zeros.
+    """
+    length = np.linalg.norm(values.astype(np.float64), axis=-1, keepdims=True)
+    return values / np.where(length > 0, length, 1.0)
+
+
+def active_units(values: np.ndarray) -> np.ndarray:
+    """Which units are active: float32 [..., U], 1 where the activation is above `ACTIVE`, else 0.
+
+    Of such rows the nearest by Euclidean distance is that with fewest units that differ.
+    """
+    return (values > ACTIVE).astype(np.float32)
+
+
+OTHER_DISTANCES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "cosine": unit_length,
+    "active units": active_units,
+}
+"""What is done with activations before Euclidean distances are taken, by the distance's name: the
+paper's own distance takes them as they are."""
+
+
 def neighbours(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """kNN accuracy on unseen classes for every K of `NEIGHBOURS`: float64 [20], fractions.
 

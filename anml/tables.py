@@ -67,6 +67,12 @@ ACTIVITY: dict[str, Column] = COMMON | {
     "metric": Column("text", allowed=("share active", "dead units")),
     "value": FRACTION,
 }
+KNN: dict[str, Column] = COMMON | {
+    "model_seed": COUNT,
+    "representation": Column("text", allowed=("latent", "gated", "nm", "nm random", "oml")),
+    "k": Column("integer", low=1, high=20),
+    "value": FRACTION,
+}
 META_TRAIN_LOG: dict[str, Column] = COMMON | {
     "treatment": TEXT,
     "model_seed": COUNT,
@@ -115,13 +121,9 @@ TABLES: dict[str, dict[str, Column]] = {
         "value": NUMBER,
     },
     "activity": ACTIVITY,
-    "knn": COMMON
-    | {
-        "model_seed": COUNT,
-        "representation": Column("text", allowed=("latent", "gated", "nm", "nm random", "oml")),
-        "k": Column("integer", low=1, high=20),
-        "value": FRACTION,
-    },
+    "knn": KNN,
+    # The same by other distances than the paper's.
+    "knn_distances": KNN | {"distance": Column("text", allowed=("cosine", "active units"))},
     "tsne": COMMON
     | {
         "model_seed": COUNT,
@@ -178,6 +180,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "units": ("profile", "data", "model_seed", "drawing", "layer", "unit"),
     "activity": ("profile", "data", "treatment", "model_seed", "layer", "metric"),
     "knn": ("profile", "data", "model_seed", "representation", "k"),
+    "knn_distances": ("profile", "data", "model_seed", "representation", "k", "distance"),
     "tsne": ("profile", "data", "model_seed", "representation", "class", "drawing"),
 }
 

@@ -20,7 +20,7 @@ def _columns(name: str, column: str) -> Sequence[str]:
 
 
 def tables(data: str = "omniglot", models: int = 2) -> dict[str, Table]:
-    """The tables `units`, `activity`, `knn` and `tsne` of `models` models with `UNITS` units."""
+    """The tables that a probe fills, of `models` models with `UNITS` units."""
     rng = np.random.default_rng(0)
     seeds = range(models)
     units = [
@@ -40,6 +40,10 @@ def tables(data: str = "omniglot", models: int = 2) -> dict[str, Table]:
         (seed, name, k, rng.random())
         for seed, name, k in product(seeds, _columns("knn", "representation"), range(1, 21))
     ]
+    knn_distances = [
+        (*row[:3], rng.random(), distance)
+        for row, distance in product(knn, _columns("knn_distances", "distance"))
+    ]
     tsne = [
         (seed, name, number, drawing, *rng.normal(size=2))
         for seed, name, number, drawing in product(
@@ -47,6 +51,7 @@ def tables(data: str = "omniglot", models: int = 2) -> dict[str, Table]:
         )
     ]
     rows = {"units": units, "activity": activity, "knn": knn, "tsne": tsne}
+    rows |= {"knn_distances": knn_distances}
     made = synthetic_table.provenance(data, channels=UNITS // 9)
     made.profile_values.update(drawings_split="shuffled", meta_iterations=20_000)
     result = {}

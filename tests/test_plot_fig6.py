@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import synthetic_probes
 from matplotlib.colors import to_hex
@@ -150,3 +151,22 @@ def test_what_keeping_the_redrawn_row_changed_is_of_the_models_that_both_have():
     assert set(sheet["change, points"]) == {"+12.5"}
     assert set(sheet["models"]) == {2}
     assert len(sheet) == 4
+
+
+def test_the_sheet_of_distances_has_each_layer_by_each_and_what_the_gate_adds():
+    made = synthetic_probes.tables(models=3)
+    distances = made["knn_distances"]
+    own = distances.frame[distances.frame["model_seed"] < 2]
+    sheet = plot_fig6.fig6_distance_sheet(made["knn"], Table(own, distances.provenance))
+    sheet = sheet.set_index("kNN accuracy, %, K = 5")
+    assert list(sheet.columns) == ["Euclidean", "cosine", "active units"]
+    layers = [label for label, _ in plot_fig6.CURVES.values()]
+    assert list(sheet.index[:-1]) == layers
+    knn = made["knn"].frame[made["knn"].frame["model_seed"] < 2].assign(distance="Euclidean")
+    rows = pd.concat([knn, own])
+    means = rows[rows["k"] == 5].groupby(["distance", "representation"])["value"].mean()
+    for distance in sheet.columns:
+        for name, (label, _) in plot_fig6.CURVES.items():
+            assert sheet.loc[label, distance].startswith(f"{100 * means[distance, name]:.1f} [")
+        added = means[distance, "gated"] - means[distance, "latent"]
+        assert sheet.iloc[-1][distance] == f"{100 * added:+.1f}"

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.linalg import norm
 
 from anml import probes
 from anml.errors import AnmlError
@@ -150,7 +151,8 @@ def test_a_probe_of_anml_alone_waits_for_no_oml(probed, few: Drawings) -> None:
     whole = frames(both, job)
     alone, heard = again(replace(both, profile=profile), job, few)
     assert sum(heard) == job.steps(profile) == 4
-    named = {"activity": "treatment", "knn": "representation", "tsne": "representation"}
+    named = dict.fromkeys(("knn", "knn_distances", "tsne"), "representation")
+    named["activity"] = "treatment"
     for name, frame in whole.items():
         oml = frame[named[name]].str.lower() == "oml" if name in named else False
         own = frame[~oml] if name in named else frame
@@ -175,17 +177,17 @@ def test_a_probe_of_another_meta_training_is_of_its_model_and_bears_its_name(
     np.testing.assert_allclose(knn["gated"].loc[range(1, 21)], probes.neighbours(*parts))
 
 
-def test_a_probe_reports_every_step_and_fills_all_four_tables(probed) -> None:
+def test_a_probe_reports_every_step_and_fills_all_its_tables(probed) -> None:
     place, job, heard = probed
     probed_layers = probes.layers_of_anml(_Any(), _Any()) | probes.layers_of_oml(_Any())
     assert sum(heard) == job.steps(place.profile) == len(probed_layers)
     tables = frames(place, job)
-    assert set(tables) == {"units", "activity", "knn", "tsne"}
     units = place.profile.pln_channels * 9
     assert {name: len(frame) for name, frame in tables.items()} == {
         "units": 4 * 3 * units,
         "activity": 4 * 2,
         "knn": 5 * 20,
+        "knn_distances": 5 * 20 * 2,
         "tsne": 3 * 10 * 15,
     }
     for name, frame in tables.items():
@@ -225,6 +227,34 @@ def test_the_rows_are_what_the_models_do(probed, few: Drawings) -> None:
     both = (probes.activations(gate_of_the_start, part) for part in (drawn.known, drawn.asked))
     np.testing.assert_allclose(knn["nm random"].loc[range(1, 21)], probes.neighbours(*both))
     assert not knn["nm random"].equals(knn["nm"])
+
+
+def test_other_distances_are_of_the_same_activations(probed, few: Drawings) -> None:
+    """Against a search row by row: the smallest angle, and the fewest units that differ."""
+    from anml.jobs import treatment_model
+
+    place, job, _ = probed
+    anml, drawn = treatment_model(place, "anml", 0), probes.probe_set(few)
+    known, asked = (
+        probes.activations(anml.gated, part).reshape(-1, place.profile.pln_channels * 9)
+        for part in (drawn.known, drawn.asked)
+    )
+    angles = [[1 - u @ v / (norm(u) * norm(v)) for v in known] for u in asked]
+    differ = [[np.sum((u > 0.01) != (v > 0.01)) for v in known] for u in asked]
+    found = frames(place, job)["knn_distances"]
+    found = found[(found["representation"] == "gated") & (found["k"] == 1)]
+    truth = np.arange(len(asked)) // drawn.asked.shape[1]
+    for name, distances in (("cosine", angles), ("active units", differ)):
+        nearest = np.argmin(distances, axis=1) // drawn.known.shape[1]
+        value = found[found["distance"] == name]["value"].item()
+        assert value == pytest.approx(np.mean(nearest == truth))
+    assert found["value"].nunique() == 2
+
+
+def test_rows_of_zeros_have_no_direction_and_stay() -> None:
+    np.testing.assert_array_equal(
+        probes.unit_length(np.array([[0.0, 0.0], [3.0, 4.0]])), [[0.0, 0.0], [0.6, 0.8]]
+    )
 
 
 def test_tables_hold_their_columns_and_nothing_else(probed) -> None:
