@@ -1,6 +1,6 @@
 """What was measured of ANML with redrawn rows kept, as a profile's own results have it.
 
-The tables recorded of such models (`anml.lengths_found.redraw_kept`) hold several lengths of
+The tables recorded of such models (`anml.lengths_found`) hold several lengths of
 meta-training, under a treatment's name of their own. Beside a profile's results only the profile's
 own length is comparable.
 """
@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from anml.lengths import TREATMENT
-from anml.lengths_found import KEPT, Tables, redraw_kept
+from anml.lengths_found import KEPT, REDRAW_KEPT, Tables, recorded_beside
 from anml.notebook import Found
 from anml.results import Table
 
@@ -26,7 +26,7 @@ def kept_beside(name: str, own: Found, root: Path | None = None) -> Tables:
     Empty where there is none, or where `own`, the table of a page, is of a run of one's own.
     """
     shown = {own.table.provenance.profile: own.table} if own.recorded else {}
-    return redraw_kept(name, shown, root)
+    return recorded_beside(REDRAW_KEPT, name, shown, root)
 
 
 def kept_meta_tests(own: Found, optimizer: str = "adam", root: Path | None = None) -> Tables:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import combinations, product
 from pathlib import Path
 
@@ -31,6 +32,8 @@ PAPER_LENGTH = PROFILES["paper"].meta_iterations
 AFTER_GATE = "units active after the gate"
 GATED = ACTIVITY[AFTER_GATE][0]
 REPLICATE = ["model_seed", "trajectory_seed"]
+COMPARABLE = ("n_classes", "iterations")
+"""The columns that say which points two tables share."""
 Tables = Mapping[str, Table]
 """By profile."""
 
@@ -83,17 +86,25 @@ def redraw_kept(name: str, shown: Tables, root: Path | None = None) -> Tables:
     """Return the tables `name` recorded of models whose redrawn rows were kept, by profile.
 
     That is the released code's way (`anml.treatments`). `shown`: the recorded tables of that name
-    that a page shows.
+    that a page shows; rows of other numbers of classes or lengths than theirs are left out.
     """
-    return _beside(REDRAW_KEPT, name, shown, root)
+    found = {}
+    for profile, table in recorded_beside(REDRAW_KEPT, name, shown, root).items():
+        rows, own = table.frame, shown[profile].frame
+        for column in COMPARABLE:
+            if column in rows and column in own:
+                rows = rows[rows[column].isin(own[column])]
+        if len(rows):
+            found[profile] = replace(table, frame=rows)
+    return found
 
 
 def _tried(what: str, name: str, own: Found, shown: Tables, root: Path | None) -> Tables:
     """The tables `name` of recorded runs with values of their own, beside those of a page."""
-    return _beside(what, name, shown, root) if own.recorded else {}
+    return recorded_beside(what, name, shown, root) if own.recorded else {}
 
 
-def _beside(what: str, name: str, shown: Tables, root: Path | None) -> Tables:
+def recorded_beside(what: str, name: str, shown: Tables, root: Path | None) -> Tables:
     """The tables `name` of recorded runs in `results/<profile>_<what>/`, by profile."""
     found = {
         profile: find_beside(name, what, profile, table.provenance.data_source, root)
