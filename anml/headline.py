@@ -66,10 +66,31 @@ def headline_sheet(
         }
     )
     if kept is not None:
-        beside = [_kept(row) for row in kept[kept["source"] == source].itertuples()]
+        there = _at_the_published_n(kept)
+        beside = [
+            _measured(row) if there[row.Index] else ""
+            for row in kept[kept["source"] == source].itertuples()
+        ]
         if any(beside):
             sheet.insert(sheet.columns.get_loc(MEASURED_COLUMN) + 1, KEPT_COLUMN, beside)
     return sheet if omniglot else sheet.drop(columns=["published", "verdict"])
+
+
+def with_kept(frame: pd.DataFrame, kept: pd.DataFrame | None) -> pd.DataFrame:
+    """Return `headline` with what it has of models whose redrawn rows were kept, if any (`kept`).
+
+    In the columns `kept`, `kept_low`, `kept_high` (percent; NaN where not measured at the published
+    N), `kept_models` and `kept_trajectories`.
+    """
+    if kept is None:
+        return frame
+    there = _at_the_published_n(kept)
+    own = {"kept": "measured", "kept_low": "low", "kept_high": "high"}
+    counts = {"kept_models": "models", "kept_trajectories": "trajectories"}
+    return frame.assign(
+        **{name: kept[column].where(there) for name, column in own.items()},
+        **{name: kept[column].where(there, 0) for name, column in counts.items()},
+    )
 
 
 def kept_replicates(kept: pd.DataFrame | None) -> list[str]:
@@ -114,9 +135,10 @@ def _measured(row: object) -> str:
     return shown(row.measured / 100, row.low / 100, row.high / 100) + where
 
 
-def _kept(row: object) -> str:
-    """Return a number measured with redrawn rows kept, at the published N; '' if there is none."""
-    return _measured(row) if row.models and row.measured_at in ("", row.n_classes) else ""
+def _at_the_published_n(frame: pd.DataFrame) -> pd.Series:
+    """Return which rows of `headline` were measured, and at the published N if there is one."""
+    without = frame["measured_at"] == ""
+    return (frame["models"] > 0) & (without | (frame["measured_at"] == frame["n_classes"]))
 
 
 def _replicates(row: object) -> str:

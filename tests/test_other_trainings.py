@@ -12,7 +12,7 @@ import torch
 
 from anml import curves, kept_rows, lengths_found, lengths_said, plot_fig3, plot_lengths
 from anml.checkpoint import save_checkpoint
-from anml.headline import KEPT_COLUMN, headline, headline_sheet, kept_replicates
+from anml.headline import KEPT_COLUMN, headline, headline_sheet, kept_replicates, with_kept
 from anml.notebook import Found
 from anml.plot_style import FIVE, TREATMENTS
 from anml.results import Table, write_table
@@ -174,6 +174,11 @@ def test_published_numbers_have_kept_rows_beside_them(tmp_path: Path) -> None:
     assert set(others["meta_test"].frame["treatment"]) == {"ANML"}
     frame = headline({name: one.table for name, one in found.items()})
     sheet = headline_sheet(frame, "paper", kept=headline(others))
+    saved = with_kept(frame, headline(others)).set_index("id")
+    assert saved.loc["anml_600", ["kept", "kept_models"]].tolist() == pytest.approx([17.5, 1])
+    assert saved.loc["oml_600", ["kept_models", "kept_trajectories"]].tolist() == [0, 0]
+    assert saved["kept"].notna().sum() == (saved["kept_models"] > 0).sum() > 0
+    pd.testing.assert_frame_equal(with_kept(frame, None), frame)
     by_number = sheet.set_index(["number", "N"])[KEPT_COLUMN]
     # Half of 0.3, 0.31, 0.32, and half of the gain.
     cell = by_number["ANML, sequential: meta-test testing accuracy", "600"]
