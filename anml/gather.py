@@ -105,7 +105,8 @@ def write_tables(
     for job in jobs:
         if isinstance(job, TrainJob):
             tensors, made = load_checkpoint(job.result(place))
-            rows["meta_train_log"] += learning_curve(job, tensors["log"])
+            if "log" in tensors:  # a recorded model has none
+                rows["meta_train_log"] += learning_curve(job, tensors["log"])
         else:
             made = read_part(job, place)
             for name, observations in made["tables"].items():

@@ -10,6 +10,7 @@ import torch
 from refusal import refusal
 
 from anml import gather as gathering
+from anml.checkpoint import save_checkpoint
 from anml.evaluations import EvaluateJob, SearchJob
 from anml.gather import learning_curve, write_tables
 from anml.jobs import Place, TrainJob, write_part
@@ -56,6 +57,18 @@ def test_any_table_that_a_part_names_is_gathered(
     group = ["meta-test", "meta-test.anml-sequential"]
     expected = [[*group, device_name(), 1, 1.5], [*group, "a GPU", 1, 2.0]]
     assert stages[columns].to_numpy().tolist() == expected
+
+
+def test_a_recorded_model_in_a_run_has_no_learning_curve(
+    tiny: Profile, noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    """It was recorded without its log; what it took is counted all the same."""
+    place, job = Place(tiny, tmp_path), TrainJob("anml", 0)
+    header = {"seconds": 2.5, "commit": "c", "made_on": "d"}
+    save_checkpoint(job.result(place), {"nm.gate.bias": torch.zeros(3)}, header)
+    folder = write_tables(place, noise_drawings, [job])
+    assert [path.name for path in folder.iterdir()] == ["stages.parquet"]
+    assert read_table(folder / "stages.parquet").frame["seconds"].tolist() == [2.5]
 
 
 def test_gathering_takes_what_is_there_and_says_what_is_not(
