@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SAMPLE = 4
 DEFAULT_LONGEST = 100
-VERIFIED = ("meta_test", "lengths")
+VERIFIED = ("meta_test", "lengths", "knn", "knn_distances")
 
 
 def add_plan_parser(subparsers: Subparsers) -> None:
@@ -51,10 +51,11 @@ def add_results_parser(subparsers: Subparsers) -> None:
 
     verify = commands.add_parser(
         "verify",
-        help="do a sample of recorded meta-tests again",
-        description="Do a random sample of the recorded meta-tests again, from the recorded "
-        "models or, for Scratch, from fresh ones, and compare. Exit status 1 if one differs by "
-        "more than two drawings and one point.",
+        help="measure a sample of recorded numbers again",
+        description="Do a random sample of the recorded meta-tests again, or ask again for the "
+        "nearest neighbours in recorded layers, from the recorded models or, for Scratch, from "
+        "fresh ones, and compare. Exit status 1 if one differs by more than two drawings and one "
+        "point.",
     )
     add_common(verify)
     verify.add_argument(
@@ -72,7 +73,7 @@ def add_results_parser(subparsers: Subparsers) -> None:
         "--longest",
         type=int,
         default=DEFAULT_LONGEST,
-        help=f"of at most so many classes (default: {DEFAULT_LONGEST})",
+        help=f"meta-tests of at most so many classes (default: {DEFAULT_LONGEST})",
     )
     verify.add_argument("--seed", type=int, default=0, help="of the choice (default: 0)")
     verify.set_defaults(func=_verify)
@@ -158,6 +159,7 @@ def _verify(args: argparse.Namespace) -> int:
     from anml.notebook import repository_root
     from anml.results import read_table
     from anml.verify import verify
+    from anml.verify_probes import PROBE_TABLES, verify_neighbours
 
     require(args.sample, "--sample", 1)
     require(args.longest, "--longest", 1)
@@ -165,14 +167,20 @@ def _verify(args: argparse.Namespace) -> int:
     profile, drawings, _ = prepare(args)
     folder = args.folder or repository_root() / "results" / profile.name
     there = [name for name in VERIFIED if (folder / f"{name}.parquet").is_file()]
-    table = read_table(folder / f"{args.table or next(iter(there), VERIFIED[0])}.parquet")
-    checks = verify(
-        *(table, folder, drawings, args.sample, args.longest, args.seed),
-        tell=lambda line: print(line, file=sys.stderr),
+    name = args.table or next(iter(there), VERIFIED[0])
+    asked = {
+        "table": read_table(folder / f"{name}.parquet"),
+        **{"folder": folder, "drawings": drawings, "sample": args.sample, "seed": args.seed},
+        "tell": lambda line: print(line, file=sys.stderr),
+    }
+    checks = (
+        verify_neighbours(**asked)
+        if name in PROBE_TABLES
+        else verify(**asked, longest=args.longest)
     )
     rows = [
         {
-            "meta-test": check.what,
+            "of": check.what,
             "metric": check.metric,
             "recorded": f"{100 * check.recorded:.2f}%",
             "again": f"{100 * check.again:.2f}%",

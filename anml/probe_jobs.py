@@ -84,7 +84,7 @@ class ProbeJob:
         layers = {
             (training, name): layer
             for training in place.profile.probed
-            for name, layer in self._layers(training, place).items()
+            for name, layer in probed_layers(training, self.seed, place).items()
         }
         for (training, name), layer in layers.items():
             known, asked = (
@@ -108,13 +108,14 @@ class ProbeJob:
         }
         write_part(self, place, own, time.monotonic() - began)
 
-    def _layers(self, training: str, place: Place) -> dict[str, Layer]:
-        """The layers of this seed's model of a meta-training."""
-        model = treatment_model(place, training, self.seed)
-        if find_training(training).network == "oml":
-            return layers_of_oml(model)
-        untrained = initial_model("anml", place.profile, self.seed).to(place.device)
-        return layers_of_anml(model, untrained)
+
+def probed_layers(training: str, seed: int, place: Place) -> dict[str, Layer]:
+    """The layers of the model of `seed` of a meta-training that are probed, by their names."""
+    model = treatment_model(place, training, seed)
+    if find_training(training).network == "oml":
+        return layers_of_oml(model)
+    untrained = initial_model("anml", place.profile, seed).to(place.device)
+    return layers_of_anml(model, untrained)
 
 
 def plan_probes(profile: Profile) -> Plan:

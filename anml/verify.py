@@ -59,16 +59,7 @@ def verify(
     theirs is recorded. AnmlError: other drawings than the table's, no such meta-test, or no model
     of any.
     """
-    source = table.provenance
-    if drawings.fingerprint != source.data_fingerprint:
-        raise AnmlError(
-            f"the table was made from drawings with fingerprint {source.data_fingerprint}, these "
-            f"have {drawings.fingerprint}: name the right ones with --data"
-        )
-    # Older tables may have values that profiles no longer have: meta-trainings of their own by now.
-    known = find_profile(source.profile).settings().keys() - {"name"}
-    values = {k: v for k, v in source.profile_values.items() if k in known}
-    place = Place(find_profile(source.profile, values), folder)
+    place = recorded_place(table, folder, drawings)
     frame = table.frame[_is_short(table.frame) & (table.frame["n_classes"] <= longest)]
     if frame.empty:
         raise AnmlError(f"no recorded meta-test has {longest} classes or fewer: raise --longest")
@@ -105,6 +96,23 @@ def verify(
             size = point.n_classes * each
             checks.append(Check(what, metric, float(recorded[metric]), again, size))
     return checks
+
+
+def recorded_place(table: Table, folder: Path, drawings: Drawings) -> Place:
+    """A table's profile, and the folder that holds the models it was measured on.
+
+    AnmlError: it was made from other drawings than `drawings`.
+    """
+    source = table.provenance
+    if drawings.fingerprint != source.data_fingerprint:
+        raise AnmlError(
+            f"the table was made from drawings with fingerprint {source.data_fingerprint}, these "
+            f"have {drawings.fingerprint}: name the right ones with --data"
+        )
+    # Older tables may have values that profiles no longer have: meta-trainings of their own by now.
+    known = find_profile(source.profile).settings().keys() - {"name"}
+    values = {k: v for k, v in source.profile_values.items() if k in known}
+    return Place(find_profile(source.profile, values), folder)
 
 
 def _is_short(frame: pd.DataFrame) -> pd.Series:

@@ -48,6 +48,14 @@ def noise_drawings() -> Drawings:
 
 
 @pytest.fixture(scope="session")
+def few(noise_drawings: Drawings) -> Drawings:
+    """`noise_drawings` with all background classes and 24 evaluation classes, for quick probes."""
+    kept = slice(0, SPLITS["background"] + 24)
+    names = ("images", "character_id", "alphabet", "character", "split")
+    return replace(noise_drawings, **{name: getattr(noise_drawings, name)[kept] for name in names})
+
+
+@pytest.fixture(scope="session")
 def packed_noise(noise_drawings: Drawings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`noise_drawings` as a packed file, for processes of their own."""
     path = tmp_path_factory.mktemp("packed") / "noise.npz"

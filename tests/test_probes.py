@@ -19,22 +19,11 @@ from anml.probe_jobs import ProbeJob, plan_probes
 from anml.profiles import Profile
 from anml.tables import TABLES, checked
 
-CLASSES = 24
-"""Unseen classes of the tests: enough for the map's ten."""
-
-
-@pytest.fixture(scope="module")
-def few(noise_drawings: Drawings) -> Drawings:
-    """The tests' drawings with 964 background and only `CLASSES` evaluation classes."""
-    kept = slice(0, 964 + CLASSES)
-    names = ("images", "character_id", "alphabet", "character", "split")
-    return replace(noise_drawings, **{name: getattr(noise_drawings, name)[kept] for name in names})
-
 
 def test_the_probed_drawings_are_all_unseen_ones_each_known_or_asked(few: Drawings) -> None:
     drawn = probes.probe_set(few)
-    assert drawn.known.shape == (CLASSES, 15, 28, 28)
-    assert drawn.asked.shape == (CLASSES, 5, 28, 28)
+    assert drawn.known.shape == (len(few.meta_test), 15, 28, 28)
+    assert drawn.asked.shape == (len(few.meta_test), 5, 28, 28)
     both = np.concatenate((drawn.known, drawn.asked), axis=1)
     unseen = {image.tobytes() for image in few.meta_test.reshape(-1, 28, 28)}
     assert {image.tobytes() for image in both.reshape(-1, 28, 28)} == unseen
@@ -70,7 +59,7 @@ def test_activity_counts_units_above_the_threshold() -> None:
 def test_activations_are_the_layers_whatever_the_batch(tiny: Profile, few: Drawings) -> None:
     model, images = initial_model("anml", tiny, 0), few.meta_test[:30]
     found = probes.activations(model.latent, images)
-    assert found.shape == (CLASSES, 20, tiny.pln_channels * 9)
+    assert found.shape == (len(few.meta_test), 20, tiny.pln_channels * 9)
     one = torch.from_numpy(images[3, 7] / 255).float()[None, None]
     np.testing.assert_allclose(found[3, 7], model.latent(one).detach()[0], atol=1e-5)
     gated = probes.activations(model.gated, images)
