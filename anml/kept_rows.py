@@ -11,9 +11,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
+
 from anml.lengths import TREATMENT
 from anml.lengths_found import KEPT, REDRAW_KEPT, Tables, recorded_beside
 from anml.notebook import Found
+from anml.rates_found import found_rates
 from anml.results import Table
 
 PROBES = ("activity", "knn")
@@ -35,8 +38,22 @@ def kept_meta_tests(own: Found, optimizer: str = "adam", root: Path | None = Non
     A `lengths` table with as long a meta-training as `own`, the table of a page, says; empty where
     nothing was measured so, or where `own` is of a run of one's own.
     """
+    return _as_long("lengths", own, optimizer, root)
+
+
+def with_kept_rates(
+    rates: pd.DataFrame, own: Found, optimizer: str = "adam", root: Path | None = None
+) -> pd.DataFrame:
+    """Return `anml.rates_found.found_rates` and, behind them, those of `kept_meta_tests`."""
+    searched = _as_long("length_rates", own, optimizer, root).values()
+    kept = [found_rates(table, [KEPT], optimizer=optimizer) for table in searched]
+    return pd.concat([rates, *kept], ignore_index=True)
+
+
+def _as_long(name: str, own: Found, optimizer: str, root: Path | None) -> dict[str, Table]:
+    """The rows of `kept_beside` with an optimizer and as long a meta-training as `own` has."""
     found = {}
-    for profile, table in kept_beside("lengths", own, root).items():
+    for profile, table in kept_beside(name, own, root).items():
         rows = table.frame
         rows = rows[(rows["iterations"] == _length(own.table)) & (rows["optimizer"] == optimizer)]
         if len(rows):

@@ -62,15 +62,16 @@ def length_sheet(accuracy: pd.DataFrame, gate: pd.DataFrame) -> pd.DataFrame:
     return sheet.reset_index(names=point).rename(columns={"iterations": "meta-iterations"})
 
 
-def rate_sheet(tables: Tables) -> pd.DataFrame:
+def rate_sheet(tables: Tables, treatment: str = TREATMENT) -> pd.DataFrame:
     """Return the learning rate that each search of `length_rates` tables found, for reading.
 
-    A row a width, length and model, a column an N and regime; an arrow where the grid ends.
+    `treatment`: whose. A row a width, length and model, a column an N and regime; an arrow where
+    the grid ends.
     """
     rows = []
     for table in by_width(tables).values():
         for (iterations, model), own in table.frame.groupby(["iterations", "model_seed"]):
-            found = found_rates(Table(own, table.provenance), [TREATMENT], list(COLUMNS))
+            found = found_rates(Table(own, table.provenance), [treatment], list(COLUMNS))
             text = found["learning_rate"].map("{:g}".format) + found["edge"].map(ARROWS)
             names = "N = " + found["n_classes"].map(str) + found["regime"].map(COLUMNS)
             width = {"width": width_words(table), "meta-iterations": iterations, "model": model}

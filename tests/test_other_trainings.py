@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import synthetic_lengths as synthetic
 import synthetic_results
+import synthetic_searches
 import torch
 
 from anml import curves, kept_rows, lengths_found, lengths_said, plot_fig3, plot_lengths
@@ -15,6 +16,7 @@ from anml.checkpoint import save_checkpoint
 from anml.headline import KEPT_COLUMN, headline, headline_sheet, kept_replicates, with_kept
 from anml.notebook import Found
 from anml.plot_style import FIVE, TREATMENTS
+from anml.rates_found import found_rates
 from anml.results import Table, write_table
 from anml.tables import TESTING
 
@@ -95,8 +97,12 @@ def test_what_going_on_from_a_recorded_model_changed(
 
 def write_kept(folder: Path, lengths: tuple[int, ...]) -> None:
     """Record tables of narrow models whose redrawn rows were kept, after those lengths."""
-    kept = synthetic.accuracy(lengths=lengths, gain=0.04)
-    for name, table in (("lengths", kept), ("length_activity", synthetic.activity())):
+    kept = {
+        "lengths": synthetic.accuracy(lengths=lengths, gain=0.04),
+        "length_activity": synthetic.activity(),
+        "length_rates": synthetic.rates(lengths=lengths),
+    }
+    for name, table in kept.items():
         path = folder / "results" / "laptop_redraw_kept" / f"{name}.parquet"
         write_table(path, table.frame.assign(treatment=lengths_found.KEPT), table.provenance)
 
@@ -124,6 +130,10 @@ def test_what_keeping_the_redrawn_row_changed(tables: dict[str, Table], tmp_path
         assert labels.count(more) == 1
         assert len(axis.lines) == len(before.lines) + 1
     assert lengths_said.redraw_sheet(tables, {}).empty
+    searched = lengths_found.redraw_kept("length_rates", {"laptop": synthetic.rates()}, tmp_path)
+    rates = lengths_said.rate_sheet(searched, lengths_found.KEPT)
+    assert rates["meta-iterations"].tolist() == [1000, 4000]
+    assert rates["N = 100"].tolist() == ["0.001", "0.0003 \N{DOWNWARDS ARROW}"]
 
 
 def test_figure_3_has_kept_rows_at_the_profiles_own_length(tmp_path: Path) -> None:
@@ -152,6 +162,12 @@ def test_figure_3_has_kept_rows_at_the_profiles_own_length(tmp_path: Path) -> No
     assert kept_rows.kept_meta_tests(found, "sgd", tmp_path) == {}
     assert kept_rows.kept_meta_tests(Found(source, False), root=tmp_path) == {}
     pd.testing.assert_frame_equal(plot_fig3.fig3_with_kept(values, {}), values)
+    own = found_rates(synthetic_searches.table(), FIVE)
+    rates = kept_rows.with_kept_rates(own, found, root=tmp_path)
+    pd.testing.assert_frame_equal(rates.iloc[: len(own)], own)
+    more = rates.iloc[len(own) :]
+    assert more[["n_classes", "learning_rate"]].to_numpy().tolist() == [[100, 3e-4], [600, 3e-4]]
+    assert set(more["treatment"]) == {lengths_found.KEPT}
 
 
 def test_published_numbers_have_kept_rows_beside_them(tmp_path: Path) -> None:
