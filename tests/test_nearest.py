@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from anml import nearest
 from anml.errors import AnmlError
 from anml.nearest import drawings_accuracy, knn_accuracy
 
@@ -26,6 +27,15 @@ def test_several_k_in_one_pass():
     assert several.shape == (3,)
     np.testing.assert_array_equal(several, one_by_one)
     assert len(set(one_by_one)) > 1
+
+
+@pytest.mark.parametrize("values", [1, 2, 30, 10**6])
+def test_the_nearest_are_those_of_a_whole_sort(values: int):
+    """However many ties there are."""
+    distance = np.random.default_rng(values).integers(values, size=(50, 400)).astype(np.float64)
+    for k in (1, 2, 20, 400):
+        expected = np.argsort(distance, axis=1, kind="stable")[:, :k]
+        np.testing.assert_array_equal(nearest._nearest(distance, k), expected)
 
 
 def test_majority_beats_the_nearest_and_a_tie_goes_to_it():
