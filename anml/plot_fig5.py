@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import isqrt
 
 import numpy as np
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from anml.data import load
 from anml.errors import AnmlError
 from anml.measure import ACTIVITY, DEAD
-from anml.plot_probes import comparison, heading, of_model, pair_tests
+from anml.plot_probes import comparison, heading, kept_sheet, of_model, pair_tests
 from anml.plot_style import INK, MUTED, TREATMENTS, style
 from anml.probes import ACTIVE, probe_set, share_active
 from anml.results import Provenance, Table
@@ -210,6 +211,19 @@ def fig5_sheet(values: pd.DataFrame) -> pd.DataFrame:
     table = table.loc[list(LAYERS), list(COLUMNS)].rename(columns={"mean": "average of all"})
     table.index = [name.replace("\n", " ") for name in LAYERS.values()]
     return table.rename_axis(columns=None).rename_axis("% active").reset_index()
+
+
+def fig5_kept_sheet(activity: Table, kept: Table) -> pd.DataFrame:
+    """Return what keeping the redrawn row changed in ANML: `anml.plot_probes.kept_sheet`."""
+    counted = {layer: name for name, (layer, _) in ACTIVITY.items() if layer in LAYERS}
+    words = {(layer, "share active"): name for layer, name in counted.items()}
+    words["gated", "dead units"] = f"{DEAD} after the gate"
+    tables = []
+    for table in (activity, kept):
+        frame = table.frame
+        what = pd.Series(list(zip(frame["layer"], frame["metric"], strict=True)), frame.index)
+        tables.append(replace(table, frame=frame.assign(what=what.map(words)).dropna()))
+    return kept_sheet(*tables, "what", {name: name for name in words.values()}, "%")
 
 
 def fig5_tests(activity: Table) -> pd.DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,7 +13,14 @@ from matplotlib.ticker import FixedLocator
 
 from anml.curves import shown
 from anml.measure import KNN, KNN_K
-from anml.plot_probes import comparison, heading, of_model, pair_tests, published_rows
+from anml.plot_probes import (
+    comparison,
+    heading,
+    kept_sheet,
+    of_model,
+    pair_tests,
+    published_rows,
+)
 from anml.plot_style import INK, MUTED, TREATMENTS, Mark, style
 from anml.probes import MAP_CLASSES, NEIGHBOURS, OTHER_DISTANCES
 from anml.results import Provenance, Table
@@ -232,28 +241,10 @@ def fig6_distance_sheet(knn: Table, distances: Table, seed: int = 0) -> pd.DataF
 
 
 def fig6_kept_sheet(knn: Table, kept: Table) -> pd.DataFrame:
-    """Return what keeping the redrawn row changed at K = 5, in per cent and points, for reading.
-
-    `kept`: the table of models that were meta-trained so. Over the models that both have: with one
-    seed they start from the same weights and meet the same classes.
-    """
-    tables = {"in the copy": knn, "kept": kept}
-    lengths = [t.provenance.profile_values["meta_iterations"] for t in tables.values()]
-    keys = ["model_seed", "representation"]
-    one, other = (t.frame[t.frame["k"] == KNN_K][[*keys, "value"]] for t in tables.values())
-    pairs = one.merge(other, on=keys, suffixes=("", "_kept"))
-    means = 100 * pairs.groupby("representation")[["value", "value_kept"]].mean()
-    means = means.loc[[name for name in CURVES if name in means.index]]
-    columns = [f"{way}, after {n:,}" for way, n in zip(tables, lengths, strict=True)]
-    sheet = pd.DataFrame(
-        {
-            f"kNN accuracy, %, K = {KNN_K}": [CURVES[name][0] for name in means.index],
-            **dict(zip(columns, (means[name].map("{:.1f}".format) for name in means), strict=True)),
-            "change, points": (means["value_kept"] - means["value"]).map("{:+.1f}".format),
-            "models": pairs["model_seed"].nunique(),
-        }
-    )
-    return sheet.reset_index(drop=True)
+    """Return what keeping the redrawn row changed at K = 5: `anml.plot_probes.kept_sheet`."""
+    tables = (replace(t, frame=t.frame[t.frame["k"] == KNN_K]) for t in (knn, kept))
+    words = {name: label for name, (label, _) in CURVES.items()}
+    return kept_sheet(*tables, "representation", words, f"kNN accuracy, %, K = {KNN_K}")
 
 
 def fig6_tests(knn: Table) -> pd.DataFrame:

@@ -132,3 +132,29 @@ def pair_tests(
             }
         )
     return pd.DataFrame(result)
+
+
+def kept_sheet(
+    own: Table, kept: Table, column: str, words: Mapping[str, str], title: str
+) -> pd.DataFrame:
+    """Return what keeping the redrawn row changed, in per cent and points, for reading.
+
+    `kept`: the table of models that were meta-trained so. Both have one value of a model and of
+    what `column` names; `words`: how, and in which order, these are called in the column `title`.
+    Over the models that both have: with one seed they start from the same weights and meet the
+    same classes.
+    """
+    keys = ["model_seed", column]
+    one, other = (table.frame[[*keys, "value"]] for table in (own, kept))
+    pairs = one.merge(other, on=keys, suffixes=("", "_kept"))
+    means = 100 * pairs.groupby(column)[["value", "value_kept"]].mean()
+    means = means.loc[[name for name in words if name in means.index]]
+    ways = {"value": ("in the copy", own), "value_kept": ("kept", kept)}
+    sheet = pd.DataFrame({title: [words[name] for name in means.index]})
+    for name, (way, table) in ways.items():
+        length = table.provenance.profile_values["meta_iterations"]
+        sheet[f"{way}, after {length:,}"] = means[name].map("{:.1f}".format).to_list()
+    change = (means["value_kept"] - means["value"]).map("{:+.1f}".format)
+    return sheet.assign(
+        **{"change, points": change.to_list()}, models=pairs["model_seed"].nunique()
+    )

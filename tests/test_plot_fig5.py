@@ -18,6 +18,7 @@ from anml.notebook import picture
 from anml.packed import Drawings
 from anml.plot_probes import comparison_glue, comparison_sheet
 from anml.probes import ACTIVE, probe_set
+from anml.results import Table
 
 
 def drawn(data: str = "omniglot", seed: int = 0, drawings: np.ndarray | None = None) -> Figure:
@@ -178,3 +179,24 @@ def test_no_published_number_stands_beside_the_embedded_drawings():
 def test_the_same_tables_give_the_same_svg():
     assert picture(drawn(), "x").svg == picture(drawn(), "x").svg
     assert picture(drawn(), "x").svg != picture(drawn(seed=1), "x").svg
+
+
+def test_what_keeping_the_redrawn_row_changed_is_of_anmls_units():
+    """Over the models that both have, and the layers of the page; OML has no gate."""
+    own = synthetic_probes.tables(models=3)["activity"]
+    frame = own.frame[(own.frame["model_seed"] < 2) & (own.frame["treatment"] == "ANML")]
+    values = own.provenance.profile_values | {"meta_iterations": 5000}
+    kept = Table(
+        frame.assign(value=frame["value"] + 0.125, treatment="ANML (redraw kept)"),
+        replace(own.provenance, profile_values=values),
+    )
+    sheet = plot_fig5.fig5_kept_sheet(own, kept)
+    assert sheet["%"].tolist() == [
+        *("units active before the gate", "units active after the gate"),
+        *("units active in NM's last layer", "dead units after the gate"),
+    ]
+    assert set(sheet["change, points"]) == {"+12.5"}
+    assert set(sheet["models"]) == {2}
+    dead = frame[(frame["metric"] == "dead units") & (frame["layer"] == "gated")]["value"]
+    assert sheet.iloc[-1]["in the copy, after 20,000"] == f"{100 * dead.mean():.1f}"
+    assert sheet.iloc[-1]["kept, after 5,000"] == f"{100 * dead.mean() + 12.5:.1f}"
