@@ -8,12 +8,13 @@ from matplotlib.figure import Figure
 
 from anml.claims import published
 from anml.curves import curve_rows, curve_values, published_marks, shown
+from anml.lengths_found import KEPT
 from anml.measure import DROP
 from anml.plot_curves import heading, hollow
 from anml.plot_regimes import PAPER, regime_legend, regime_panels
 from anml.plot_style import FIVE, GRID, MUTED, SOURCES, TREATMENTS, style
 from anml.results import Provenance, Table
-from anml.stats import relative_drop, replicates
+from anml.stats import Interval, relative_drop, replicates
 from anml.tables import TESTING
 
 NAME = "fig4_oracles"
@@ -39,19 +40,55 @@ def fig4_drops(table: Table, optimizer: str = "adam", seed: int = 0) -> pd.DataF
     result = []
     for treatment in FIVE:
         own = rows[rows["treatment"] == treatment]
-        sides = [own[own["regime"] == regime] for regime in ("oracle", "sequential")]
-        both = set(sides[0]["n_classes"]) & set(sides[1]["n_classes"])
-        if not both:
-            continue
-        n = max(both)
-        oracle, sequential = (side[side["n_classes"] == n] for side in sides)
-        if not (oracle["value"] > 0).any():
-            continue
-        drop = relative_drop(oracle, sequential, seed=seed)
-        result.append(
-            (treatment, n, drop.mean, drop.low, drop.high, drop.models, drop.trajectories)
-        )
+        both = _in_both(own)
+        drop = _drop(own, both[-1], seed) if both else None
+        if drop is not None:
+            numbers = (drop.mean, drop.low, drop.high, drop.models, drop.trajectories)
+            result.append((treatment, both[-1], *numbers))
     return pd.DataFrame(result, columns=columns)
+
+
+def _in_both(rows: pd.DataFrame) -> list[int]:
+    """The N that a treatment's rows have under both regimes, ascending."""
+    numbers = [set(rows.loc[rows["regime"] == regime, "n_classes"]) for regime in REGIMES]
+    return sorted(set.intersection(*numbers))
+
+
+def _drop(rows: pd.DataFrame, n: int, seed: int) -> Interval | None:
+    """The relative drop of a treatment's testing accuracies at an N; None if the Oracle's are 0."""
+    here = rows[rows["n_classes"] == n]
+    oracle, sequential = (here[here["regime"] == regime] for regime in ("oracle", "sequential"))
+    return relative_drop(oracle, sequential, seed=seed) if (oracle["value"] > 0).any() else None
+
+
+def fig4_kept_sheet(
+    table: Table, kept: Table, optimizer: str = "adam", seed: int = 0
+) -> pd.DataFrame:
+    """Return ANML's part of the figure for models whose redrawn rows were kept, in per cent.
+
+    `kept`: from `anml.kept_rows.kept_meta_tests`. A row an N that both tables have under both
+    regimes; the last column has the drop of `table`, whose rows were redrawn in the copy.
+    """
+    usual, other = (
+        rows[rows["metric"] == TESTING]
+        for rows in (
+            curve_rows(table, FIVE[:1], REGIMES, optimizer),
+            curve_rows(kept, [KEPT], REGIMES, optimizer),
+        )
+    )
+    values = curve_values(kept, [KEPT], REGIMES, optimizer, seed)
+    values = values[values["metric"] == TESTING].set_index(["regime", "n_classes"])
+    sheet = []
+    for n in sorted({*_in_both(usual)} & {*_in_both(other)}):
+        drops = [_drop(rows, n, seed) for rows in (other, usual)]
+        texts = [shown(d.mean, d.low, d.high) if d else "-" for d in drops]
+        curve = {
+            name: shown(*values.loc[(regime, n), ["mean", "low", "high"]])
+            for name, regime in (("Oracle", "oracle"), ("in sequence", "sequential"))
+        }
+        drop = dict(zip(("relative drop", "relative drop, in the copy"), texts, strict=True))
+        sheet.append({"N": n} | curve | drop)
+    return pd.DataFrame(sheet)
 
 
 def published_drops(provenance: Provenance) -> pd.DataFrame:

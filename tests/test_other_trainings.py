@@ -11,7 +11,7 @@ import synthetic_results
 import synthetic_searches
 import torch
 
-from anml import curves, kept_rows, lengths_found, lengths_said, plot_fig3, plot_lengths
+from anml import curves, kept_rows, lengths_found, lengths_said, plot_fig3, plot_fig4, plot_lengths
 from anml.checkpoint import save_checkpoint
 from anml.headline import KEPT_COLUMN, headline, headline_sheet, kept_replicates, with_kept
 from anml.notebook import Found
@@ -168,6 +168,24 @@ def test_figure_3_has_kept_rows_at_the_profiles_own_length(tmp_path: Path) -> No
     more = rates.iloc[len(own) :]
     assert more[["n_classes", "learning_rate"]].to_numpy().tolist() == [[100, 3e-4], [600, 3e-4]]
     assert set(more["treatment"]) == {lengths_found.KEPT}
+
+
+def test_figure_4_has_the_drop_either_way_at_the_numbers_of_both(tmp_path: Path) -> None:
+    source = synthetic_results.meta_test(models=2, trajectories=2)
+    source = replace(source, provenance=synthetic.provenance("laptop", "omniglot"))
+    write_kept(tmp_path, (1000, 4000))
+    (kept,) = kept_rows.kept_meta_tests(Found(source, recorded=True), root=tmp_path).values()
+    sheet = plot_fig4.fig4_kept_sheet(source, kept)
+    assert sheet["N"].tolist() == [600]  # of 10, 50, 600 and 100, 600
+    (row,) = sheet.to_dict("records")
+    # Half of 0.3, 0.31, 0.32 and of the gain; the Oracle has 0.05 more.
+    assert row["in sequence"].startswith("17.5 [")
+    assert row["Oracle"].startswith("22.5 [")
+    assert row["relative drop"].startswith("22.2 [")
+    drops = plot_fig4.fig4_drops(source).set_index("treatment")["drop"]
+    assert row["relative drop, in the copy"].startswith(f"{100 * drops['ANML']:.1f} [")
+    of_sequence = replace(kept, frame=kept.frame[kept.frame["regime"] == "sequential"])
+    assert plot_fig4.fig4_kept_sheet(source, of_sequence).empty
 
 
 def test_published_numbers_have_kept_rows_beside_them(tmp_path: Path) -> None:
