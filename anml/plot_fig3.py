@@ -56,6 +56,44 @@ def fig3(
         return figure
 
 
+def fig3_published_sheet(drawn: pd.DataFrame, provenance: Provenance) -> pd.DataFrame:
+    """Return how far the measured curves of ANML are from the published points, for reading.
+
+    `drawn`: from `fig3_values` or `fig3_with_kept`. A row a source and metric, with the N that were
+    published and measured; of each curve the mean difference in percentage points, measured less
+    published, and in brackets the lowest and highest. Empty beside results on other drawings.
+    """
+    marks = published_marks(["ANML"], SEQUENTIAL, provenance)
+    points = marks[marks["kind"] == "point"][["source", "metric", "n_classes", "value"]]
+    ours = drawn[drawn["treatment"].isin(["ANML", KEPT])]
+    both = ours.merge(points, on=["metric", "n_classes"])
+    both = both.assign(gap=100 * (both["mean"] - both["value"]))
+    rows = []
+    for (source, metric), own in both.groupby(["source", "metric"], sort=False):
+        row = {"published by": source, "metric": metric}
+        row["N"] = ", ".join(map(str, sorted(own["n_classes"].unique())))
+        for treatment, curve in own.groupby("treatment"):
+            gap = curve["gap"]
+            ends = f" [{gap.min():+.1f}, {gap.max():+.1f}]" if len(gap) > 1 else ""
+            row[treatment] = f"{gap.mean():+.1f}{ends}"
+        rows.append(row)
+    return pd.DataFrame(rows).fillna("-")
+
+
+def kept_beside_published(sheet: pd.DataFrame) -> str:
+    """Return `fig3_published_sheet` in words: testing accuracy where redrawn rows were kept.
+
+    'not measured' where there is none.
+    """
+    if KEPT not in sheet:
+        return "not measured"
+    rows = sheet[(sheet["metric"] == TESTING) & (sheet[KEPT] != "-")]
+    return "; ".join(
+        f"{gap} beside the {source} (N = {numbers})"
+        for source, numbers, gap in rows[["published by", "N", KEPT]].itertuples(index=False)
+    )
+
+
 def fig3_stars(table: Table, optimizer: str = "adam") -> list[int]:
     """Return every N at which ANML differs from each other treatment that was run there.
 

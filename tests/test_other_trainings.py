@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import figure_parts
+import numpy as np
 import pandas as pd
 import pytest
 import synthetic_lengths as synthetic
@@ -13,6 +14,7 @@ import torch
 
 from anml import curves, kept_rows, lengths_found, lengths_said, plot_fig3, plot_fig4, plot_lengths
 from anml.checkpoint import save_checkpoint
+from anml.claims import published_points
 from anml.headline import KEPT_COLUMN, headline, headline_sheet, kept_replicates, with_kept
 from anml.notebook import Found
 from anml.plot_style import FIVE, TREATMENTS
@@ -159,6 +161,24 @@ def test_figure_3_has_kept_rows_at_the_profiles_own_length(tmp_path: Path) -> No
     assert lengths_found.KEPT in figure_parts.words(figure)
     sheet = curves.number_table(drawn, TESTING)
     assert list(sheet.columns) == ["N", *FIVE, lengths_found.KEPT]
+    beside = plot_fig3.fig3_published_sheet(drawn, source.provenance)
+    testing = beside[beside["metric"] == TESTING].set_index("published by")
+    # Of the replication's N those of either curve: 10, 50, 600 of one, 100, 600 of the other.
+    row = testing.loc["higherANML replication"]
+    assert row["N"] == "10, 50, 100, 600"
+    goal = published_points(TESTING).query("source == 'higherANML replication'")
+    goal = goal[goal["treatment"] == "ANML"].set_index("n_classes")["value"]
+    gaps = [100 * (mean - goal[n]) for n, mean in ((100, 0.35), (600, 0.175))]
+    low, high = sorted(gaps)
+    assert row[lengths_found.KEPT] == f"{np.mean(gaps):+.1f} [{low:+.1f}, {high:+.1f}]"
+    only = 100 * (0.175 - 0.638)
+    assert testing.loc["paper", lengths_found.KEPT] == f"{only:+.1f}"
+    said = plot_fig3.kept_beside_published(beside)
+    assert f"{only:+.1f} beside the paper (N = 600)" in said
+    without = plot_fig3.fig3_published_sheet(values, source.provenance)
+    assert plot_fig3.kept_beside_published(without) == "not measured"
+    glyphs = replace(source.provenance, data_source="glyphs")
+    assert plot_fig3.fig3_published_sheet(drawn, glyphs).empty
     assert kept_rows.kept_meta_tests(found, "sgd", tmp_path) == {}
     assert kept_rows.kept_meta_tests(Found(source, False), root=tmp_path) == {}
     pd.testing.assert_frame_equal(plot_fig3.fig3_with_kept(values, {}), values)

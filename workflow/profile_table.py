@@ -21,10 +21,18 @@ from estimates import read_estimates
 
 from anml.curves import replicate_words
 from anml.files import replacing
+from anml.kept_rows import kept_meta_tests
 from anml.ledger import MODELS, TABLES
 from anml.lengths_found import length_values, recorded_widths, redraw_kept
 from anml.lengths_said import furthest_words
-from anml.plot_fig3 import FIVE, fig3_values
+from anml.notebook import Found
+from anml.plot_fig3 import (
+    FIVE,
+    fig3_published_sheet,
+    fig3_values,
+    fig3_with_kept,
+    kept_beside_published,
+)
 from anml.profiles import PROFILES, Profile
 from anml.recorded import MEANING, accuracy_rows, recorded_sets, recorded_tables, spread_sheet
 from anml.results import Table, duration, read_table
@@ -194,7 +202,25 @@ def widths() -> str:
     words = furthest_words(length_values(kept))
     return (
         f"{text}With the head's redrawn rows kept, as in the code that made the published numbers: "
-        f"{words}.\n\n"
+        f"{words}.\n\n{beside_published()}"
+    )
+
+
+def beside_published() -> str:
+    """The README's sentence on full-width models with kept rows beside the published ones.
+
+    '' where none are recorded.
+    """
+    table = read_recorded(PAPER)
+    kept = kept_meta_tests(Found(table, recorded=True), root=ROOT) if table is not None else {}
+    if not kept:
+        return ""
+    drawn = fig3_with_kept(fig3_values(table), kept)
+    words = kept_beside_published(fig3_published_sheet(drawn, table.provenance))
+    return (
+        "Over all N that were published and measured, the network of the paper's width with rows "
+        "kept, less the published ones, in points of testing accuracy (the mean, and in brackets "
+        f"the lowest and the highest): {words}.\n\n"
     )
 
 
