@@ -50,6 +50,21 @@ def with_kept_rates(
     return pd.concat([rates, *kept], ignore_index=True)
 
 
+def search_note(rates: pd.DataFrame) -> list[str]:
+    """Return a sentence where `with_kept_rates` were searched at other N than ANML's; else none."""
+    searched = {
+        name: sorted(set(rates.loc[rates["treatment"] == name, "n_classes"]))
+        for name in (TREATMENT, KEPT)
+    }
+    if not searched[KEPT] or searched[KEPT] == searched[TREATMENT]:
+        return []
+    words = {name: ", ".join(map(str, numbers)) for name, numbers in searched.items()}
+    return [
+        f"The rate of {KEPT} was searched at N = {words[KEPT]}, that of {TREATMENT} at N = "
+        f"{words[TREATMENT]}: at other N a part of their difference may be the nearest one's rate."
+    ]
+
+
 def _as_long(name: str, own: Found, optimizer: str, root: Path | None) -> dict[str, Table]:
     """The rows of `kept_beside` with an optimizer and as long a meta-training as `own` has."""
     found = {}

@@ -188,6 +188,10 @@ def test_figure_3_has_kept_rows_at_the_profiles_own_length(tmp_path: Path) -> No
     more = rates.iloc[len(own) :]
     assert more[["n_classes", "learning_rate"]].to_numpy().tolist() == [[100, 3e-4], [600, 3e-4]]
     assert set(more["treatment"]) == {lengths_found.KEPT}
+    (note,) = kept_rows.search_note(rates)
+    assert "was searched at N = 100, 600, that of ANML at N = 10, 600" in note
+    assert kept_rows.search_note(own) == []
+    assert kept_rows.search_note(pd.concat([own, more.replace({"n_classes": {100: 10}})])) == []
 
 
 def test_figure_4_has_the_drop_either_way_at_the_numbers_of_both(tmp_path: Path) -> None:
