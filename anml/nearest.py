@@ -78,7 +78,8 @@ def _nearest(distance: np.ndarray, k: int) -> np.ndarray:
         return distance.argmin(axis=1)[:, None]
     furthest = np.partition(distance, k - 1, axis=1)[:, k - 1 : k]
     rows, columns = np.nonzero(distance <= furthest)
-    if len(rows) > 4 * k * len(distance):  # where most are equal, whole rows are sorted faster
+    # Where most are equal, whole rows are sorted faster; numbers that are none come last in a sort.
+    if len(rows) > 4 * k * len(distance) or np.isnan(furthest).any():
         return np.argsort(distance, axis=1, kind="stable")[:, :k]
     columns = columns[np.lexsort((distance[rows, columns], rows))]
     first = np.searchsorted(rows, np.arange(len(distance)))

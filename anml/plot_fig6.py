@@ -234,8 +234,9 @@ def fig6_distance_sheet(knn: Table, distances: Table, seed: int = 0) -> pd.DataF
     sheet = table.loc[[name for name in CURVES if name in table.index]]
     sheet.index = [CURVES[name][0] for name in sheet.index]
     means = values.pivot(index="distance", columns="representation", values="mean")
-    added = 100 * (means["gated"] - means["latent"])
-    sheet.loc["What the gate adds to the latent, points"] = added.map("{:+.1f}".format)
+    if {"gated", "latent"} <= set(means):
+        added = 100 * (means["gated"] - means["latent"])
+        sheet.loc["What the gate adds to the latent, points"] = added.map("{:+.1f}".format)
     sheet = sheet[[EUCLIDEAN, *OTHER_DISTANCES]].rename_axis(index=f"kNN accuracy, %, K = {KNN_K}")
     return sheet.rename_axis(columns=None).reset_index()
 

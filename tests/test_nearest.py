@@ -38,6 +38,13 @@ def test_the_nearest_are_those_of_a_whole_sort(values: int):
         np.testing.assert_array_equal(nearest._nearest(distance, k), expected)
 
 
+def test_what_is_no_number_is_nearest_to_nothing():
+    distance = np.random.default_rng(0).random((50, 400))
+    distance[3, :5] = distance[7] = np.nan
+    expected = np.argsort(distance, axis=1, kind="stable")[:, :20]
+    np.testing.assert_array_equal(nearest._nearest(distance, 20), expected)
+
+
 def test_majority_beats_the_nearest_and_a_tie_goes_to_it():
     train, labels = np.array([[0.0], [1.0], [1.1], [9.0]]), np.array([7, 8, 8, 7])
     test = np.array([[0.2]])

@@ -170,3 +170,8 @@ def test_the_sheet_of_distances_has_each_layer_by_each_and_what_the_gate_adds():
             assert sheet.loc[label, distance].startswith(f"{100 * means[distance, name]:.1f} [")
         added = means[distance, "gated"] - means[distance, "latent"]
         assert sheet.iloc[-1][distance] == f"{100 * added:+.1f}"
+    of_oml = [
+        Table(t.frame[t.frame["representation"] == "oml"], t.provenance)
+        for t in (made["knn"], distances)
+    ]
+    assert len(plot_fig6.fig6_distance_sheet(*of_oml)) == 1
