@@ -238,7 +238,8 @@ def fig6_distance_sheet(knn: Table, distances: Table, seed: int = 0) -> pd.DataF
         added = 100 * (means["gated"] - means["latent"])
         sheet.loc["What the gate adds to the latent, points"] = added.map("{:+.1f}".format)
     sheet = sheet[[EUCLIDEAN, *OTHER_DISTANCES]].rename_axis(index=f"kNN accuracy, %, K = {KNN_K}")
-    return sheet.rename_axis(columns=None).reset_index()
+    models = distances.frame["model_seed"].nunique()
+    return sheet.rename_axis(columns=None).reset_index().assign(models=models)
 
 
 def fig6_kept_sheet(knn: Table, kept: Table) -> pd.DataFrame:

@@ -159,6 +159,7 @@ def test_the_sheet_of_distances_has_each_layer_by_each_and_what_the_gate_adds():
     own = distances.frame[distances.frame["model_seed"] < 2]
     sheet = plot_fig6.fig6_distance_sheet(made["knn"], Table(own, distances.provenance))
     sheet = sheet.set_index("kNN accuracy, %, K = 5")
+    assert set(sheet.pop("models")) == {2}
     assert list(sheet.columns) == ["Euclidean", "cosine", "active units"]
     layers = [label for label, _ in plot_fig6.CURVES.values()]
     assert list(sheet.index[:-1]) == layers
