@@ -18,6 +18,7 @@ from anml.treatments import find_training
 from anml.verify import Check, recorded_place
 
 PROBE_TABLES = ("knn", "knn_distances")
+"""The tables of neighbours, of which `verify_neighbours` takes a sample."""
 
 
 def verify_neighbours(
@@ -59,7 +60,7 @@ def verify_neighbours(
         again = float(neighbours(*both)[NEIGHBOURS.index(KNN_K)])
         what = f"{case.representation}, model {case.model_seed}"
         what += f", by {distance}" if distance else ""
-        size = probes.asked[..., 0, 0].size
+        size = probes.asked.shape[0] * probes.asked.shape[1]
         checks.append(Check(what, f"kNN accuracy, K = {KNN_K}", case.value, again, size))
     return checks
 
