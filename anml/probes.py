@@ -112,7 +112,7 @@ def dead_units(values: np.ndarray) -> float:
 
 
 def unit_length(values: np.ndarray) -> np.ndarray:
-    """Activations [..., U] scaled to Euclidean length one: their proportions without their size.
+    """Activations scaled to Euclidean length one, float64 [..., U]: proportions without size.
 
     Of such rows the nearest by Euclidean distance is the nearest by cosine. Zeros stay zeros.
     """
