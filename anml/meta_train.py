@@ -23,9 +23,11 @@ from anml.files import require_writable
 from anml.graphed import choose_float32
 from anml.interrupt import Interrupt, defer_interrupt
 from anml.outer_step import LOG_METRICS, OuterLoop, State, new_optimizer
+from anml.pixels import INK, find_pixels, take_ink
 from anml.profiles import Profile
 from anml.results import device_name, running_commit, together
 from anml.training_job import Job, build_model, initial_model
+from anml.treatments import find_training
 
 CODE = "anml.meta_train"
 """The module by which checkpoints say which code made them (`anml.code_state`)."""
@@ -111,7 +113,10 @@ def meta_train(
 
 
 def load_model(path: Path, network: str, profile: Profile, device: str = "cpu") -> nn.Module:
-    """A finished model for evaluation; AnmlError if its shapes are not the profile's."""
+    """A finished model for evaluation, which takes ink whatever it was meta-trained on.
+
+    AnmlError if its shapes are not the profile's.
+    """
     tensors, header = load_checkpoint(path, device)
     model = build_model(network, profile).to(device)
     tensors.pop("log", None)
@@ -126,6 +131,9 @@ def load_model(path: Path, network: str, profile: Profile, device: str = "cpu") 
             f"{path} does not fit the {network} network of profile {profile.name!r}: "
             "meta-train it again with this profile"
         ) from error
+    shown = find_training(header["training"]).pixels
+    if shown != INK:
+        take_ink(model, find_pixels(shown))
     return model.eval()
 
 

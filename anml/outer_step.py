@@ -16,6 +16,7 @@ from anml.adapt import Episode, MetaGradient, anml_meta_gradient
 from anml.adapt_oml import oml_linear_meta_gradient, oml_meta_gradient
 from anml.episodes import Drawn, draw_ahead, draw_batch, draw_episode, gather
 from anml.graphed import graphed
+from anml.pixels import find_pixels
 from anml.supervised import supervised_gradient
 from anml.training_job import Job, rates
 
@@ -60,7 +61,8 @@ def outer_step(
     `state`: parameters [R, ...]; `images` uint8 [C, 20, 28, 28]; `drawn` [R, ...]; one device.
     """
     profile = job.profile
-    episode = Episode(gather(images, drawn, job.dtype), drawn.classes, profile.inner_steps)
+    shown = find_pixels(job.training.pixels).encoded(gather(images, drawn, job.dtype))
+    episode = Episode(shown, drawn.classes, profile.inner_steps)
     if job.supervised:
         result = supervised_gradient(state, episode.images, episode.classes)
         learned = result.correct

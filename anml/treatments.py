@@ -30,6 +30,8 @@ class MetaTraining:
     # alone, as the paper says, or in the 'meta'-parameters, as in the released code: there the row
     # that was learned before is gone for good.
     redraw: str = "copy"
+    # The numbers that it is shown for a drawing: a key of `anml.pixels.PIXELS`.
+    pixels: str = "ink"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ TRAININGS = {
         MetaTraining("anml-redraw-kept", "anml", "meta", redraw="meta"),
         MetaTraining("anml-as-released", "anml", "meta", second_order=False, redraw="meta"),
         MetaTraining("oml-as-released", "oml", "meta", second_order=False, redraw="meta"),
+        MetaTraining("oml-released-pixels", "oml", "meta", pixels="as released"),
+        MetaTraining("oml-white-paper", "oml", "meta", pixels="white paper"),
     )
 }
 
@@ -90,6 +94,10 @@ VARIANTS = {
         Treatment("ANML (redraw kept)", "anml-redraw-kept", HEAD),
         Treatment("ANML (as released)", "anml-as-released", HEAD),
         Treatment("OML (as released)", "oml-as-released", OML_LINEAR),
+        Treatment("OML (released pixels)", "oml-released-pixels", OML_LINEAR),
+        Treatment("OML-OLFT (released pixels)", "oml-released-pixels", HEAD),
+        Treatment("OML (white paper)", "oml-white-paper", OML_LINEAR),
+        Treatment("OML-OLFT (white paper)", "oml-white-paper", HEAD),
     )
 }
 """What the paper and its code, or a later finding, disagree on."""

@@ -14,6 +14,7 @@ from anml.adapt import ANML_FAST, Episode, MetaGradient, plain_meta_gradient
 from anml.adapt_oml import OML_FAST
 from anml.episodes import draw_batch, draw_episode
 from anml.outer_step import AHEAD_ON_GPU, OuterLoop
+from anml.pixels import PIXELS
 from anml.profiles import Profile
 from anml.supervised import supervised_gradient
 from anml.training_job import Job, initial_model, rates
@@ -57,12 +58,13 @@ def test_meta_training_is_adam_on_meta_gradients(
         model = with_batch_norm(reference)
     inner, outer = rates(one.training, one.profile)
     optimizer = torch.optim.Adam(model.parameters(), outer, fused=False, foreach=False)
-    images = torch.from_numpy(one.drawings.meta_train)
+    images, scale = torch.from_numpy(one.drawings.meta_train), PIXELS[one.training.pixels]
     sizes = {"inner_steps": 3, "remember": 4, "row_inputs": model.head.in_features}
     losses = []
     for iteration in range(iterations):
         classes, drawings, row = map(torch.from_numpy, draw_episode(COUNTS, 5, iteration, **sizes))
-        episode = Episode(images[classes, drawings].unsqueeze(1) / INK, classes[None], 3)
+        shown = scale.blank + (scale.ink - scale.blank) * images[classes, drawings] / INK
+        episode = Episode(shown.unsqueeze(1), classes[None], 3)
         learned = classes[0]
         before = model.head.weight.detach()[learned].clone()
         model.head.weight.data[learned] = row

@@ -19,6 +19,8 @@ from anml.treatments import (
     find_treatment,
 )
 
+RELEASED_PIXELS = ("OML (released pixels)", "OML-OLFT (released pixels)")
+WHITE_PAPER = ("OML (white paper)", "OML-OLFT (white paper)")
 ALL = [*TREATMENTS.values(), *VARIANTS.values()]
 
 
@@ -57,6 +59,8 @@ def test_the_variants_differ_from_the_paper_in_one_thing_or_as_the_code_does() -
         "ANML (redraw kept)": replace(anml, redraw="meta"),
         "ANML (as released)": replace(anml, second_order=False, redraw="meta"),
         "OML (as released)": replace(oml, second_order=False, redraw="meta"),
+        **dict.fromkeys(RELEASED_PIXELS, replace(oml, pixels="as released")),
+        **dict.fromkeys(WHITE_PAPER, replace(oml, pixels="white paper")),
     }
     assert not set(VARIANTS) & set(TREATMENTS)
 
