@@ -116,7 +116,7 @@ test: $(STAMP) ## the whole test suite: style, fast, slow, notebooks, site
 	@$(MAKE) site test-site
 
 test-site: $(STAMP) ## the browser tests on the site that stands in _build/
-	$(PYTEST) -q tests/site
+	$(PYTEST) -q tests/site -n 2
 
 clean: ## remove what was built; runs/ (your results) and the environment stay
 	rm -rf build _build .snakemake .pytest_cache .ruff_cache .hypothesis

@@ -1,5 +1,6 @@
 """Whole runs added to what is recorded: rows and models, and what is refused."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,19 +23,30 @@ from anml.results import read_table, write_table
 from anml.verify import verify
 
 
-@pytest.fixture
-def runs(tiny: Profile, noise_drawings: Drawings, tmp_path: Path) -> dict[int, Place]:
+@pytest.fixture(scope="module")
+def made_once(
+    tiny: Profile, noise_drawings: Drawings, tmp_path_factory: pytest.TempPathFactory
+) -> dict[int, Place]:
     """Two runs of a profile, each with lengths of a model of its own."""
     profile = replace(tiny, length_models=2, model_seeds=2)
     found = {}
     for seed in (0, 1):
-        place = Place(profile, tmp_path / f"run{seed}")
+        place = Place(profile, tmp_path_factory.mktemp(f"run{seed}"))
         jobs = [LengthJob(seed, 4, 0), LengthJob(seed, 12, 4)]
         for job in jobs:
             job.run(place, noise_drawings, lambda n: None)
         write_tables(place, noise_drawings, jobs)
         found[seed] = place
     return found
+
+
+@pytest.fixture
+def runs(made_once: dict[int, Place], tmp_path: Path) -> dict[int, Place]:
+    """The two runs, in folders that a test may change."""
+    return {
+        seed: replace(place, folder=shutil.copytree(place.folder, tmp_path / f"run{seed}"))
+        for seed, place in made_once.items()
+    }
 
 
 def of_length(iterations: int, run: Place, drawings: Drawings, folder: Path) -> Place:
