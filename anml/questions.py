@@ -33,6 +33,17 @@ class Question:
         return list(self.answers.values())
 
 
+_PIXELS_PAPER = "Says that drawings are 28 x 28, and not with which numbers they are shown."
+_PIXELS_CODE = (
+    "Subtracts a mean from the grey values and divides by a deviation that it multiplies with 256 "
+    "twice: white paper is 0.003 and ink -0.043. OML's own code, and one replication of ANML, show "
+    "the grey values: white paper is 1 and ink 0."
+)
+_PIXELS_HERE = (
+    "The same scale in meta-training and at meta-test, each with the rates of OML that were "
+    "searched for with ink 1. ANML, whose norm takes such changes away, is left out."
+)
+
 QUESTIONS = (
     Question(
         "order-anml",
@@ -116,7 +127,7 @@ QUESTIONS = (
         "659 or 660 classes to meta-test on?",
         "Counts 963 classes for meta-training and 660 for meta-testing.",
         "Meta-trains on the first 963 background classes and meta-tests on evaluation classes, of "
-        "which there are 659.",
+        "which there are 659; it draws from the first 650 of them.",
         {"659 (code)": Setting("ANML"), "660 (paper)": Setting("ANML", extra_class=True)},
         "The 660th is the 964th background class, which is in neither split of the code.",
     ),
@@ -130,6 +141,30 @@ QUESTIONS = (
             "shuffled (here)": Setting("ANML"),
             "writers 1 to 15 (code)": Setting("ANML", drawings_split="first"),
         },
+    ),
+    Question(
+        "pixels-oml",
+        "OML: on what scale are pixels?",
+        _PIXELS_PAPER,
+        _PIXELS_CODE,
+        {
+            "ink 1, paper 0 (here)": Setting("OML"),
+            "as the code": Setting("OML (released pixels)"),
+            "ink 0, paper 1": Setting("OML (white paper)"),
+        },
+        _PIXELS_HERE,
+    ),
+    Question(
+        "pixels-olft",
+        "OML-OLFT: on what scale are pixels?",
+        _PIXELS_PAPER,
+        _PIXELS_CODE,
+        {
+            "ink 1, paper 0 (here)": Setting("OML-OLFT"),
+            "as the code": Setting("OML-OLFT (released pixels)"),
+            "ink 0, paper 1": Setting("OML-OLFT (white paper)"),
+        },
+        _PIXELS_HERE,
     ),
     Question(
         "linear",
