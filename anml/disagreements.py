@@ -69,9 +69,10 @@ class DisagreementJob:
         """Unique in a run."""
         setting = self.setting
         classes = MAX_META_TEST_CLASSES + setting.extra_class
+        order = " as stored" if setting.stored_order else ""
         return (
             f"disagreement {setting.treatment}, {setting.optimizer}, {setting.drawings_split} "
-            f"drawings, {self.n_classes} of {classes} classes"
+            f"drawings, {self.n_classes} of {classes} classes{order}"
         )
 
     @property
@@ -90,7 +91,7 @@ class DisagreementJob:
         own = self._profile(profile)
         rates = rate_grid(own, self.setting.treatment, self.setting.optimizer)
         searches = len(search_numbers(own, self.setting.treatment)) * len(rates)
-        if self.setting.extra_class:
+        if self._takes_rate:
             searches = 0
         runs = searches + len(own.models) * own.trajectories
         return runs * self.n_classes * TRAINING_DRAWINGS
@@ -116,7 +117,7 @@ class DisagreementJob:
         """The jobs whose files this one reads."""
         models = model_seeds(profile, [self.setting])
         trained = train_jobs(find_treatment(self.setting.treatment).training, models)
-        searches = search_jobs(profile, self._point()) if self.setting.extra_class else []
+        searches = search_jobs(profile, self._point()) if self._takes_rate else []
         return self.evaluations(profile) or [*trained, *searches]
 
     def evaluations(self, profile: Profile) -> list[EvaluateJob]:
@@ -127,9 +128,17 @@ class DisagreementJob:
             and setting.optimizer in profile.optimizers
             and setting.drawings_split == profile.drawings_split
             and not setting.extra_class
+            and not setting.stored_order
         )
         seeds = model_seeds(profile, [setting]) if compared else ()
         return [EvaluateJob(self._point(), seed) for seed in seeds]
+
+    @property
+    def _takes_rate(self) -> bool:
+        """Whether it takes the comparison's rate: what it changes about the classes, one of them
+        or their order, is little beside how many there are.
+        """
+        return self.setting.extra_class or self.setting.stored_order
 
     def _point(self) -> Point:
         return Point(self.setting.treatment, self.n_classes, self.setting.optimizer)
@@ -137,21 +146,26 @@ class DisagreementJob:
     def _measure(self, place: Place, drawings: Drawings, on_step: OnStep) -> list[Row]:
         """Search the rate, then meta-test every model."""
         own, point = replace(place, profile=self._profile(place.profile)), self._point()
-        if self.setting.extra_class:
-            # One more class changes at most one of those met: not what the best rate is.
+        if self._takes_rate:
             rate = best_rate(read_searches(place, point))
-            drawings = with_extra_class(drawings)
         else:
             rate, _ = search_learning_rate(point, own, drawings, on_step)
+        if self.setting.extra_class:
+            drawings = with_extra_class(drawings)
         rows: list[Row] = []
         for seed in own.profile.models:
             seeds = trajectory_seeds(seed, own.profile.trajectories)
             runs = make_runs(own.profile, self.n_classes, seeds, [rate], Stream.TRAJECTORY)
-            if self.setting.extra_class:
-                runs = [replace(run, trajectory=insert_extra(run.trajectory)) for run in runs]
+            runs = [replace(run, trajectory=self._changed(run.trajectory)) for run in runs]
             for score in point.scores(own, drawings, seed, runs, on_step):
                 rows += [point.row(score, seed, *part) for part in accuracies(score)]
         return rows
+
+    def _changed(self, trajectory: Trajectory) -> Trajectory:
+        """The trajectory with what the setting changes about its classes."""
+        if self.setting.extra_class:
+            return insert_extra(trajectory)
+        return in_stored_order(trajectory) if self.setting.stored_order else trajectory
 
     def _profile(self, profile: Profile) -> Profile:
         """The profile with what the setting changes."""
@@ -190,6 +204,13 @@ def with_extra_class(drawings: Drawings) -> Drawings:
     return replace(
         drawings, split=split, **{name: getattr(drawings, name)[order] for name in names}
     )
+
+
+def in_stored_order(trajectory: Trajectory) -> Trajectory:
+    """The trajectory's classes, each with its drawings, in the order in which they are stored."""
+    order = np.argsort(trajectory.classes)
+    parts = {name: getattr(trajectory, name)[order] for name in ("classes", "train", "test")}
+    return replace(trajectory, **parts)
 
 
 def insert_extra(trajectory: Trajectory) -> Trajectory:

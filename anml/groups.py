@@ -56,8 +56,8 @@ def group_name(job: Work) -> str:
         case ProbeJob(seed):
             return f"probe.seed{seed}"
         case DisagreementJob(setting, _):
-            classes = ["660"] if setting.extra_class else []
-            words = (setting.treatment, setting.optimizer, setting.drawings_split, *classes)
+            changes = ["660"] * setting.extra_class + ["as-stored"] * setting.stored_order
+            words = (setting.treatment, setting.optimizer, setting.drawings_split, *changes)
             return f"paper-versus-code.{slug(*words)}"
         case RateJob(training):
             return f"rates.{slug(training)}"

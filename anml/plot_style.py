@@ -45,6 +45,10 @@ TREATMENTS: dict[str, Mark] = {
     "ANML (redraw kept)": Mark("#4B02A6", (7, 1, 0), (0, (1.5, 1.2)), 9),
     "ANML (as released)": Mark("#337884", (9, 1, 0), (0, (5, 1.5)), 9),
     "OML (as released)": Mark("#733A28", (10, 1, 0), (0, (5, 1.5)), 9),
+    "OML (released pixels)": Mark("#B68A3A", "P", (0, (5, 1.5)), 7),
+    "OML-OLFT (released pixels)": Mark("#94704F", "X", (0, (5, 1.5)), 7),
+    "OML (white paper)": Mark("#4D1A29", "d", (0, (1.5, 1.2)), 7),
+    "OML-OLFT (white paper)": Mark("#6D5404", "H", (0, (1.5, 1.2)), 7),
 }
 FIVE = tuple(TREATMENTS)[:5]
 """The treatments of Figure 3, each of which has an Oracle (Figures 4 and S7)."""

@@ -11,6 +11,7 @@ class Setting:
     optimizer: str = "adam"
     drawings_split: str = "shuffled"
     extra_class: bool = False  # 660 classes: the 964th background class is one of them
+    stored_order: bool = False  # classes come alphabet by alphabet, as the data set stores them
 
 
 @dataclass(frozen=True)
@@ -132,11 +133,25 @@ QUESTIONS = (
         "The 660th is the 964th background class, which is in neither split of the code.",
     ),
     Question(
+        "class-order",
+        "In which order do classes come?",
+        "Learns the classes of a trajectory in random order.",
+        "Draws which classes a trajectory has; it learns them in the order of the data set, "
+        "alphabet by alphabet, since the function that would sort them returns them as they are.",
+        {
+            "in random order (here)": Setting("ANML"),
+            "as stored (code)": Setting("ANML", stored_order=True),
+        },
+        "The same classes and drawings in both orders. Folders are taken by name; the code takes "
+        "them as the file system lists them, whole alphabets all the same.",
+    ),
+    Question(
         "drawings",
         "Which 15 drawings of a class are learned?",
         "Says 15 for training and 5 held out, and not which.",
-        "Always learns from writers 1 to 15 and tests on writers 16 to 20; one replication "
-        "shuffles them for every class.",
+        "Always learns from the first 15 files that a class's folder lists, writers 1 to 15 where "
+        "it lists them by name, and tests on the other five; one replication shuffles them for "
+        "every class.",
         {
             "shuffled (here)": Setting("ANML"),
             "writers 1 to 15 (code)": Setting("ANML", drawings_split="first"),

@@ -28,6 +28,7 @@ from anml.disagreement_values import (
 )
 from anml.disagreements import (
     DisagreementJob,
+    in_stored_order,
     insert_extra,
     model_seeds,
     numbers,
@@ -111,6 +112,18 @@ def test_the_660th_class_changes_nothing_but_itself(n):
     assert changed == pytest.approx(60 * n / 660, abs=6)
 
 
+def test_stored_order_has_the_same_classes_and_drawings():
+    before = draw_trajectory(3, 40)
+    after = in_stored_order(before)
+    assert after.seed == before.seed
+    assert after.classes.tolist() == sorted(before.classes.tolist())
+    assert after.classes.tolist() != before.classes.tolist()
+    for place, index in enumerate(before.classes):
+        there = after.classes.tolist().index(index)
+        np.testing.assert_array_equal(after.train[there], before.train[place])
+        np.testing.assert_array_equal(after.test[there], before.test[place])
+
+
 def test_the_660th_class_is_the_background_class_that_neither_split_uses(
     noise_drawings: Drawings,
 ):
@@ -155,11 +168,13 @@ def test_what_the_comparison_measures_anyway_is_taken_from_there(parts):
     assert Setting("OML-OLFT") not in own
     for setting in parts:
         assert (setting in own) == (setting != Setting("ANML"))
-    rates = [
-        {row["learning_rate"] for row in parts[setting]}
-        for setting in (Setting("ANML"), Setting("ANML", extra_class=True))
-    ]
-    assert rates[0] == rates[1]
+    settings = (
+        Setting("ANML"),
+        Setting("ANML", extra_class=True),
+        Setting("ANML", stored_order=True),
+    )
+    rates = [{row["learning_rate"] for row in parts[setting]} for setting in settings]
+    assert rates[0] == rates[1] == rates[2]
 
 
 def test_jobs_leave_rows_of_every_question_that_has_their_setting(parts, tmp_path):
