@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import synthetic_table
 
-from anml.plot_style import TREATMENTS
+from anml.plot_style import TREATMENTS as MARKS
 from anml.results import Table
 from anml.tables import TESTING, TRAINING
+from anml.treatments import TREATMENTS
 
 REGIMES = {"sequential": 0.0, "oracle": 0.06, "oracle 20 epochs": 0.12}
-STARTS = dict(zip(TREATMENTS, np.linspace(0.93, 0.25, len(TREATMENTS)), strict=True))
+STARTS = {name: 0.93 - 0.0425 * place for place, name in enumerate(MARKS)}
 REPRESENTATIONS = ("latent", "gated", "nm", "nm random", "oml")
 
 
@@ -25,7 +26,7 @@ def table(frame: pd.DataFrame, data: str = "omniglot", channels: int = 64) -> Ta
 
 def meta_test(
     data: str = "omniglot",
-    treatments: Iterable[str] = tuple(STARTS),
+    treatments: Iterable[str] = tuple(TREATMENTS),
     regimes: Iterable[str] = tuple(REGIMES),
     numbers: Iterable[int] = (10, 50, 600),
     models: int = 2,
