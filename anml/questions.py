@@ -42,7 +42,8 @@ _PIXELS_CODE = (
 )
 _PIXELS_HERE = (
     "The same scale in meta-training and at meta-test, each with the rates of OML that were "
-    "searched for with ink 1. ANML, whose norm takes such changes away, is left out."
+    "searched for with ink 1. ANML, whose norm takes such changes away, is left out; Pretrain & "
+    "Transfer and Scratch, which have OML's network, were not tried."
 )
 
 QUESTIONS = (
