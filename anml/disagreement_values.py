@@ -232,10 +232,11 @@ def _rows(table: Table, question: Question) -> pd.DataFrame:
 
 
 def _of_setting(frame: pd.DataFrame, setting: Setting) -> pd.DataFrame:
-    """The observations of a setting under the first question that has any."""
-    for question in QUESTIONS:
-        for answer, other in question.answers.items():
-            rows = frame[(frame["question"] == question.id) & (frame["answer"] == answer)]
-            if other == setting and not rows.empty:
-                return rows
-    return frame.iloc[:0]
+    """The observations of a setting under the question that has most of them, of most models."""
+    found = [
+        frame[(frame["question"] == question.id) & (frame["answer"] == answer)]
+        for question in QUESTIONS
+        for answer, other in question.answers.items()
+        if other == setting
+    ]
+    return max(found, key=len)
