@@ -92,7 +92,8 @@ QUESTIONS = (
             "as here": Setting("ANML"),
             "as the code": Setting("ANML (as released)", drawings_split="first"),
         },
-        "What each choice is worth by itself stands under its own question; they need not add up.",
+        "What each choice is worth by itself stands under its own question; they need not add up. "
+        "The order of classes is as here in both.",
     ),
     Question(
         "released-oml",
@@ -104,7 +105,8 @@ QUESTIONS = (
             "as here": Setting("OML"),
             "as the code": Setting("OML (as released)", drawings_split="first"),
         },
-        "With the rates of OML that were searched for here; the code's are not published.",
+        "With the rates of OML that were searched for here; the code's are not published. Pixels "
+        "and the order of classes are as here in both.",
     ),
     Question(
         "optimizer",
