@@ -232,7 +232,9 @@ def _rows(table: Table, question: Question) -> pd.DataFrame:
 
 
 def _of_setting(frame: pd.DataFrame, setting: Setting) -> pd.DataFrame:
-    """The observations of a setting under the question that has most of them, of most models."""
+    """The observations of a setting under the question that has most of them: where answers are
+    compared with a variant, the table holds only the models that the variant has.
+    """
     found = [
         frame[(frame["question"] == question.id) & (frame["answer"] == answer)]
         for question in QUESTIONS

@@ -91,7 +91,7 @@ class DisagreementJob:
         own = self._profile(profile)
         rates = rate_grid(own, self.setting.treatment, self.setting.optimizer)
         searches = len(search_numbers(own, self.setting.treatment)) * len(rates)
-        if self._takes_rate:
+        if self._changes_classes:
             searches = 0
         runs = searches + len(own.models) * own.trajectories
         return runs * self.n_classes * TRAINING_DRAWINGS
@@ -117,7 +117,7 @@ class DisagreementJob:
         """The jobs whose files this one reads."""
         models = model_seeds(profile, [self.setting])
         trained = train_jobs(find_treatment(self.setting.treatment).training, models)
-        searches = search_jobs(profile, self._point()) if self._takes_rate else []
+        searches = search_jobs(profile, self._point()) if self._changes_classes else []
         return self.evaluations(profile) or [*trained, *searches]
 
     def evaluations(self, profile: Profile) -> list[EvaluateJob]:
@@ -127,16 +127,15 @@ class DisagreementJob:
             setting.treatment in TREATMENTS
             and setting.optimizer in profile.optimizers
             and setting.drawings_split == profile.drawings_split
-            and not setting.extra_class
-            and not setting.stored_order
+            and not self._changes_classes
         )
         seeds = model_seeds(profile, [setting]) if compared else ()
         return [EvaluateJob(self._point(), seed) for seed in seeds]
 
     @property
-    def _takes_rate(self) -> bool:
-        """Whether it takes the comparison's rate: what it changes about the classes, one of them
-        or their order, is little beside how many there are.
+    def _changes_classes(self) -> bool:
+        """Whether it changes which classes come, or in which order: as many come, so that it takes
+        the rate that the comparison searched for so many.
         """
         return self.setting.extra_class or self.setting.stored_order
 
@@ -146,7 +145,7 @@ class DisagreementJob:
     def _measure(self, place: Place, drawings: Drawings, on_step: OnStep) -> list[Row]:
         """Search the rate, then meta-test every model."""
         own, point = replace(place, profile=self._profile(place.profile)), self._point()
-        if self._takes_rate:
+        if self._changes_classes:
             rate = best_rate(read_searches(place, point))
         else:
             rate, _ = search_learning_rate(point, own, drawings, on_step)
@@ -164,7 +163,7 @@ class DisagreementJob:
     def _changed(self, trajectory: Trajectory) -> Trajectory:
         """The trajectory with what the setting changes about its classes."""
         if self.setting.extra_class:
-            return insert_extra(trajectory)
+            trajectory = insert_extra(trajectory)
         return in_stored_order(trajectory) if self.setting.stored_order else trajectory
 
     def _profile(self, profile: Profile) -> Profile:
