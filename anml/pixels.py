@@ -26,8 +26,9 @@ class Pixels:
         return images * (self.ink - self.blank) + self.blank
 
 
-# Grey values from 0 (ink) to 255, less a mean, over a deviation; both were found of grey values in
-# [0, 1], and the deviation is multiplied with 256 twice.
+# The released code (datasets/omniglot.py) takes a mean from grey values, 0 for ink to 255, and
+# divides by a deviation. Both are those of grey values in [0, 1], which it makes larger to fit: the
+# mean 256 times, the deviation 256 times twice.
 _MEAN, _DEVIATION = 0.92206 * 256, 0.08426 * 256 * 256
 INK = "ink"
 PIXELS = {
