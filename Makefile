@@ -115,7 +115,8 @@ test: $(STAMP) ## the whole test suite: style, fast, slow, notebooks, site
 	@printf '\n== 5 of 5: the site, read in a browser\n'
 	@$(MAKE) site test-site
 
-test-site: $(STAMP) ## the browser tests on the site that stands in _build/
+test-site: $(STAMP) ## the browser tests on the site that stands in _build/, or is built
+	@test -f _build/html/index.html || $(MAKE) site  # here, not by two browsers at once
 	$(PYTEST) -q tests/site -n 2
 
 clean: ## remove what was built; runs/ (your results) and the environment stay

@@ -86,13 +86,13 @@ def test_page_is_clean_and_fits(browser: Browser, address: str, page: str) -> No
     assert browser.run(BROKEN_IMAGES) == []
     assert browser.run(UNSET_MATHEMATICS) == []
     name = page.removeprefix("book/").removesuffix(".html").replace("/", "-")
-    for width in (WIDE, NARROW):
-        browser.resize(width)
-        for theme in ("light", "dark"):
-            browser.run(f"document.documentElement.dataset.theme = '{theme}'")
+    for theme in ("light", "dark"):
+        browser.run(f"document.documentElement.dataset.theme = '{theme}'")
+        for width in (WIDE, NARROW):
+            browser.resize(width)
             browser.save_picture(SCREENSHOTS / f"{name}-{width}-{theme}.png")
-    assert browser.run("return document.documentElement.scrollWidth") <= NARROW
-    assert browser.run(STICKING_OUT) == []
+        assert browser.run("return document.documentElement.scrollWidth") <= NARROW
+        assert browser.run(STICKING_OUT) == []
 
 
 def test_the_browser_reports_errors_and_foreign_requests(browser: Browser, tmp_path: Path) -> None:
