@@ -77,14 +77,14 @@ def test_costly_arms_are_measured_where_the_others_are(profile: Profile) -> None
 
 def test_a_run_may_take_some_of_the_models() -> None:
     profile = find_profile("laptop")
-    assert profile.model_numbers() == [0, 1, 2]
+    assert profile.model_numbers() == [0, 1, 2, 3]
     assert profile.model_numbers(2) == [0, 1]
     some = find_profile("laptop", {"models": "1,2"})
     assert some.model_numbers() == [1, 2]
     assert some.model_numbers(2) == [1]
     assert some.model_numbers(1) == []
-    with pytest.raises(AnmlError, match="has 3: allowed is 0 to 2, as model_seeds = 3"):
-        find_profile("laptop", {"models": "1,3"})
+    with pytest.raises(AnmlError, match="has 4: allowed is 0 to 3, as model_seeds = 4"):
+        find_profile("laptop", {"models": "1,4"})
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
