@@ -27,9 +27,20 @@ def headline(tables: Mapping[str, Table], optimizer: str = "adam", seed: int = 0
     where one value has no interval), `measured_at` (the N; '' where there is none), `models`,
     `trajectories` (0 where not run), `verdict` (of the ledger), `note`.
     """
-    verdicts = {entry.id: entry.verdict for entry in ledger(tables, optimizer=optimizer, seed=seed)}
+    published = published_with_noted()
+    entries = ledger(tables, optimizer=optimizer, seed=seed, only=set(published["id"]))
+    verdicts = {entry.id: entry.verdict for entry in entries}
+    frame = _beside(published, tables, optimizer, seed)
+    frame.insert(frame.columns.get_loc("note"), "verdict", frame["id"].map(verdicts))
+    return frame
+
+
+def _beside(
+    published: pd.DataFrame, tables: Mapping[str, Table], optimizer: str, seed: int
+) -> pd.DataFrame:
+    """Return these published numbers with what `tables` hold beside them: `headline`, unjudged."""
     rows = []
-    for row in published_with_noted().to_dict("records"):
+    for row in published.to_dict("records"):
         own = measured(row, tables, optimizer=optimizer, seed=seed)
         value, low, high = (own.value, own.low, own.high) if own else (np.nan,) * 3
         rows.append(
@@ -39,7 +50,7 @@ def headline(tables: Mapping[str, Table], optimizer: str = "adam", seed: int = 0
             | {"measured_at": str(own.n_classes) if own and own.n_classes else ""}
             | {"models": own.models if own else 0}
             | {"trajectories": own.trajectories if own else 0}
-            | {"verdict": verdicts[row["id"]], "note": row["note"]}
+            | {"note": row["note"]}
         )
     return pd.DataFrame(rows)
 
@@ -108,10 +119,11 @@ def rerun_sheet(
 
     `sets`: `anml.recorded.recorded_sets`. A number that none of them holds has no row.
     """
-    frames = {profile: headline(tables, optimizer, seed) for profile, tables in sets.items()}
+    published = published_with_noted()
+    stated = published[published["source"] == SOURCES[0]]
+    frames = {name: _beside(stated, tables, optimizer, seed) for name, tables in sets.items()}
     columns = {}
-    for profile, frame in frames.items():
-        paper = frame[frame["source"] == SOURCES[0]]
+    for profile, paper in frames.items():
         columns["number"] = [
             f"{_number(row)}, N {row.n_classes}" if row.n_classes else _number(row)
             for row in paper.itertuples()

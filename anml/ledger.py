@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -84,17 +84,28 @@ class Entry:
     why: str = ""
 
 
-def ledger(tables: Mapping[str, Table], *, optimizer: str = "adam", seed: int = 0) -> list[Entry]:
+def ledger(
+    tables: Mapping[str, Table],
+    *,
+    optimizer: str = "adam",
+    seed: int = 0,
+    only: Collection[str] | None = None,
+) -> list[Entry]:
     """Return every row of the ledger: the paper's numbers, its claims, then the replications.
 
     Args:
         tables: result tables of one profile and data source, by name (`TABLES`).
         optimizer: at meta-test.
         seed: of the bootstrap intervals.
+        only: the ids of the rows that are wanted; default: all.
     """
     options = {"optimizer": optimizer, "seed": seed}
-    numbers = [_number(row, tables, options) for _, row in published_with_noted().iterrows()]
-    claims = [_claim(claim, tables, options) for claim in CLAIMS]
+    rows, claims = published_with_noted(), CLAIMS
+    if only is not None:
+        rows = rows[rows["id"].isin(list(only))]
+        claims = tuple(claim for claim in CLAIMS if claim.id in only)
+    numbers = [_number(row, tables, options) for _, row in rows.iterrows()]
+    claims = [_claim(claim, tables, options) for claim in claims]
     return sorted(
         [*numbers, *claims], key=lambda e: ("number", "claim", "replication").index(e.kind)
     )

@@ -151,7 +151,8 @@ def read_figure(
         AnmlError: there are no such tables, or one is damaged.
     """
     found = find_tables(TABLES, profile, data, results)
-    entries = ledger({n: one.table for n, one in found.items()}, optimizer=optimizer, seed=seed)
+    tables = {name: one.table for name, one in found.items()}
+    entries = ledger(tables, optimizer=optimizer, seed=seed, only=FIGURES[figure])
     return of_figure(entries, figure, omniglot=data == "omniglot")
 
 
