@@ -111,7 +111,7 @@ test: $(STAMP) ## the whole test suite: style, fast, slow, notebooks, site
 	@printf '\n== 3 of 5: slow tests\n'
 	$(PYTEST) -q -m slow --ignore=tests/site -n 2 --dist loadfile || [ $$? -eq 5 ]  # 5: none is slow
 	@printf '\n== 4 of 5: the notebooks run again, and their numbers compared\n'
-	$(PYTEST) -q --nbval --nbval-current-env --nbval-cell-timeout 600 --nbval-sanitize-with tests/notebooks/sanitise.cfg book/notebooks -n 2 --dist loadfile
+	$(PYTEST) -q --nbval --nbval-current-env --nbval-cell-timeout 600 --nbval-sanitize-with tests/notebooks/sanitise.cfg -p tests.notebooks.own_kernels book/notebooks -n 2 --dist loadfile
 	@printf '\n== 5 of 5: the site, read in a browser\n'
 	@$(MAKE) site test-site
 
