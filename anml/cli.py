@@ -6,6 +6,7 @@ imports belong in `func`, so that `anml --help` stays quick.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -122,11 +123,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `anml` with `argv` (the process's own arguments by default).
 
     Returns:
-        The exit status: 0, 2 after an `AnmlError` (one line on stderr), 130 after Ctrl-C.
+        The exit status: 0, 2 after an `AnmlError` (one line on stderr), 130 after Ctrl-C, 141 where
+        the reader of the output has gone, as `anml profiles | head` does.
     """
     args = build_parser().parse_args(argv)
     try:
-        return args.func(args) or 0
+        status = args.func(args) or 0
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        try:
+            print(flush=True)
+        except BrokenPipeError:
+            # What is left to write would complain once more at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+        raise  # it was another pipe, such as a worker's
     except AnmlError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -1,6 +1,7 @@
 """The frame of the command line, and `anml data`."""
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,19 @@ def test_ctrl_c_is_one_line_and_status_130(
 ) -> None:
     assert run_with(monkeypatch, fail(KeyboardInterrupt())) == 130
     assert capsys.readouterr() == ("", "interrupted\n")
+
+
+def test_a_reader_that_has_gone_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as gone:
+        code = "import sys; from anml.cli import main; sys.exit(main(['profiles']))"
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=gone, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (141, "")
+    with pytest.raises(BrokenPipeError):
+        run_with(monkeypatch, fail(BrokenPipeError()))
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
