@@ -93,7 +93,7 @@ def results(tmp_path_factory) -> Path:
 
 
 # Each command names what there is, as the tests above see; commands that give the same parameters
-# run alike, and `make rerun NOTEBOOK=all` runs every notebook.
+# run alike, and the tests of papermill run every notebook.
 UNLIKE = {given(file): file for file in reversed(FILES)}
 
 
