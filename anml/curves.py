@@ -177,7 +177,7 @@ def glued(
     """Return the values that prose cites: `<prefix>_<treatment>_test` and the like, in per cent.
 
     Each treatment's mean testing accuracy at the longest N, with `_low` and `_high` where there is
-    an interval; `<prefix>_longest_n`, `_replicates`, `_data`, `_profile`, `_network`.
+    an interval; `<prefix>_longest_n`, `_replicates`, `_data`, `_profile`.
     """
     longest = int(values["n_classes"].max())
     chosen = (values["metric"] == TESTING) & (values["regime"] == regime)
@@ -195,7 +195,6 @@ def glued(
         if provenance.data_source == "omniglot"
         else "embedded drawings",
         f"{prefix}_profile": provenance.profile,
-        f"{prefix}_network": network_label(provenance),
     }
 
 

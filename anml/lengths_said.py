@@ -150,12 +150,6 @@ def stated(regime: str) -> dict[int, float]:
     return dict(zip(own["n_classes"], (100 * own["value"]).round(2), strict=True))
 
 
-def stated_words() -> str:
-    """Return what the paper states of ANML in sequence, at the longest N, in words."""
-    goal = stated(SEQUENTIAL.name)
-    return f"{goal[max(goal)]:.1f}% at N = {max(goal)}"
-
-
 def distance_lines(values: pd.DataFrame) -> list[str]:
     """Return how far the paper's width is from what the paper states, a sentence a number.
 

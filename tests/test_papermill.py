@@ -41,6 +41,7 @@ OWN = {
     "fig1_architecture": {"pln_channels": "8", "nm_channels": "4", "outputs": "10"},
     "fig2_procedure": {"profile": "smoke"},
     "fig5_activity": TABLES | {"drawings": "none"},
+    "overview": {},
     "quickstart": {
         "data": "{drawings}",
         "meta_iterations": "5",

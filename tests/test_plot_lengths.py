@@ -155,10 +155,6 @@ def test_how_far_each_width_is_stands_in_one_line(tables: dict[str, Table]) -> N
     )
 
 
-def test_what_the_paper_states_is_its_number_at_the_longest_n() -> None:
-    assert lengths_said.stated_words() == "63.8% at N = 600"
-
-
 def test_a_single_trajectory_of_a_single_length_has_no_interval_and_no_second_end() -> None:
     tables = {
         "laptop": synthetic.accuracy(lengths=(1000,), trajectories=1),
