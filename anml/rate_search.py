@@ -30,7 +30,7 @@ class RateGrid:
     training: str
     rates: dict[str, tuple[float, ...]]  # values of the profile, in all combinations
     treatments: tuple[str, ...]  # judged by the mean accuracy of these ...
-    n_classes: tuple[int, ...]  # ... after so many classes, each at its best meta-test rate
+    n_classes: tuple[int, ...]  # ... after so many classes at most, each at its best meta-test rate
 
 
 GRIDS = (
@@ -135,15 +135,19 @@ class RateJob:
 
 
 def plan_rate_search(profile: Profile) -> Plan:
-    """One job a combination of rates, where the profile has a budget for them; none waits."""
+    """One job a combination of rates, where the profile has a budget for them; none waits.
+
+    They are judged at no more classes than the profile itself learns.
+    """
     if not profile.rate_search_iterations:
         return {}
+    most = max(profile.n_classes)
     return {
         RateJob(
             grid.training,
             tuple(zip(grid.rates, values, strict=True)),
             grid.treatments,
-            grid.n_classes,
+            tuple(dict.fromkeys(min(n, most) for n in grid.n_classes)),
         ): []
         for grid in GRIDS
         for values in product(*grid.rates.values())

@@ -26,6 +26,11 @@ def test_a_profile_without_a_budget_searches_nothing() -> None:
     assert plan_rate_search(replace(PROFILES["paper"], rate_search_iterations=0)) == {}
 
 
+def test_rates_are_judged_at_no_more_classes_than_the_profile_learns() -> None:
+    for name, numbers in (("quick", {(50, 200), (10, 50)}), ("smoke", {(20,), (10, 20)})):
+        assert {job.n_classes for job in plan_rate_search(PROFILES[name])} == numbers
+
+
 def test_every_profile_uses_rates_of_the_grid() -> None:
     """What was searched is what is used: no rate comes from elsewhere."""
     for profile, grid in product(PROFILES.values(), GRIDS):
