@@ -1,18 +1,24 @@
-"""Checkpoints: safetensors with a JSON header, written atomically; no pickle is ever loaded."""
+"""Checkpoints: safetensors with a JSON header, written atomically; no pickle is ever loaded.
+
+Headers are read without torch: pages ask them how far a model is.
+"""
+
+from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from anml.errors import AnmlError
 from anml.files import replacing
 from anml.results import device_name, running_commit, together
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 HEADER = "anml"
 FORMAT = 1
@@ -23,6 +29,8 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], header: Mapping[s
 
     The header says which commit of the package was running on what, unless it does already.
     """
+    from safetensors.torch import save_file
+
     made_on = {device_name(tensor.device) for tensor in tensors.values()}
     own = {"format": FORMAT, "commit": running_commit(), "made_on": together(made_on)}
     text = json.dumps({**own, **header}, sort_keys=True)
@@ -42,22 +50,23 @@ def load_checkpoint(
     path: Path, device: torch.device | str = "cpu"
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and header of `path`; AnmlError if it is missing, damaged or not one of ours."""
-    return _read(path, device, lambda file: {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    options = {"framework": "pt", "device": str(device)}
+    return _read(path, options, lambda file: {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
 
 
 def read_header(path: Path) -> dict[str, Any]:
     """The header alone, without reading the tensors; AnmlError as `load_checkpoint`."""
-    return _read(path, "cpu", lambda file: None)[1]
+    return _read(path, {"framework": "numpy"}, lambda file: None)[1]
 
 
 def _read(
-    path: Path, device: torch.device | str, take: Callable[[Any], Any]
+    path: Path, options: Mapping[str, str], take: Callable[[Any], Any]
 ) -> tuple[Any, dict[str, Any]]:
-    """What `take` takes of an open checkpoint, and its header."""
+    """What `take` takes of a checkpoint opened with `options`, and its header."""
     if not path.is_file():
         raise AnmlError(f"no checkpoint at {path}: run the meta-training that makes it first")
     try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
+        with safe_open(path, **options) as file:
             header = json.loads((file.metadata() or {})[HEADER])
             taken = take(file)
     except (SafetensorError, KeyError, ValueError, OSError) as error:

@@ -5,14 +5,19 @@ replica draws the same whether it is trained alone or beside others. All is draw
 indices, and possibly ahead of time; the images themselves stay on the device.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from math import sqrt
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
+
+# Pages that read tables draw trajectories too, and need not wait for torch.
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 class Stream(IntEnum):
@@ -85,6 +90,8 @@ def draw_ahead(
     dtype: torch.dtype,
 ) -> Drawn:
     """`draw(seed, iteration)` of all seeds and iterations as tensors [N, R, ...] on the host."""
+    import torch
+
     parts = zip(*(draw(seed, i) for i in iterations for seed in seeds), strict=True)
     classes, drawings, rows = (
         torch.from_numpy(np.stack(part)).unflatten(0, (len(iterations), len(seeds)))

@@ -5,7 +5,6 @@ that are short enough for a killed run to lose little.
 """
 
 import time
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from anml.jobs import (
 from anml.meta_test import Score
 from anml.points import Point, extent, rate_grid, search_numbers, searched_for
 from anml.profiles import Profile
+from anml.rate_choice import best_rate
 from anml.regimes import REGIMES, SEQUENTIAL
 from anml.tables import TESTING, TRAINING
 from anml.treatments import TREATMENTS, find_treatment
@@ -203,23 +203,6 @@ def search_rows(
     runs = point.runs(place.profile, [search], rates, Stream.SEARCH)
     scores = point.scores(place, drawings, seed, runs, on_step)
     return [point.row(score, seed, TESTING, score.testing) for score in scores]
-
-
-def best_rate(rows: Sequence[Row]) -> float:
-    """The learning rate that a search chooses, from its rows.
-
-    On each trajectory the rate with the best accuracy wins; the rate that wins most often is
-    taken (spec, section 4), by mean accuracy where that is a draw, and the larger of equals.
-    """
-    searches: dict[int, dict[float, float]] = defaultdict(dict)
-    for row in rows:
-        searches[row["trajectory_seed"]][row["learning_rate"]] = row["value"]
-    wins = Counter(max(values, key=lambda r: (values[r], r)) for values in searches.values())
-    means = {
-        rate: sum(values[rate] for values in searches.values())
-        for rate in {row["learning_rate"] for row in rows}
-    }
-    return max(means, key=lambda rate: (wins[rate], means[rate], rate))
 
 
 def search_learning_rate(

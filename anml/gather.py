@@ -19,9 +19,9 @@ from anml.errors import AnmlError
 from anml.groups import group_name
 from anml.jobs import Place, Row, TrainJob, Work, read_part
 from anml.lengths import LengthJob
-from anml.meta_train import LOG_METRICS
 from anml.profiles import Profile
 from anml.results import Provenance, provenance_now, together, write_table
+from anml.tables import LOG_METRICS
 from anml.training_job import Job
 from anml.treatments import find_training
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from anml.lengths import TREATMENT
+from anml.length_names import TREATMENT
 from anml.lengths_found import KEPT, REDRAW_KEPT, Tables, recorded_beside
 from anml.notebook import Found
 from anml.rates_found import found_rates

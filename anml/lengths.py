@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from anml.checkpoint import read_header
 from anml.data import Drawings
 from anml.errors import AnmlError
-from anml.evaluations import best_rate, measure, measured_rows, search_rows
+from anml.evaluations import measure, measured_rows, search_rows
 from anml.files import replacing, require_writable
 from anml.jobs import (
     OnStep,
@@ -29,25 +29,13 @@ from anml.jobs import (
     treatment_model,
     write_part,
 )
+from anml.length_names import LENGTH_REGIMES, LENGTHS, MEASURED, META_TRAINING
 from anml.points import LINEAR_WEIGHT, Point, extent, rate_grid
 from anml.probe_jobs import activity_rows
 from anml.probes import activations, probe_set
 from anml.profiles import Profile
-from anml.regimes import ORACLE, SEQUENTIAL
-from anml.treatments import HEAD, TREATMENTS, VARIANTS, find_training, find_treatment
-
-TREATMENT = "ANML"
-META_TRAINING = find_treatment(TREATMENT).training
-MEASURED = {
-    row.training: row.name
-    for row in (TREATMENTS | VARIANTS).values()
-    if row.plastic == HEAD and find_training(row.training).network == META_TRAINING
-}
-"""The meta-trainings whose lengths can be measured, with the treatments that take their models."""
-LENGTH_REGIMES = (SEQUENTIAL.name, ORACLE.name)
-"""In which orders of its drawings a meta-test is measured at each length."""
-LENGTHS = "lengths"
-"""In a run's folder: a folder for each length."""
+from anml.rate_choice import best_rate
+from anml.treatments import find_training, find_treatment
 
 
 @dataclass(frozen=True)

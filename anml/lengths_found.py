@@ -11,11 +11,10 @@ import pandas as pd
 
 from anml.checkpoint import read_header
 from anml.curves import FULL_WIDTH
-from anml.lengths import LENGTH_REGIMES, MEASURED
+from anml.length_names import LENGTH_REGIMES, MEASURED, recorded_models
 from anml.measure import ACTIVITY
 from anml.notebook import Found, find_beside, repository_root
 from anml.profiles import PROFILES
-from anml.record import recorded_models
 from anml.recorded import recorded_tables
 from anml.regimes import ORACLE, SEQUENTIAL
 from anml.results import Table

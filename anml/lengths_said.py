@@ -10,7 +10,7 @@ import pandas as pd
 
 from anml.claims import published_points
 from anml.curves import counts, shown
-from anml.lengths import TREATMENT
+from anml.length_names import TREATMENT
 from anml.lengths_found import (
     AFTER_GATE,
     KEPT,

@@ -22,10 +22,11 @@ from anml.errors import AnmlError
 from anml.files import require_writable
 from anml.graphed import choose_float32
 from anml.interrupt import Interrupt, defer_interrupt
-from anml.outer_step import LOG_METRICS, OuterLoop, State, new_optimizer
+from anml.outer_step import OuterLoop, State, new_optimizer
 from anml.pixels import INK, find_pixels, take_ink
 from anml.profiles import Profile
 from anml.results import device_name, running_commit, together
+from anml.tables import LOG_METRICS
 from anml.training_job import Job, build_model, initial_model
 from anml.treatments import find_training
 

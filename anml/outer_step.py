@@ -18,16 +18,10 @@ from anml.episodes import Drawn, draw_ahead, draw_batch, draw_episode, gather
 from anml.graphed import graphed
 from anml.pixels import find_pixels
 from anml.supervised import supervised_gradient
+from anml.tables import LOG_METRICS
 from anml.training_job import Job, rates
 
 State = dict[str, Tensor]
-
-LOG_METRICS = (
-    "meta-train testing loss",
-    "meta-train testing accuracy, class just learned",
-    "meta-train testing accuracy, remember set",
-)
-"""What the log keeps of every meta-iteration; for pretraining the second is the whole batch."""
 
 AHEAD_ON_GPU = 50
 """Iterations between two looks at the log on a GPU; on a CPU, where a look is free, it is one."""

@@ -6,10 +6,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from anml.meta_train import LOG_METRICS
 from anml.plot_curves import one_line_heading
 from anml.plot_style import TREATMENTS, style
 from anml.results import Provenance, Table
+from anml.tables import LOG_METRICS
 from anml.treatments import treatment_of
 
 NAME = "learning_curves"

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from anml.claims import published
 from anml.curves import replicate_words
-from anml.lengths import TREATMENT
+from anml.length_names import TREATMENT
 from anml.lengths_found import (
     AFTER_GATE,
     KEPT,

@@ -4,21 +4,26 @@ Every model of a run, whatever its seed, is probed with the same drawings of the
 that models and layers differ in nothing else.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from anml.data import Drawings, as_input
 from anml.errors import AnmlError
-from anml.meta_test import FEATURE_BATCH
-from anml.models import ANML, OML
 from anml.nearest import knn_accuracy
 from anml.trajectories import draw_trajectory
 
-Layer = Callable[[Tensor], Tensor]
+# Figures 5 and 6 read tables: they need not wait for torch.
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from anml.models import ANML, OML
+
+Layer = Callable[["Tensor"], "Tensor"]
 """From images float [B, 1, 28, 28] in [0, 1] to activations [B, U]."""
 
 ACTIVE = 0.01
@@ -94,6 +99,10 @@ def layers_of_oml(oml: OML) -> dict[str, Layer]:
 
 def activations(layer: Layer, images: np.ndarray, device: str = "cpu") -> np.ndarray:
     """Activations float32 [..., U] of uint8 images [..., 28, 28], in batches."""
+    import torch
+
+    from anml.meta_test import FEATURE_BATCH
+
     flat = as_input(images.reshape(-1, *images.shape[-2:]))
     with torch.no_grad():
         parts = [layer(part.to(device)).float().cpu() for part in flat.split(FEATURE_BATCH)]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from anml.evaluations import best_rate
+from anml.rate_choice import best_rate
 from anml.results import Table
 
 SMALLEST, LARGEST = "smallest", "largest"

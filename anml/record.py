@@ -21,7 +21,8 @@ from anml.errors import AnmlError
 from anml.files import require_writable
 from anml.gather import UNFINISHED, table_paths
 from anml.jobs import Place, TrainJob
-from anml.lengths import LENGTHS, plan_lengths
+from anml.length_names import LENGTHS, recorded_models
+from anml.lengths import plan_lengths
 from anml.results import Table, duration, read_table, write_table
 from anml.treatments import TREATMENTS, find_training
 from anml.under_way import how_far
@@ -167,12 +168,6 @@ def _shorter(models: Sequence[Model], folder: Path) -> list[Path]:
         for path in (folder / LENGTHS).glob(f"*/checkpoints/{model.path.name}")
         if int(path.parents[1].name) < model.iterations
     ]
-
-
-def recorded_models(folder: Path) -> list[Path]:
-    """The models that are recorded in a folder."""
-    folders = [folder, *(folder / LENGTHS).glob("*")]
-    return sorted(path for one in folders for path in (one / "checkpoints").glob("*.safetensors"))
 
 
 def _require_room(

@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 
 from anml.measure import ACTIVITY, KNN_K
-from anml.meta_train import LOG_METRICS
 from anml.notebook import repository_root
 from anml.plot_fig6 import CURVES
 from anml.plot_figs9 import figs9_rows
@@ -20,7 +19,7 @@ from anml.questions import QUESTIONS
 from anml.regimes import SEQUENTIAL
 from anml.results import Table, duration, read_table
 from anml.stats import replicates
-from anml.tables import TESTING
+from anml.tables import LOG_METRICS, TESTING
 from anml.treatments import treatment_of
 
 MEANING = (

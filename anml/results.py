@@ -15,18 +15,20 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 import anml
 from anml.errors import AnmlError
 from anml.files import replacing
 from anml.profiles import PROFILES
 from anml.tables import checked, listing
+
+if TYPE_CHECKING:
+    import torch
 
 SOURCE_LABELS = {"omniglot": "Omniglot", "glyphs": "embedded drawings, NOT Omniglot"}
 PROVENANCE_KEY = b"anml_provenance"
@@ -122,6 +124,8 @@ def running_commit() -> str:
 
 def device_name(device: torch.device | str = "cpu") -> str:
     """Return the hardware in words, without a host name: `CPU, 2 threads`."""
+    import torch  # whoever only reads tables need not wait for it
+
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)

@@ -32,6 +32,12 @@ FRACTION = Column("number", low=0, high=1)
 
 TRAINING = "meta-test training accuracy"
 TESTING = "meta-test testing accuracy"
+LOG_METRICS = (
+    "meta-train testing loss",
+    "meta-train testing accuracy, class just learned",
+    "meta-train testing accuracy, remember set",
+)
+"""What the log keeps of every meta-iteration; for pretraining the second is the whole batch."""
 
 REGIME = Column("text", allowed=("sequential", "oracle", "oracle 20 epochs"))
 CLASSES = Column("integer", low=1)

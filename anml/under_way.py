@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from anml.meta_train import LOG_METRICS
 from anml.plot_learning import LAST
 from anml.results import Table
+from anml.tables import LOG_METRICS
 from anml.treatments import treatment_of
 
 NO_RESULTS = (

@@ -9,7 +9,8 @@ import numpy as np
 from anml.data import Drawings
 from anml.errors import AnmlError
 from anml.jobs import Place, TrainJob
-from anml.lengths import MEASURED, LengthJob
+from anml.length_names import MEASURED
+from anml.lengths import LengthJob
 from anml.measure import KNN_K
 from anml.probe_jobs import probed_layers
 from anml.probes import NEIGHBOURS, OTHER_DISTANCES, activations, neighbours, probe_set

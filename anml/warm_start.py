@@ -20,8 +20,9 @@ from anml.errors import AnmlError
 from anml.files import require_writable
 from anml.graphed import choose_float32
 from anml.meta_train import CODE, initial_state, made_by, refuse_other_settings, save_working
-from anml.outer_step import LOG_METRICS, OuterLoop, State, new_optimizer
+from anml.outer_step import OuterLoop, State, new_optimizer
 from anml.results import running_commit, together
+from anml.tables import LOG_METRICS
 from anml.training_job import Job
 
 SETTLING = 500

@@ -3,8 +3,8 @@
 import pandas as pd
 import synthetic_table
 
-from anml.meta_train import LOG_METRICS
 from anml.results import Table
+from anml.tables import LOG_METRICS
 
 STEPS = 200
 

@@ -108,7 +108,7 @@ def test_an_interruption_while_writing_leaves_the_old_checkpoint(
         temporary.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("anml.checkpoint.save_file", half)
+    monkeypatch.setattr("safetensors.torch.save_file", half)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(path, TENSORS, {"iteration": 4})
     assert path.read_bytes() == before

@@ -14,13 +14,13 @@ from anml.checkpoint import save_checkpoint
 from anml.evaluations import EvaluateJob, SearchJob
 from anml.gather import learning_curve, write_tables
 from anml.jobs import Place, TrainJob, write_part
-from anml.meta_train import LOG_METRICS
 from anml.packed import Drawings
 from anml.pipeline import gather
 from anml.plan import plan
 from anml.points import Point
 from anml.profiles import Profile
 from anml.results import device_name, read_table, running_commit
+from anml.tables import LOG_METRICS
 
 
 def test_a_learning_curve_is_means_over_stretches(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,13 @@ import pytest
 
 from anml.checkpoint import load_checkpoint, read_header, save_checkpoint
 from anml.data import Drawings
-from anml.evaluations import best_rate
 from anml.jobs import Place, TrainJob, read_part
-from anml.lengths import MEASURED, LengthJob, plan_lengths
+from anml.length_names import MEASURED
+from anml.lengths import LengthJob, plan_lengths
 from anml.pipeline import gather
 from anml.plan import plan
 from anml.profiles import PROFILES, Profile
+from anml.rate_choice import best_rate
 from anml.results import read_table
 from anml.tables import checked
 from anml.treatments import TRAININGS
@@ -56,7 +57,7 @@ def test_each_length_waits_for_the_shorter_and_the_first_beyond_for_the_model_of
 
 def test_there_are_no_more_models_than_the_profile_has() -> None:
     profile = replace(PROFILES["laptop"], length_models=9)
-    assert {job.seed for job in plan_lengths(profile)} == set(range(3))
+    assert {job.seed for job in plan_lengths(profile)} == set(range(4))
 
 
 def test_another_meta_training_of_the_network_has_lengths_of_its_own() -> None:

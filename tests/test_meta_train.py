@@ -14,8 +14,8 @@ from anml import meta_train as module
 from anml import outer_step
 from anml.checkpoint import load_checkpoint, save_checkpoint
 from anml.meta_train import load_model, meta_train
-from anml.outer_step import LOG_METRICS
 from anml.profiles import Profile, find_profile
+from anml.tables import LOG_METRICS
 from anml.training_job import Job, initial_model
 
 # --- it learns

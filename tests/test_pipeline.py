@@ -13,7 +13,6 @@ from anml.checkpoint import load_checkpoint
 from anml.disagreements import DisagreementJob
 from anml.evaluations import EvaluateJob, SearchJob
 from anml.jobs import Place, TrainJob
-from anml.meta_train import LOG_METRICS
 from anml.packed import Drawings
 from anml.pipeline import claim, default_folder, run
 from anml.plan import plan
@@ -22,6 +21,7 @@ from anml.probe_jobs import ProbeJob
 from anml.profiles import Profile, find_profile
 from anml.regimes import REGIMES
 from anml.results import read_table
+from anml.tables import LOG_METRICS
 from anml.treatments import TRAININGS, TREATMENTS
 
 TABLES = ("meta_test", "learning_rates", "class_accuracy", "meta_train_log")

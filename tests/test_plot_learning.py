@@ -5,9 +5,9 @@ import pytest
 import synthetic_learning
 from synthetic_learning import STEPS
 
-from anml.meta_train import LOG_METRICS
 from anml.plot_learning import POINTS, ends, learning_figure, learning_values
 from anml.results import Table
+from anml.tables import LOG_METRICS
 from anml.treatments import TRAININGS, treatment_of
 
 

@@ -18,7 +18,7 @@ from anml.checkpoint import load_checkpoint, save_checkpoint
 from anml.evaluations import EvaluateJob
 from anml.gather import UNFINISHED, learning_curve
 from anml.jobs import Place, TrainJob, write_part
-from anml.meta_train import LOG_METRICS, Job, meta_train
+from anml.meta_train import Job, meta_train
 from anml.packed import Drawings
 from anml.pipeline import gather, run
 from anml.plan import plan
@@ -26,6 +26,7 @@ from anml.points import Point
 from anml.profiles import Profile
 from anml.record import contents
 from anml.results import Table, device_name, read_table, running_commit, write_table
+from anml.tables import LOG_METRICS
 from anml.treatments import find_training
 from anml.under_way import how_far, under_way_sheet
 

@@ -10,7 +10,7 @@ from refusal import refusal
 from anml import cli
 from anml.gather import write_tables
 from anml.jobs import Place, TrainJob
-from anml.lengths import LENGTHS
+from anml.length_names import LENGTHS
 from anml.packed import Drawings
 from anml.probe_jobs import ProbeJob
 from anml.profiles import Profile

@@ -14,11 +14,12 @@ from anml.data import Drawings
 from anml.gather import learning_curve, write_tables
 from anml.jobs import Place, TrainJob
 from anml.lengths import LengthJob
-from anml.meta_train import LOG_METRICS, initial_state, meta_train
+from anml.meta_train import initial_state, meta_train
 from anml.pipeline import gather
 from anml.profiles import Profile
 from anml.record import Model, record
 from anml.results import read_table
+from anml.tables import LOG_METRICS
 from anml.training_job import Job
 from anml.treatments import find_training
 from anml.verify import verify
