@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,6 +19,7 @@ from anml.stats import LEVEL
 from anml.tables import TESTING
 
 NAME = "paper_versus_code"
+NOT_RUN = "Not run at this scale"
 COLUMNS = 2
 
 
@@ -34,25 +37,31 @@ def shown_values(table: Table, seed: int = 0) -> pd.DataFrame:
 
 
 def disagreements_figure(values: pd.DataFrame, provenance: Provenance) -> Figure:
-    """Draw testing accuracy against N from `shown_values`: a panel a question.
+    """Draw testing accuracy against N from `shown_values`: a panel a question that was run.
 
-    A question that was not run has an empty panel that says so.
+    Below them stands which questions were not.
     """
-    rows = -(-len(QUESTIONS) // COLUMNS)
-    height = 1.35 + 2.75 * rows
+    run = [question for question in QUESTIONS if question.id in set(values["question"])]
+    others = [question.title for question in QUESTIONS if question not in run]
+    note = textwrap.wrap(f"{NOT_RUN}: {' '.join(others)}", 140) if others else []
+    rows = -(-len(run) // COLUMNS)
+    below = 0.5 + 0.2 * len(note)
+    height = 0.85 + below + 2.75 * rows
     with style():
         figure = Figure(figsize=(9, height))
-        axes = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
-        for axis, question in zip(axes, QUESTIONS, strict=False):
+        axes = figure.subplots(rows, COLUMNS, squeeze=False).flatten() if run else []
+        for axis, question in zip(axes, run, strict=False):
             chosen = (values["question"] == question.id) & (values["metric"] == TESTING)
             _panel(axis, values[chosen], question)
-        for axis in axes[len(QUESTIONS) :]:
+        for axis in axes[len(run) :]:
             axis.set_axis_off()
-        figure.subplots_adjust(
-            left=0.072, right=0.99, top=1 - 1.4 / height, bottom=0.5 / height, hspace=0.5
-        )
+        if run:
+            figure.subplots_adjust(
+                left=0.072, right=0.99, top=1 - 1.4 / height, bottom=below / height, hspace=0.5
+            )
         counts = replicate_words(values) if len(values) else "nothing run"
         _heading(figure, provenance, counts, height)
+        figure.text(0.012, 0, "\n".join(note), fontsize=9, color=MUTED, va="bottom")
     return figure
 
 
@@ -60,10 +69,6 @@ def _panel(axis: Axes, values: pd.DataFrame, question: Question) -> None:
     """Draw the answers to one question; treatments keep the colours that they have elsewhere."""
     axis.set_title(question.title)
     axis.set_ylabel("Testing accuracy, %")
-    if values.empty:
-        axis.set_axis_off()
-        axis.text(0.5, 0.5, "not run at this scale", ha="center", color=MUTED)
-        return
     numbers = sorted(set(values["n_classes"]))
     number_axis(axis, numbers, chance=False)
     seen: set[str] = set()
