@@ -9,7 +9,9 @@ import pandas as pd
 from anml.curves import shown
 from anml.errors import AnmlError
 from anml.questions import QUESTIONS, Question, Setting
-from anml.results import Table
+from anml.rate_choice import SGD_RATES
+from anml.rates_found import ARROWS, LARGEST, SMALLEST
+from anml.results import Provenance, Table
 from anml.stats import LEVEL, replicates, student_interval, summary
 from anml.tables import TESTING, TRAINING
 
@@ -83,8 +85,13 @@ def differences(table: Table, question: Question) -> pd.DataFrame:
 
 
 def answer_table(table: Table, question: Question, seed: int = 0) -> pd.DataFrame:
-    """Return the numbers for reading, in per cent: a row an answer and N."""
+    """Return the numbers for reading, in per cent: a row an answer and N.
+
+    With the learning rate of meta-test, and an arrow where no smaller or larger one was tried.
+    """
     values = answer_values(table, question, seed)
+    tried = _rows(table, question).groupby(["answer", "n_classes"])[["optimizer", "learning_rate"]]
+    rates = {point: _rates(rows, table.provenance) for point, rows in tried}
     metrics = {"training": TRAINING, "testing": TESTING}
     rows = []
     for (answer, n), group in values.groupby(["answer", "n_classes"], sort=False):
@@ -94,9 +101,22 @@ def answer_table(table: Table, question: Question, seed: int = 0) -> pd.DataFram
             for word, metric in metrics.items()
         }
         counts = replicates(*(int(group[name].iloc[0]) for name in ("models", "trajectories")))
-        rows.append({"N": n, "answer": answer} | text | {"replicates": counts})
-    frame = pd.DataFrame(rows, columns=["N", "answer", "training, %", "testing, %", "replicates"])
+        own = {"rate": rates[answer, n], "replicates": counts}
+        rows.append({"N": n, "answer": answer} | text | own)
+    columns = ["N", "answer", "training, %", "testing, %", "rate", "replicates"]
+    frame = pd.DataFrame(rows, columns=columns)
     return frame.sort_values("N", kind="stable", ignore_index=True)
+
+
+def _rates(rows: pd.DataFrame, provenance: Provenance) -> str:
+    """The learning rates of `rows`, each with an arrow where it is the end of its grid."""
+    grids = {"sgd": SGD_RATES, "adam": provenance.profile_values.get("learning_rates", ())}
+    words = []
+    for optimizer, rate in dict.fromkeys(rows.itertuples(index=False, name=None)):
+        grid = grids[optimizer]
+        edge = {max(grid): LARGEST, min(grid): SMALLEST}.get(rate, "") if grid else ""
+        words.append(f"{rate:g}{ARROWS[edge]}")
+    return ", ".join(words)
 
 
 def sense(table: Table, question: Question) -> list[str]:

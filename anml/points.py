@@ -13,6 +13,7 @@ from anml.episodes import Stream
 from anml.jobs import OnStep, Place, Row, make_runs, treatment_model
 from anml.meta_test import Run, Score, meta_test
 from anml.profiles import Profile
+from anml.rate_choice import SGD_RATES
 from anml.regimes import ORACLE, SEQUENTIAL, find_regime
 from anml.trajectories import TRAINING_DRAWINGS
 from anml.treatments import find_treatment
@@ -20,9 +21,6 @@ from anml.treatments import find_treatment
 LINEAR_WEIGHT = 0.5
 CONVOLUTION_WEIGHT = 3.0
 """Roughly how long a step takes, in milliseconds at the width of the profile quick."""
-
-SGD_RATES = (1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4)
-"""Searched for SGD at meta-test: the profiles' rates are Adam's, a hundred times too small here."""
 
 
 @dataclass(frozen=True)

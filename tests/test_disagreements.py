@@ -39,9 +39,10 @@ from anml.evaluations import EvaluateJob, plan_evaluations
 from anml.jobs import Place, TrainJob, Work
 from anml.packed import DRAWINGS_PER_CLASS
 from anml.plot_disagreements import NOT_RUN, disagreements_figure, shown_values
-from anml.points import SGD_RATES, Point
+from anml.points import Point
 from anml.profiles import Profile, find_profile
 from anml.questions import QUESTIONS, Setting
+from anml.rate_choice import SGD_RATES
 from anml.results import Table, write_table
 from anml.tables import TESTING
 from anml.trajectories import draw_trajectory
@@ -220,7 +221,13 @@ def test_values_and_differences_are_the_tables():
         assert row.mean == pytest.approx(chosen["value"].mean())
     gaps = differences(table, question)
     assert gaps["mean"].tolist() == pytest.approx([-0.1, -0.1], abs=5e-3)
-    assert list(answer_table(table, question)["answer"]) == 2 * list(question.answers)
+    sheet = answer_table(table, question)
+    assert list(sheet["answer"]) == 2 * list(question.answers)
+    assert set(sheet["rate"]) == {"0.001"}
+    for grid, arrow in (([1e-3, 1e-4], "\N{UPWARDS ARROW}"), ([1e-2, 1e-3], "\N{DOWNWARDS ARROW}")):
+        values = table.provenance.profile_values | {"learning_rates": grid}
+        edge = Table(table.frame, replace(table.provenance, profile_values=values))
+        assert set(answer_table(edge, question)["rate"]) == {f"0.001 {arrow}"}
 
 
 def test_a_difference_is_called_one_only_where_the_interval_says_so():
