@@ -100,12 +100,9 @@ def ledger(
         only: the ids of the rows that are wanted; default: all.
     """
     options = {"optimizer": optimizer, "seed": seed}
-    rows, claims = published_with_noted(), CLAIMS
-    if only is not None:
-        rows = rows[rows["id"].isin(list(only))]
-        claims = tuple(claim for claim in CLAIMS if claim.id in only)
-    numbers = [_number(row, tables, options) for _, row in rows.iterrows()]
-    claims = [_claim(claim, tables, options) for claim in claims]
+    rows = [row for _, row in published_with_noted().iterrows()]
+    numbers = [_number(row, tables, options) for row in rows if only is None or row["id"] in only]
+    claims = [_claim(one, tables, options) for one in CLAIMS if only is None or one.id in only]
     return sorted(
         [*numbers, *claims], key=lambda e: ("number", "claim", "replication").index(e.kind)
     )
