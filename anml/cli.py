@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except BrokenPipeError:
         try:
-            print(flush=True)
+            print(flush=True)  # which pipe it was, only a write tells
         except BrokenPipeError:
             # What is left to write would complain once more at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
