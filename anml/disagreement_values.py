@@ -10,7 +10,7 @@ from anml.curves import shown
 from anml.errors import AnmlError
 from anml.questions import QUESTIONS, Question, Setting
 from anml.rate_choice import SGD_RATES
-from anml.rates_found import ARROWS, LARGEST, SMALLEST
+from anml.rates_found import ARROWS, edge_of
 from anml.results import Provenance, Table
 from anml.stats import LEVEL, replicates, student_interval, summary
 from anml.tables import TESTING, TRAINING
@@ -113,9 +113,7 @@ def _rates(rows: pd.DataFrame, provenance: Provenance) -> str:
     grids = {"sgd": SGD_RATES, "adam": provenance.profile_values.get("learning_rates", ())}
     words = []
     for optimizer, rate in dict.fromkeys(rows.itertuples(index=False, name=None)):
-        grid = grids[optimizer]
-        edge = {max(grid): LARGEST, min(grid): SMALLEST}.get(rate, "") if grid else ""
-        words.append(f"{rate:g}{ARROWS[edge]}")
+        words.append(f"{rate:g}{ARROWS[edge_of(rate, grids[optimizer])]}")
     return ", ".join(words)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
@@ -11,6 +11,12 @@ from anml.results import Table
 
 SMALLEST, LARGEST = "smallest", "largest"
 ARROWS = {SMALLEST: " \N{DOWNWARDS ARROW}", LARGEST: " \N{UPWARDS ARROW}", "": ""}
+
+
+def edge_of(rate: float, tried: Collection[float]) -> str:
+    """Return 'smallest' or 'largest' where `rate` is the end of the rates `tried`, else ''."""
+    ends = {max(tried): LARGEST, min(tried): SMALLEST} if len(tried) else {}
+    return ends.get(rate, "")
 
 
 def found_rates(
@@ -31,8 +37,7 @@ def found_rates(
             own = frame[(frame["treatment"] == treatment) & (frame["regime"] == regime)]
             for n, searches in own.groupby("n_classes"):
                 rate, tried = best_rate(searches.to_dict("records")), searches["learning_rate"]
-                edge = {tried.max(): LARGEST, tried.min(): SMALLEST}.get(rate, "")
-                rows.append((treatment, regime, int(n), rate, edge))
+                rows.append((treatment, regime, int(n), rate, edge_of(rate, tried)))
     return pd.DataFrame(rows, columns=["treatment", "regime", "n_classes", "learning_rate", "edge"])
 
 
