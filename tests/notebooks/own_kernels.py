@@ -5,7 +5,6 @@ then dies at its start.
 """
 
 import atexit
-import os
 import shutil
 import tempfile
 from typing import Any
@@ -16,8 +15,6 @@ from jupyter_client.manager import KernelManager
 
 def own_kernel(**options: Any) -> KernelManager:
     """The manager of a kernel that shares nothing with those beside it."""
-    if os.name != "posix":
-        return KernelManager(**options)
     folder = tempfile.mkdtemp(prefix="kernel-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return KernelManager(connection_file=f"{folder}/kernel.json", transport="ipc", **options)
