@@ -1,4 +1,4 @@
-"""What the pages of results import: no torch, whose import takes as long as a page's own work."""
+"""What the pages of results import: no torch, whose import takes seconds."""
 
 from __future__ import annotations
 
