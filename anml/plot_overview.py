@@ -4,17 +4,17 @@ of it, and all five treatments of Figure 3 in narrow networks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from anml.curves import FULL_WIDTH, published_marks, replicate_words
+from anml.curves import published_marks, replicate_words
 from anml.kept_rows import kept_meta_tests
-from anml.lengths_found import KEPT
-from anml.notebook import Found, find_table
+from anml.lengths_found import KEPT, WIDTHS, Tables
+from anml.notebook import find_table
 from anml.plot_curves import (
     LEGEND,
     draw_curve,
@@ -26,51 +26,54 @@ from anml.plot_curves import (
 )
 from anml.plot_fig3 import SEQUENTIAL, fig3_values, fig3_with_kept
 from anml.plot_style import FIVE, MUTED, TREATMENTS, style
-from anml.results import Provenance
+from anml.results import Provenance, Table
 from anml.tables import TESTING
 
 NAME = "overview"
-PANELS = {"paper": "ANML, networks of the paper's width", "laptop": "All five, narrow networks"}
+WIDE, NARROW = "paper", "laptop"
+PANELS = {WIDE: "ANML, networks of the paper's width", NARROW: "All five, narrow networks"}
 """The recorded profiles that are shown, left and right."""
 LABELS = {KEPT: "ANML, redrawn rows kept (code)", "ANML": "ANML, redrawn in a copy (paper)"}
 """What the left panel calls its curves, the upper one first."""
 
 
-def overview_tables(root: Path | None = None) -> dict[str, Found]:
-    """Return the recorded meta-tests on Omniglot that are shown, by profile.
+@dataclass(frozen=True)
+class Shown:
+    """The recorded meta-tests on Omniglot that the picture shows."""
+
+    panels: dict[str, Table]  # by profile, as `PANELS`
+    kept: Tables  # in the paper's width, of models whose redrawn rows were kept
+
+    def lines(self) -> list[str]:
+        """Return where they come from, a line a table."""
+        tables = [self.panels[WIDE], *self.kept.values(), self.panels[NARROW]]
+        return [table.provenance.line() for table in tables]
+
+
+def overview_tables(optimizer: str = "adam", root: Path | None = None) -> Shown:
+    """Return what is recorded; `optimizer` at meta-test.
 
     Raises:
-        AnmlError: one of them is not recorded, or is damaged.
+        AnmlError: one of the panels' tables is not recorded, or is damaged.
     """
-    return {name: find_table("meta_test", name, "omniglot", root=root) for name in PANELS}
+    found = {name: find_table("meta_test", name, "omniglot", root=root) for name in PANELS}
+    panels = {name: one.table for name, one in found.items()}
+    return Shown(panels, kept_meta_tests(found[WIDE], optimizer, root))
 
 
-def overview_values(
-    found: Mapping[str, Found], optimizer: str = "adam", seed: int = 0, root: Path | None = None
-) -> pd.DataFrame:
+def overview_values(found: Shown, optimizer: str = "adam", seed: int = 0) -> pd.DataFrame:
     """Return what the picture shows, one row a point: testing accuracy, in sequence.
 
     Columns: `profile`, and those of `anml.curves.curve_values`. Redrawn rows that were kept are
     shown in the paper's width alone.
     """
-    wide, narrow = (found[name] for name in PANELS)
-    kept = kept_meta_tests(wide, optimizer, root)
-    drawn = fig3_with_kept(fig3_values(wide.table, optimizer, seed), kept, optimizer, seed)
-    shown = {"paper": drawn, "laptop": fig3_values(narrow.table, optimizer, seed)}
+    shown = {name: fig3_values(own, optimizer, seed) for name, own in found.panels.items()}
+    shown[WIDE] = fig3_with_kept(shown[WIDE], found.kept, optimizer, seed)
     values = pd.concat(own.assign(profile=name) for name, own in shown.items())
     return values[values["metric"] == TESTING].reset_index(drop=True)
 
 
-def overview_lines(
-    found: Mapping[str, Found], optimizer: str = "adam", root: Path | None = None
-) -> list[str]:
-    """Return where what is shown comes from, a line a table."""
-    kept = kept_meta_tests(found["paper"], optimizer, root).values()
-    tables = [found["paper"].table, *kept, found["laptop"].table]
-    return [table.provenance.line() for table in tables]
-
-
-def overview(values: pd.DataFrame, found: Mapping[str, Found]) -> Figure:
+def overview(values: pd.DataFrame, found: Shown) -> Figure:
     """Draw both panels: mean and band a curve, published marks hollow.
 
     `values`: from `overview_values`.
@@ -78,12 +81,12 @@ def overview(values: pd.DataFrame, found: Mapping[str, Found]) -> Figure:
     with style():
         figure = Figure(figsize=(9, 6))
         axes = figure.subplots(1, 2, sharey=True)
-        marks = _marks(found["paper"].table.provenance)
+        marks = _marks(found)
         numbers = sorted({*values["n_classes"], *marks["n_classes"]})
         # Of the other treatments the paper alone published points, which the right panel has.
         theirs = {
-            "paper": marks[marks["treatment"] == "ANML"],
-            "laptop": marks[marks["source"] == "paper"],
+            WIDE: marks[marks["treatment"] == "ANML"],
+            NARROW: marks[marks["source"] == "paper"],
         }
         for axis, (profile, title) in zip(axes, PANELS.items(), strict=True):
             own = values[values["profile"] == profile]
@@ -94,20 +97,20 @@ def overview(values: pd.DataFrame, found: Mapping[str, Found]) -> Figure:
             number_ticks(axis, numbers)
             axis.set_title(title, pad=32)
             axis.set_xlabel("Classes learned one after another, N")
-            _say_what(axis, own, found[profile].table.provenance)
+            _say_what(axis, own, found.panels[profile].provenance)
         axes[0].set_ylabel("Accuracy on held-out drawings, %")
         figure.subplots_adjust(left=0.072, right=0.99, top=0.86, bottom=0.355, wspace=0.06)
-        _legends(figure, values, marks, found["paper"].table.provenance)
+        _legends(figure, values, marks, found.panels[WIDE].provenance)
         return figure
 
 
-def overview_glue(values: pd.DataFrame, found: Mapping[str, Found]) -> dict[str, float | int | str]:
+def overview_glue(values: pd.DataFrame, found: Shown) -> dict[str, float | int | str]:
     """Return what prose cites, at the longest N of ANML in the paper's width; per cent.
 
     `overview_n`; `overview_anml` and `overview_kept` with `_low` and `_high`; `overview_published`:
     what each source published there, in words.
     """
-    wide = values[values["profile"] == "paper"]
+    wide = values[values["profile"] == WIDE]
     n = int(wide["n_classes"].max())
     result: dict[str, float | int | str] = {"overview_n": n}
     for name, treatment in (("anml", "ANML"), ("kept", KEPT)):
@@ -115,21 +118,21 @@ def overview_glue(values: pd.DataFrame, found: Mapping[str, Found]) -> dict[str,
         for row in point.itertuples():
             bounds = {"": row.mean, "_low": row.low, "_high": row.high}
             result |= {f"overview_{name}{end}": 100 * value for end, value in bounds.items()}
-    marks = _marks(found["paper"].table.provenance)
+    marks = _marks(found)
     there = marks[(marks["treatment"] == "ANML") & (marks["n_classes"] == n)]
     words = [f"{100 * row.value:g} ({row.source})" for row in there.itertuples()]
     return result | {"overview_published": ", ".join(words)}
 
 
-def _marks(provenance: Provenance) -> pd.DataFrame:
+def _marks(found: Shown) -> pd.DataFrame:
     """The published points of testing accuracy."""
-    marks = published_marks(FIVE, SEQUENTIAL, provenance)
+    marks = published_marks(FIVE, SEQUENTIAL, found.panels[WIDE].provenance)
     return marks[(marks["metric"] == TESTING) & (marks["kind"] == "point")]
 
 
 def _say_what(axis: Axes, own: pd.DataFrame, provenance: Provenance) -> None:
     """Say under a panel's title how wide the networks are, how long trained, and how many."""
-    pln, nm = (provenance.profile_values[name] for name in tuple(FULL_WIDTH)[:2])
+    pln, nm = (provenance.profile_values[name] for name in WIDTHS)
     length = provenance.profile_values["meta_iterations"]
     words = f"ANML {pln} / {nm} channels, {length:,} meta-iterations\n{replicate_words(own)}"
     place = {"xycoords": "axes fraction", "xytext": (0, 7), "textcoords": "offset points"}
@@ -141,7 +144,7 @@ def _legends(
 ) -> None:
     """Under each panel what its curves are, and what was published."""
     wide, narrow = (values.loc[values["profile"] == name, "treatment"].unique() for name in PANELS)
-    *left, _ = treatment_handles([name for name in LABELS if name in wide])
+    *left, _ = treatment_handles([name for name in LABELS if name in wide])  # chance stands right
     for handle in left:
         handle.set_label(LABELS[handle.get_label()])
     right = treatment_handles(narrow)

@@ -59,6 +59,6 @@ def test_prose_cites_the_longest_n(found, values) -> None:
 
 
 def test_every_source_is_named(found) -> None:
-    lines = plot_overview.overview_lines(found)
+    lines = found.lines()
     assert ["profile laptop" in line for line in lines] == [False, False, True]
     assert "anml-redraw-kept" in lines[1]
