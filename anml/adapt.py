@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from anml.first_block import patches
-from anml.inner_step import forward_backward, from_inner, sgd_step, tangent, to_inner
-from anml.low_rank import LowRankLinear
+from anml.gradients.first_block import patches
+from anml.gradients.inner_step import forward_backward, from_inner, sgd_step, tangent, to_inner
+from anml.gradients.low_rank import LowRankLinear
+from anml.gradients.outer_pass import backward, forward, gate_backward, gate_forward, named_blocks
 from anml.models import tower_blocks
-from anml.outer_pass import backward, forward, gate_backward, gate_forward, named_blocks
 
 Named = Mapping[str, Tensor]
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from anml.errors import AnmlError
-from anml.packed import (
+from anml.drawings.packed import (
     DRAWINGS_PER_CLASS,
     OMNIGLOT_FINGERPRINT,
     SOURCES,
@@ -23,6 +22,7 @@ from anml.packed import (
     read_packed,
     write_packed,
 )
+from anml.errors import AnmlError
 
 if TYPE_CHECKING:
     import torch
@@ -117,7 +117,7 @@ def load(data: str | Path = "auto") -> Drawings:
 
 def _glyphs() -> Drawings:
     """The embedded drawings, from the cache if this version of the generator drew them before."""
-    from anml import glyphs
+    from anml.drawings import glyphs
 
     path = cache_folder() / f"glyphs-{_version(Path(glyphs.__file__))}.npz"
     if path.exists():
@@ -126,7 +126,7 @@ def _glyphs() -> Drawings:
         except AnmlError as error:
             _say_once(f"{error} (drawing the embedded drawings anew)")
     drawings = from_arrays(
-        glyphs.draw(seed=0, progress=True), "glyphs", "what anml.glyphs.draw made"
+        glyphs.draw(seed=0, progress=True), "glyphs", "what anml.drawings.glyphs.draw made"
     )
     try:
         write_packed(path, drawings)

@@ -15,13 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anml.data import Drawings
-from anml.episodes import Stream, generator, to_unit
 from anml.errors import AnmlError
-from anml.linear_learning import OPTIMIZERS, Linears, learn_linears
+from anml.meta_testing.linear_learning import OPTIMIZERS, Linears, learn_linears
+from anml.meta_testing.network_learning import FEATURE_BATCH, Learners, frozen_inputs, split_network
+from anml.meta_testing.regimes import SEQUENTIAL, Regime, learning_order
+from anml.meta_testing.trajectories import Trajectory
+from anml.meta_training.episodes import Stream, generator, to_unit
 from anml.models import ANML, kaiming_
-from anml.network_learning import FEATURE_BATCH, Learners, frozen_inputs, split_network
-from anml.regimes import SEQUENTIAL, Regime, learning_order
-from anml.trajectories import Trajectory
 from anml.treatments import Treatment
 
 SIDE_BY_SIDE = {"cpu": 1, "cuda": 16}

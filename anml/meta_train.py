@@ -16,22 +16,22 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from anml import __version__
-from anml.checkpoint import load_checkpoint, save_checkpoint
-from anml.code_state import code_state
+from anml.drawings.pixels import INK, find_pixels, take_ink
 from anml.errors import AnmlError
-from anml.files import require_writable
-from anml.graphed import choose_float32
-from anml.interrupt import Interrupt, defer_interrupt
-from anml.outer_step import OuterLoop, State, new_optimizer
-from anml.pixels import INK, find_pixels, take_ink
+from anml.meta_training.graphed import choose_float32
+from anml.meta_training.outer_step import OuterLoop, State, new_optimizer
+from anml.meta_training.training_job import Job, build_model, initial_model
 from anml.profiles import Profile
 from anml.results import device_name, running_commit, together
-from anml.tables import LOG_METRICS
-from anml.training_job import Job, build_model, initial_model
+from anml.store.checkpoint import load_checkpoint, save_checkpoint
+from anml.store.code_state import code_state
+from anml.store.files import require_writable
+from anml.store.interrupt import Interrupt, defer_interrupt
+from anml.store.tables import LOG_METRICS
 from anml.treatments import find_training
 
 CODE = "anml.meta_train"
-"""The module by which checkpoints say which code made them (`anml.code_state`)."""
+"""The module by which checkpoints say which code made them (`anml.store.code_state`)."""
 CHECKPOINT_SECONDS = 180.0
 WATCHED = 100
 """Iterations whose median loss must not stay above `FAR_ABOVE_GUESSING` times that of guessing."""
@@ -180,7 +180,7 @@ def _start(
 def made_by(job: Job, before: Mapping[str, Any], seconds: float) -> dict[str, Any]:
     """What a checkpoint says of how it was made, those included that it went on from.
 
-    `restarts`, if any: where it went on from a recorded model (`anml.warm_start`).
+    `restarts`, if any: where it went on from a recorded model (`anml.meta_training.warm_start`).
     """
     own = {
         "commit": running_commit(),

@@ -14,8 +14,8 @@ import numpy as np
 
 from anml.data import Drawings, as_input
 from anml.errors import AnmlError
-from anml.nearest import knn_accuracy
-from anml.trajectories import draw_trajectory
+from anml.meta_testing.nearest import knn_accuracy
+from anml.meta_testing.trajectories import draw_trajectory
 
 # Figures 5 and 6 read tables: they need not wait for torch.
 if TYPE_CHECKING:

@@ -20,15 +20,15 @@ from torch import nn
 from tqdm import tqdm
 
 from anml.data import Drawings
-from anml.episodes import Stream, to_unit
-from anml.jobs import make_runs, trajectory_seeds
-from anml.linear_learning import OPTIMIZERS
-from anml.memory import keep_freed_memory
 from anml.meta_test import frozen_features, redraw_head
+from anml.meta_testing.linear_learning import OPTIMIZERS
+from anml.meta_testing.regimes import learning_order
+from anml.meta_testing.trajectories import Trajectory
 from anml.meta_train import Job, initial_model, load_model, meta_train
+from anml.meta_training.episodes import Stream, to_unit
+from anml.meta_training.memory import keep_freed_memory
 from anml.profiles import PROFILES, Profile, find_profile
-from anml.regimes import learning_order
-from anml.trajectories import Trajectory
+from anml.running.jobs import make_runs, trajectory_seeds
 from anml.treatments import Treatment, find_training, find_treatment
 
 SMALLER: dict[str, int | float] = {

@@ -23,9 +23,9 @@ import pyarrow.parquet as pq
 
 import anml
 from anml.errors import AnmlError
-from anml.files import replacing
 from anml.profiles import PROFILES
-from anml.tables import checked, listing
+from anml.store.files import replacing
+from anml.store.tables import checked, listing
 
 if TYPE_CHECKING:
     import torch
@@ -168,8 +168,8 @@ def provenance_now(
 def write_table(path: Path, frame: pd.DataFrame, provenance: Provenance) -> None:
     """Write a table and its provenance as Parquet, atomically.
 
-    The file's name says which columns it must have (`anml.tables.TABLES`). Rows are sorted, so the
-    same observations give the same bytes in whatever order they were made.
+    The file's name says which columns it must have (`TABLES` of `anml.store.tables`). Rows are
+    sorted, so the same observations give the same bytes in whatever order they were made.
 
     Raises:
         AnmlError: a column is missing, mistyped or out of range; the rows' `profile` or `data`

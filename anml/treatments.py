@@ -30,7 +30,7 @@ class MetaTraining:
     # alone, as the paper says, or in the 'meta'-parameters, as in the released code: there the row
     # that was learned before is gone for good.
     redraw: str = "copy"
-    # The numbers that it is shown for a drawing: a key of `anml.pixels.PIXELS`.
+    # The numbers that it is shown for a drawing: a key of `anml.drawings.pixels.PIXELS`.
     pixels: str = "ink"
 
 
@@ -101,6 +101,8 @@ VARIANTS = {
     )
 }
 """What the paper and its code, or a later finding, disagree on."""
+IN_ORDER = (*TREATMENTS, *VARIANTS)
+"""The names of all, in the order of every legend and table."""
 
 
 def find_training(name: str) -> MetaTraining:

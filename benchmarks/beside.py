@@ -28,10 +28,10 @@ import torch
 from cost import OUT, Row, replica_step, timed, write
 
 from anml.errors import AnmlError
-from anml.files import require_writable
-from anml.memory import keep_freed_memory
+from anml.meta_training.memory import keep_freed_memory
 from anml.profiles import PROFILES, Profile
 from anml.results import device_name, git_commit
+from anml.store.files import require_writable
 
 PROFILE_NAMES = ("quick", "paper")
 CORES = os.cpu_count() or 1

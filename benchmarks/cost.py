@@ -36,13 +36,13 @@ from torch import Tensor
 from ways import WAYS
 
 from anml.adapt import Episode, anml_meta_gradient
-from anml.arithmetic import multiply_adds
 from anml.errors import AnmlError
-from anml.files import replacing, require_writable
-from anml.memory import keep_freed_memory
+from anml.figures.arithmetic import multiply_adds
+from anml.meta_training.memory import keep_freed_memory
+from anml.meta_training.training_job import build_model, rates
 from anml.profiles import META_TRAIN_CLASSES, PROFILES, Profile
 from anml.results import git_commit
-from anml.training_job import build_model, rates
+from anml.store.files import replacing, require_writable
 from anml.treatments import TRAININGS
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "reference"

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from anml import glyphs
 from anml.data import Drawings, load
+from anml.drawings import glyphs
+from anml.drawings.packed import from_arrays
 from anml.errors import AnmlError
-from anml.files import replacing
-from anml.nearest import drawings_accuracy
-from anml.packed import from_arrays
-from anml.plot_drawings import COMPARISON, comparison_table
+from anml.figures.plot_drawings import COMPARISON, comparison_table
+from anml.meta_testing.nearest import drawings_accuracy
+from anml.store.files import replacing
 
 OUT = Path(__file__).resolve().parent.parent / COMPARISON
 

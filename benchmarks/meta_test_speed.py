@@ -8,7 +8,7 @@ and number of threads, the wall-clock time of a step by each way (median, fastes
 few stretches; the ways take turns), its processor time, and what that makes for the longest
 trajectory. The ways are
 
-- ours               `anml.linear_learning.learn_linears`
+- ours               `anml.meta_testing.linear_learning.learn_linears`
 - torch.optim        the plain loop: autograd and torch's optimiser as it comes
 - torch.optim, fused the same with torch's fused kernel
 
@@ -31,12 +31,12 @@ from cost import OUT, Row, device, write
 from torch import Tensor
 
 from anml.errors import AnmlError
-from anml.files import require_writable
-from anml.linear_learning import OPTIMIZERS, Linears, learn_linears, plain_learn
-from anml.memory import keep_freed_memory
+from anml.meta_testing.linear_learning import OPTIMIZERS, Linears, learn_linears, plain_learn
+from anml.meta_testing.trajectories import TRAINING_DRAWINGS
+from anml.meta_training.memory import keep_freed_memory
+from anml.meta_training.training_job import build_model
 from anml.profiles import PROFILES, Profile
-from anml.training_job import build_model
-from anml.trajectories import TRAINING_DRAWINGS
+from anml.store.files import require_writable
 from anml.treatments import TREATMENTS, find_training
 
 PROFILE_NAMES = ("quick", "paper")

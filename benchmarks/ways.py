@@ -16,10 +16,10 @@ from released import OrdinaryANML, released_gradient
 from torch import Tensor, nn
 
 from anml.adapt import ANML_FAST, Episode, anml_meta_gradient, plain_meta_gradient
-from anml.adapt_oml import OML_FAST, oml_meta_gradient
+from anml.drawings.torchvision_import import import_torchvision_datasets
+from anml.gradients.adapt_oml import OML_FAST, oml_meta_gradient
+from anml.gradients.supervised import supervised_gradient
 from anml.models import ANML, add_replica_axis
-from anml.supervised import supervised_gradient
-from anml.torchvision_import import import_torchvision_datasets
 
 Gradients = dict[str, Tensor]
 

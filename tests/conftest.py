@@ -12,8 +12,8 @@ from small_drawings import BACKGROUND, EVALUATION
 from tiny_profile import TINY
 
 from anml import data
+from anml.drawings.packed import SPLITS, Drawings, from_arrays
 from anml.meta_train import Job
-from anml.packed import SPLITS, Drawings, from_arrays
 from anml.profiles import Profile, find_profile
 from anml.treatments import find_training
 

@@ -7,7 +7,7 @@ from reference_networks import replicas
 from torch import Tensor, nn
 
 from anml.adapt import ANML_FAST, Episode, MetaGradient, anml_meta_gradient
-from anml.adapt_oml import OML_FAST, oml_meta_gradient
+from anml.gradients.adapt_oml import OML_FAST, oml_meta_gradient
 
 OURS = {"anml": anml_meta_gradient, "oml": oml_meta_gradient}
 PREFIXES = {"anml": ANML_FAST, "oml": OML_FAST}

@@ -8,7 +8,7 @@ import synthetic_table
 
 from anml.questions import QUESTIONS, Question
 from anml.results import Table
-from anml.tables import TESTING, TRAINING
+from anml.store.tables import TESTING, TRAINING
 
 MODELS, TRAJECTORIES = 3, 3
 

@@ -4,7 +4,7 @@ import pandas as pd
 import synthetic_table
 
 from anml.results import Table
-from anml.tables import LOG_METRICS
+from anml.store.tables import LOG_METRICS
 
 STEPS = 200
 

@@ -6,10 +6,10 @@ from itertools import product
 import pandas as pd
 import synthetic_table
 
-from anml.jobs import trajectory_seeds
 from anml.profiles import PROFILES
 from anml.results import Provenance, Table
-from anml.tables import TESTING, TRAINING
+from anml.running.jobs import trajectory_seeds
+from anml.store.tables import TESTING, TRAINING
 
 LENGTHS = (1000, 4000)
 NUMBERS = (100, 600)

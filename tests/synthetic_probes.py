@@ -10,7 +10,7 @@ import pandas as pd
 import synthetic_table
 
 from anml.results import Table
-from anml.tables import TABLES
+from anml.store.tables import TABLES
 
 UNITS = 54
 

@@ -6,8 +6,8 @@ import pandas as pd
 import synthetic_table
 
 from anml.profiles import PROFILES
-from anml.rate_search import plan_rate_search
 from anml.results import Table
+from anml.running.rate_search import plan_rate_search
 
 
 def table(data: str = "omniglot") -> Table:

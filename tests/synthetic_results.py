@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import synthetic_table
 
-from anml.plot_style import TREATMENTS as MARKS
+from anml.figures.plot_style import TREATMENTS as MARKS
 from anml.results import Table
-from anml.tables import TESTING, TRAINING
+from anml.store.tables import TESTING, TRAINING
 from anml.treatments import TREATMENTS
 
 REGIMES = {"sequential": 0.0, "oracle": 0.06, "oracle 20 epochs": 0.12}

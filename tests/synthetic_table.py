@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from anml.results import Provenance
-from anml.tables import TESTING, TRAINING
+from anml.store.tables import TESTING, TRAINING
 
 STARTS = {
     "ANML": 0.95,

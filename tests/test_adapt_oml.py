@@ -11,7 +11,7 @@ from reference_networks import one_replica, random_episode, replicas
 from torch import Tensor
 
 from anml.adapt import Episode, MetaGradient, plain_meta_gradient
-from anml.adapt_oml import OML_FAST, oml_linear_meta_gradient, oml_meta_gradient
+from anml.gradients.adapt_oml import OML_FAST, oml_linear_meta_gradient, oml_meta_gradient
 from anml.models import OML, OMLLinear
 
 RATE = 0.1

@@ -8,7 +8,7 @@ from reference_networks import networks, one_replica, random_episode, replicas
 
 from anml import adapt
 from anml.adapt import cross_entropy
-from anml.low_rank import LowRankLinear
+from anml.gradients.low_rank import LowRankLinear
 
 
 @KINDS

@@ -7,13 +7,13 @@ import torch
 from reference_networks import replicas
 from torch.utils.flop_counter import FlopCounterMode
 
-from anml import arithmetic
 from anml.adapt import Episode, anml_meta_gradient
-from anml.adapt_oml import oml_meta_gradient
+from anml.figures import arithmetic
+from anml.gradients.adapt_oml import oml_meta_gradient
+from anml.gradients.supervised import supervised_gradient
+from anml.meta_training.training_job import build_model
 from anml.models import ANML, OML
 from anml.profiles import PROFILES, find_profile
-from anml.supervised import supervised_gradient
-from anml.training_job import build_model
 
 PAPER = PROFILES["paper"]
 SMALL = find_profile(
@@ -71,7 +71,7 @@ def test_meta_iterations_do_the_counted_products_and_little_else(training, secon
             gradient(parameters, drawn, 0.1, second_order)
     counted = 2 * arithmetic.multiply_adds(training, SMALL, second_order=second_order)
     # Less would mean that the floor is none; above are rank-one products and the first layer,
-    # which may be computed another way (`anml.first_block`).
+    # which may be computed another way (`anml.gradients.first_block`).
     assert 0.995 * counted <= counter.get_total_flops() <= 1.03 * counted
 
 

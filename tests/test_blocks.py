@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from anml import first_block, later_block, outer_pass
-from anml.first_block import patches
-from anml.inner_step import fold, from_inner, to_inner, unfold
+from anml.gradients import first_block, later_block, outer_pass
+from anml.gradients.first_block import patches
+from anml.gradients.inner_step import fold, from_inner, to_inner, unfold
+from anml.gradients.pooling import grid_places, in_grid, pool, window_major
 from anml.models import NORM_EPS, POOLED_SIDES, SIDES, anml_tower
-from anml.pooling import grid_places, in_grid, pool, window_major
 
 C = 4
 Block = tuple[Tensor, Tensor, Tensor]

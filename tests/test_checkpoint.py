@@ -11,7 +11,7 @@ import torch
 from refusal import refusal
 from safetensors.torch import save_file
 
-from anml.checkpoint import load_checkpoint, save_checkpoint
+from anml.store.checkpoint import load_checkpoint, save_checkpoint
 
 TENSORS = {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor([1.5], dtype=torch.float64)}
 HEADER = {"iteration": 3, "profile": {"name": "tiny", "n_classes": [1, 2]}}

@@ -7,9 +7,9 @@ import pytest
 import synthetic_results
 from synthetic_results import with_values
 
-from anml.claim_tests import leads
-from anml.qualitative import CLAIMS, finding
-from anml.tables import TRAINING
+from anml.findings.claim_tests import leads
+from anml.findings.qualitative import CLAIMS, finding
+from anml.store.tables import TRAINING
 
 
 def lead(mean: float, spread: float, name: str) -> pd.DataFrame:

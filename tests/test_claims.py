@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from anml.claims import COLUMNS, SOURCES, published, published_points
-from anml.measure import measured
-from anml.tables import TESTING, TRAINING
+from anml.findings.claims import COLUMNS, SOURCES, published, published_points
+from anml.findings.measure import measured
+from anml.store.tables import TESTING, TRAINING
 
 
 def test_rows_are_unique_and_complete():

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anml import __version__, cli, data_fetch, packed
+from anml import __version__, cli
+from anml.commands import cli_data
+from anml.drawings import data_fetch, packed
 from anml.errors import AnmlError
 
 
@@ -140,7 +142,7 @@ def test_help_needs_neither_torch_nor_numpy() -> None:
 
 def test_data_option_is_auto_unless_given() -> None:
     parser = argparse.ArgumentParser()
-    cli.add_data_option(parser)
+    cli_data.add_data_option(parser)
     assert parser.parse_args([]).data == "auto"
     assert parser.parse_args(["--data", "glyphs"]).data == "glyphs"
 

@@ -9,11 +9,12 @@ import pytest
 import torch
 from tiny_profile import TINY
 
-from anml import cli, pipeline
-from anml.checkpoint import load_checkpoint
+from anml import cli
 from anml.errors import AnmlError
-from anml.lock import locked
 from anml.profiles import PROFILES, Profile
+from anml.running import pipeline
+from anml.store.checkpoint import load_checkpoint
+from anml.store.lock import locked
 
 
 def values(**changes: object) -> list[str]:
@@ -211,7 +212,7 @@ def test_a_bad_value_is_one_line_and_status_2(
     """And nothing is loaded, computed or written before."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ANML_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("anml.glyphs.draw", lambda **_: pytest.fail("drawings were made"))
+    monkeypatch.setattr("anml.drawings.glyphs.draw", lambda **_: pytest.fail("drawings were made"))
     status, out, err = outcome(capsys, *arguments)
     assert (status, out) == (2, "")
     assert err.startswith("error: ")

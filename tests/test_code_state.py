@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from anml import code_state as module
-from anml.code_state import bare_source, code_state, imported, modules_state, reached
+from anml.store import code_state as module
+from anml.store.code_state import bare_source, code_state, imported, modules_state, reached
 
 
 def source(tmp_path: Path, text: str) -> str:
@@ -39,10 +39,20 @@ def test_a_function_of_nothing_but_a_docstring_is_still_code(tmp_path):
 
 def test_what_is_reached_is_what_decides_the_numbers():
     training = reached("anml.meta_train")
-    assert {"anml.adapt", "anml.inner_step", "anml.models", "anml.outer_step"} <= training
-    assert not {"anml.plots", "anml.cli", "anml.meta_test", "anml.notebook"} & training
+    assert {
+        "anml.adapt",
+        "anml.gradients.inner_step",
+        "anml.models",
+        "anml.meta_training.outer_step",
+    } <= training
+    others = {"anml.figures.plot_style", "anml.cli", "anml.meta_test", "anml.pages.notebook"}
+    assert not others & training
     testing = reached("anml.meta_test")
-    assert {"anml.linear_learning_adam", "anml.network_learning", "anml.models"} <= testing
+    assert {
+        "anml.meta_testing.linear_learning_adam",
+        "anml.meta_testing.network_learning",
+        "anml.models",
+    } <= testing
     assert "anml.adapt" not in testing
 
 
@@ -50,8 +60,12 @@ def test_both_ways_of_importing_are_seen(tmp_path):
     path = tmp_path / "one.py"
     path.write_text(
         "from anml import data, __version__\nfrom anml.models import ANML\nimport json\n"
+        "from anml.drawings import packed, pixels\nfrom anml.store.files import replacing\n"
     )
-    assert imported(path) == {"anml.data", "anml.models"}
+    assert imported(path) == {
+        *("anml.data", "anml.models"),
+        *("anml.drawings.packed", "anml.drawings.pixels", "anml.store.files"),
+    }
 
 
 def test_the_state_changes_with_code_that_is_reached_and_with_torch(monkeypatch):

@@ -7,10 +7,10 @@ import pytest
 import synthetic_lengths as synthetic
 from refusal import refusal
 
-from anml.combine import combine, finish
 from anml.profiles import PROFILES
+from anml.recording.combine import combine, finish
 from anml.results import Table
-from anml.tables import checked
+from anml.store.tables import checked
 
 
 @pytest.fixture

@@ -13,15 +13,15 @@ import synthetic_table
 from figure_parts import curves, marks, words
 from matplotlib.figure import Figure
 
-from anml import plot_fig3, plot_fig4, plot_figs7, plot_figs8, plot_figs9
-from anml.claims import published_with_noted
 from anml.errors import AnmlError
-from anml.notebook import picture
-from anml.plot_regimes import REGIMES
-from anml.plot_style import FIVE, SOURCES, TREATMENTS
-from anml.regimes import REGIMES as RUN
+from anml.figures import plot_fig3, plot_fig4, plot_figs7, plot_figs8, plot_figs9
+from anml.figures.plot_regimes import REGIMES
+from anml.figures.plot_style import FIVE, SOURCES, TREATMENTS
+from anml.findings.claims import published_with_noted
+from anml.meta_testing.regimes import REGIMES as RUN
+from anml.pages.notebook import picture
 from anml.results import Table
-from anml.tables import TESTING, TRAINING
+from anml.store.tables import TESTING, TRAINING
 
 meta_test = partial(synthetic_results.meta_test, numbers=(10, 50), models=2, trajectories=2)
 

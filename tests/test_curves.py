@@ -6,12 +6,12 @@ import pytest
 import synthetic_results
 import synthetic_table
 
-from anml import curves
-from anml.claims import published, published_points, published_with_noted
 from anml.errors import AnmlError
-from anml.plot_style import FIVE, TREATMENTS
+from anml.figures.plot_style import FIVE, TREATMENTS
+from anml.findings import curves
+from anml.findings.claims import published, published_points, published_with_noted
 from anml.results import Table
-from anml.tables import TESTING, TRAINING
+from anml.store.tables import TESTING, TRAINING
 
 BOTH = ("sequential", "oracle")
 

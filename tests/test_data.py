@@ -12,7 +12,8 @@ import torch
 from refusal import refusal
 from small_drawings import CLASSES, Arrays, make, save
 
-from anml import data, data_fetch, packed
+from anml import data
+from anml.drawings import data_fetch, packed
 
 REAL = os.environ.get("ANML_DATA", "")
 needs_omniglot = pytest.mark.skipif(not Path(REAL).is_file(), reason="ANML_DATA names no file")
@@ -25,8 +26,8 @@ pytestmark = pytest.mark.usefixtures("own_data", "no_network")
 
 @pytest.fixture
 def generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_classes: None) -> ModuleType:
-    """A stand-in for anml.glyphs that counts how often it draws."""
-    module = ModuleType("anml.glyphs")
+    """A stand-in for anml.drawings.glyphs that counts how often it draws."""
+    module = ModuleType("anml.drawings.glyphs")
     source = tmp_path / "generator" / "glyphs.py"
     source.parent.mkdir()
     source.write_text("version 1")
@@ -38,8 +39,8 @@ def generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_classes: None
         return make(100 + seed, alphabet="Glyphs-01")
 
     module.draw = draw
-    monkeypatch.setitem(sys.modules, "anml.glyphs", module)
-    monkeypatch.setattr("anml.glyphs", module, raising=False)
+    monkeypatch.setitem(sys.modules, "anml.drawings.glyphs", module)
+    monkeypatch.setattr("anml.drawings.glyphs", module, raising=False)
     return module
 
 

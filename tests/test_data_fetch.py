@@ -19,7 +19,8 @@ from omniglot_pictures import CHARACTERS, drawing
 from PIL import Image
 from refusal import refusal
 
-from anml import data, data_fetch, packed, torchvision_import
+from anml import data
+from anml.drawings import data_fetch, packed, torchvision_import
 
 # What the server does with a request for the evaluation zip; None: answer as it should.
 Fault = Callable[[http.server.BaseHTTPRequestHandler, bytes], None]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from refusal import refusal
 
-from anml import data_fetch
+from anml.drawings import data_fetch
 
 pytestmark = pytest.mark.usefixtures("own_data", "no_network", "few_classes")
 

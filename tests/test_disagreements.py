@@ -16,7 +16,9 @@ from matplotlib.text import Text
 from refusal import refusal
 
 from anml.data import Drawings
-from anml.disagreement_values import (
+from anml.drawings.packed import DRAWINGS_PER_CLASS
+from anml.figures.plot_disagreements import NOT_RUN, disagreements_figure, shown_values
+from anml.findings.disagreement_values import (
     answer_table,
     answer_values,
     differences,
@@ -26,7 +28,11 @@ from anml.disagreement_values import (
     sense,
     was_run,
 )
-from anml.disagreements import (
+from anml.meta_testing.trajectories import draw_trajectory
+from anml.profiles import Profile, find_profile
+from anml.questions import QUESTIONS, Setting
+from anml.results import Table, write_table
+from anml.running.disagreements import (
     DisagreementJob,
     in_stored_order,
     insert_extra,
@@ -35,17 +41,11 @@ from anml.disagreements import (
     plan_disagreements,
     with_extra_class,
 )
-from anml.evaluations import EvaluateJob, plan_evaluations
-from anml.jobs import Place, TrainJob, Work
-from anml.packed import DRAWINGS_PER_CLASS
-from anml.plot_disagreements import NOT_RUN, disagreements_figure, shown_values
-from anml.points import Point
-from anml.profiles import Profile, find_profile
-from anml.questions import QUESTIONS, Setting
-from anml.rate_choice import SGD_RATES
-from anml.results import Table, write_table
-from anml.tables import TESTING
-from anml.trajectories import draw_trajectory
+from anml.running.evaluations import EvaluateJob, plan_evaluations
+from anml.running.jobs import Place, TrainJob, Work
+from anml.running.points import Point
+from anml.running.rate_choice import SGD_RATES
+from anml.store.tables import TESTING
 from anml.treatments import find_treatment
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from anml.episodes import (
+from anml.meta_training.episodes import (
     Drawn,
     Stream,
     draw_ahead,

@@ -7,15 +7,16 @@ import pandas as pd
 import pytest
 from refusal import refusal
 
-from anml import cli, disk, jobs, staleness
-from anml.disk import bytes_to_write, require_space
-from anml.estimate import estimate
-from anml.groups import groups
-from anml.jobs import Place, TrainJob
-from anml.lengths import LengthJob
-from anml.packed import Drawings
-from anml.plan import plan
+from anml import cli
+from anml.drawings.packed import Drawings
 from anml.profiles import Profile
+from anml.running import disk, jobs, staleness
+from anml.running.disk import bytes_to_write, require_space
+from anml.running.estimate import estimate
+from anml.running.groups import groups
+from anml.running.jobs import Place, TrainJob
+from anml.running.lengths import LengthJob
+from anml.running.plan import plan
 
 
 def test_every_kind_of_job_is_counted_and_timed(

@@ -8,9 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from anml import jobs as jobs_module
-from anml.episodes import Stream
-from anml.evaluations import (
+from anml.drawings.packed import Drawings
+from anml.meta_test import Run, Score
+from anml.meta_testing.regimes import REGIMES
+from anml.meta_training.episodes import Stream
+from anml.profiles import PROFILES, Profile
+from anml.running import jobs as jobs_module
+from anml.running.evaluations import (
     EvaluateJob,
     SearchJob,
     best_rate,
@@ -19,13 +23,9 @@ from anml.evaluations import (
     search_jobs,
     search_learning_rate,
 )
-from anml.jobs import Place, TrainJob, read_part
-from anml.meta_test import Run, Score
-from anml.packed import Drawings
-from anml.points import Extent, Point, extent, rate_grid, searched_for
-from anml.profiles import PROFILES, Profile
-from anml.regimes import REGIMES
-from anml.tables import TESTING, TRAINING, checked
+from anml.running.jobs import Place, TrainJob, read_part
+from anml.running.points import Extent, Point, extent, rate_grid, searched_for
+from anml.store.tables import TESTING, TRAINING, checked
 from anml.treatments import TREATMENTS
 
 SMALL = replace(

@@ -9,18 +9,18 @@ import pytest
 import torch
 from refusal import refusal
 
-from anml import gather as gathering
-from anml.checkpoint import save_checkpoint
-from anml.evaluations import EvaluateJob, SearchJob
-from anml.gather import learning_curve, write_tables
-from anml.jobs import Place, TrainJob, write_part
-from anml.packed import Drawings
-from anml.pipeline import gather
-from anml.plan import plan
-from anml.points import Point
+from anml.drawings.packed import Drawings
 from anml.profiles import Profile
 from anml.results import device_name, read_table, running_commit
-from anml.tables import LOG_METRICS
+from anml.running import gather as gathering
+from anml.running.evaluations import EvaluateJob, SearchJob
+from anml.running.gather import learning_curve, write_tables
+from anml.running.jobs import Place, TrainJob, write_part
+from anml.running.pipeline import gather
+from anml.running.plan import plan
+from anml.running.points import Point
+from anml.store.checkpoint import save_checkpoint
+from anml.store.tables import LOG_METRICS
 
 
 def test_a_learning_curve_is_means_over_stretches(monkeypatch: pytest.MonkeyPatch) -> None:

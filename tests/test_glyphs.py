@@ -10,15 +10,19 @@ import pandas as pd
 import pytest
 from numpy._core import _multiarray_umath as umath
 
-from anml import glyphs
 from anml.data import load
+from anml.drawings import glyphs
+from anml.drawings.glyph_alphabets import draw_alphabet
+from anml.drawings.glyph_strokes import (
+    KINDS,
+    RELATIONS,
+    draw_shape,
+    ideal_character,
+    spline_weights,
+)
+from anml.drawings.glyph_writers import FRAME, Spread, draw_writers, ink, picture, write
 from anml.errors import AnmlError
-from anml.glyph_alphabets import draw_alphabet
-from anml.glyph_strokes import KINDS, RELATIONS, draw_shape, ideal_character, spline_weights
-from anml.glyph_writers import FRAME, Spread, draw_writers, ink, picture, write
-from anml.nearest import drawings_accuracy
-from anml.notebook import repository_root
-from anml.plot_drawings import (
+from anml.figures.plot_drawings import (
     COMPARISON,
     comparison_table,
     drawings_figure,
@@ -26,6 +30,8 @@ from anml.plot_drawings import (
     shown_classes,
     shown_values,
 )
+from anml.findings.found_tables import repository_root
+from anml.meta_testing.nearest import drawings_accuracy
 
 SMALL = 5  # an alphabet of 14 characters
 
@@ -51,7 +57,7 @@ def test_same_bytes_as_recorded(small):
 def test_same_bytes_on_a_plainer_processor(small):
     """Without wide vector instructions sines and sums may differ in the last bit; ink may not."""
     command = (
-        "import hashlib; from anml.glyphs import draw_one_alphabet as d;"
+        "import hashlib; from anml.drawings.glyphs import draw_one_alphabet as d;"
         f"print(hashlib.sha256(d({SMALL}).tobytes()).hexdigest()[:16])"
     )
     wide = [name for name in umath.__cpu_dispatch__ if umath.__cpu_features__[name]]

@@ -13,9 +13,9 @@ import torch
 from tape import Tape
 from training_runs import TRAINED, assert_equal_bits, start
 
-from anml.graphed import choose_float32, graphed
-from anml.outer_step import OuterLoop, new_optimizer
-from anml.training_job import Job, initial_model
+from anml.meta_training.graphed import choose_float32, graphed
+from anml.meta_training.outer_step import OuterLoop, new_optimizer
+from anml.meta_training.training_job import Job, initial_model
 
 TRAININGS = pytest.mark.parametrize("training", TRAINED)
 
@@ -95,7 +95,7 @@ def test_a_recorded_iteration_replays_to_the_same_bits(
                 tensor.copy_(value)
         return tape.replay
 
-    monkeypatch.setattr("anml.outer_step.graphed", record)
+    monkeypatch.setattr("anml.meta_training.outer_step.graphed", record)
     replayed, loop = start(one, ahead=3)
     rows = torch.cat([loop.run() for _ in range(3)])
     assert torch.equal(rows, expected)

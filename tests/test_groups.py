@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from refusal import refusal
 
-from anml import groups as module
-from anml.groups import find_group, groups
-from anml.jobs import Place, TrainJob
-from anml.packed import Drawings
-from anml.pipeline import run_group
-from anml.plan import plan
+from anml.drawings.packed import Drawings
 from anml.profiles import PROFILES, Profile, find_profile
+from anml.running import groups as module
+from anml.running.groups import find_group, groups
+from anml.running.jobs import Place, TrainJob
+from anml.running.pipeline import run_group
+from anml.running.plan import plan
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
@@ -69,7 +69,7 @@ def test_within_a_group_jobs_keep_their_order(
     TrainJob("oml", 0).run(place, noise_drawings, lambda n: None)
     asked = []
     monkeypatch.setattr(
-        "anml.pipeline.run_jobs", lambda place, data, jobs, *rest: asked.append(jobs)
+        "anml.running.pipeline.run_jobs", lambda place, data, jobs, *rest: asked.append(jobs)
     )
     group = find_group(tiny, "meta-test.oml-sequential")
     run_group(place, noise_drawings, "unused", group)

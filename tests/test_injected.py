@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from refusal import refusal
 
-from anml.injected import check_names
+from anml.pages.injected import check_names
 
 SOURCES = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 OWN = 'profile = "quick"  # smoke or quick\nseed = 0'

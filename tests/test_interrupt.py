@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from anml.interrupt import (
+from anml.store.interrupt import (
     Interrupted,
     defer_interrupt,
     hold_interrupt,

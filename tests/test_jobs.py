@@ -9,10 +9,14 @@ import pytest
 import torch
 from refusal import refusal
 
-from anml.checkpoint import load_checkpoint
-from anml.episodes import Stream
+from anml.drawings.packed import Drawings
 from anml.errors import AnmlError
-from anml.jobs import (
+from anml.meta_testing.regimes import ORACLE
+from anml.meta_train import initial_model
+from anml.meta_training.episodes import Stream
+from anml.profiles import Profile
+from anml.results import device_name, running_commit
+from anml.running.jobs import (
     Place,
     TrainJob,
     make_runs,
@@ -22,11 +26,7 @@ from anml.jobs import (
     treatment_model,
     write_part,
 )
-from anml.meta_train import initial_model
-from anml.packed import Drawings
-from anml.profiles import Profile
-from anml.regimes import ORACLE
-from anml.results import device_name, running_commit
+from anml.store.checkpoint import load_checkpoint
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ import pytest
 import synthetic_results
 from synthetic_results import with_values
 
-from anml.claim_notes import WHY
-from anml.claims import published_with_noted
-from anml.directions import DIRECTIONS
-from anml.ledger import (
+from anml.findings.claim_notes import WHY
+from anml.findings.claims import published_with_noted
+from anml.findings.directions import DIRECTIONS
+from anml.findings.found_tables import find_tables
+from anml.findings.ledger import (
     DIRECTION,
     MODELS,
     NOT,
@@ -23,12 +24,11 @@ from anml.ledger import (
     ledger,
     tolerance,
 )
-from anml.measure import measured
-from anml.notebook import find_tables
+from anml.findings.measure import measured
+from anml.findings.qualitative import CLAIMS
 from anml.profiles import PROFILES
-from anml.qualitative import CLAIMS
 from anml.results import Table
-from anml.tables import TESTING, TRAINING
+from anml.store.tables import TESTING, TRAINING
 
 ROWS = published_with_noted()
 PAPER = ROWS[ROWS["source"] == "paper"]

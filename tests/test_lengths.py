@@ -7,17 +7,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from anml.checkpoint import load_checkpoint, read_header, save_checkpoint
 from anml.data import Drawings
-from anml.jobs import Place, TrainJob, read_part
-from anml.length_names import MEASURED
-from anml.lengths import LengthJob, plan_lengths
-from anml.pipeline import gather
-from anml.plan import plan
 from anml.profiles import PROFILES, Profile
-from anml.rate_choice import best_rate
 from anml.results import read_table
-from anml.tables import checked
+from anml.running.jobs import Place, TrainJob, read_part
+from anml.running.length_names import MEASURED
+from anml.running.lengths import LengthJob, plan_lengths
+from anml.running.pipeline import gather
+from anml.running.plan import plan
+from anml.running.rate_choice import best_rate
+from anml.store.checkpoint import load_checkpoint, read_header, save_checkpoint
+from anml.store.tables import checked
 from anml.treatments import TRAININGS
 
 

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from anml import linear_learning
-from anml.linear_learning import LEARNERS, Linears, learn_linears, plain_learn
+from anml.meta_testing import linear_learning
+from anml.meta_testing.linear_learning import LEARNERS, Linears, learn_linears, plain_learn
 from anml.profiles import Profile
 
 RATES = {"adam": (3e-3, 1e-3, 3e-3), "sgd": (0.3, 0.05, 0.3)}

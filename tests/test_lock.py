@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from refusal import refusal
 
-from anml.lock import locked
+from anml.store.lock import locked
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from anml.lock import locked
+from anml.store.lock import locked
 with locked(Path(sys.argv[1]), "it", shared=sys.argv[2] == "shared"):
     print("held", flush=True)
     time.sleep(60)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from anml.low_rank import LowRankLinear
+from anml.gradients.low_rank import LowRankLinear
 
 R, OUT, D, B = 2, 5, 4, 3
 

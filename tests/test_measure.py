@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import synthetic_results
 
-from anml.claims import published, published_with_noted
-from anml.headline import coverage, headline, headline_sheet, rerun_sheet
-from anml.measure import measured
+from anml.findings.claims import published, published_with_noted
+from anml.findings.headline import coverage, headline, headline_sheet, rerun_sheet
+from anml.findings.measure import measured
 from anml.stats import relative_drop
-from anml.tables import TESTING, TRAINING
+from anml.store.tables import TESTING, TRAINING
 
 
 @pytest.fixture(scope="module")

@@ -11,16 +11,16 @@ from reference_networks import ReferenceANML, ReferenceOML, copy_weights
 from torch import Tensor, nn
 
 from anml import meta_test as module
-from anml.episodes import Stream
+from anml.drawings.packed import Drawings
 from anml.errors import AnmlError
 from anml.meta_test import OPTIMIZERS, Run, Score, frozen_features, meta_test
+from anml.meta_testing.network_learning import Learners, frozen_inputs, split_network
+from anml.meta_testing.regimes import ORACLE, ORACLE_EPOCHS, SEQUENTIAL, learning_order
+from anml.meta_testing.trajectories import Trajectory, draw_trajectory
 from anml.meta_train import build_model
+from anml.meta_training.episodes import Stream
 from anml.models import ANML
-from anml.network_learning import Learners, frozen_inputs, split_network
-from anml.packed import Drawings
 from anml.profiles import Profile
-from anml.regimes import ORACLE, ORACLE_EPOCHS, SEQUENTIAL, learning_order
-from anml.trajectories import Trajectory, draw_trajectory
 from anml.treatments import TRAININGS, TREATMENTS, Treatment
 
 Seen = list[tuple[Run, Callable[[Tensor], Tensor], Tensor]]

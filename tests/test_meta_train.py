@@ -11,12 +11,12 @@ from refusal import refusal
 from training_runs import TRAINED, assert_equal_bits, train
 
 from anml import meta_train as module
-from anml import outer_step
-from anml.checkpoint import load_checkpoint, save_checkpoint
 from anml.meta_train import load_model, meta_train
+from anml.meta_training import outer_step
+from anml.meta_training.training_job import Job, initial_model
 from anml.profiles import Profile, find_profile
-from anml.tables import LOG_METRICS
-from anml.training_job import Job, initial_model
+from anml.store.checkpoint import load_checkpoint, save_checkpoint
+from anml.store.tables import LOG_METRICS
 
 # --- it learns
 

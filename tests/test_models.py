@@ -8,7 +8,7 @@ from reference_networks import networks, replicas
 from torch import nn
 
 from anml.adapt import ANML_FAST, neuromodulate
-from anml.adapt_oml import OML_FAST
+from anml.gradients.adapt_oml import OML_FAST
 from anml.models import ANML, OML, anml_tower, kaiming_, oml_layers, oml_tower, reset, tower_blocks
 
 

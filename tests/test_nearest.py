@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from anml import nearest
 from anml.errors import AnmlError
-from anml.nearest import drawings_accuracy, knn_accuracy
+from anml.meta_testing import nearest
+from anml.meta_testing.nearest import drawings_accuracy, knn_accuracy
 
 
 def test_agrees_with_a_search_row_by_row():

@@ -12,15 +12,16 @@ import synthetic_results
 import synthetic_searches
 import torch
 
-from anml import curves, kept_rows, lengths_found, lengths_said, plot_fig3, plot_fig4, plot_lengths
-from anml.checkpoint import save_checkpoint
-from anml.claims import published_points
-from anml.headline import KEPT_COLUMN, headline, headline_sheet, kept_replicates, with_kept
-from anml.notebook import Found
-from anml.plot_style import FIVE, TREATMENTS
-from anml.rates_found import found_rates
+from anml.figures import plot_fig3, plot_fig4, plot_lengths
+from anml.figures.plot_style import FIVE, TREATMENTS
+from anml.findings import curves, kept_rows, lengths_found, lengths_said
+from anml.findings.claims import published_points
+from anml.findings.found_tables import Found
+from anml.findings.headline import KEPT_COLUMN, headline, headline_sheet, kept_replicates, with_kept
+from anml.findings.rates_found import found_rates
 from anml.results import Table, write_table
-from anml.tables import TESTING
+from anml.store.checkpoint import save_checkpoint
+from anml.store.tables import TESTING
 
 NARROW, FULL = "64 / 28 channels", "256 / 112 channels (the paper's)"
 

@@ -9,15 +9,15 @@ import torch.nn.functional as F
 from reference_networks import ReferenceANML, ReferenceOML, copy_weights, with_batch_norm
 from training_runs import DOUBLE, TRAINED, assert_equal_bits, start, train
 
-from anml import outer_step as module
 from anml.adapt import ANML_FAST, Episode, MetaGradient, plain_meta_gradient
-from anml.adapt_oml import OML_FAST
-from anml.episodes import draw_batch, draw_episode
-from anml.outer_step import AHEAD_ON_GPU, OuterLoop
-from anml.pixels import PIXELS
+from anml.drawings.pixels import PIXELS
+from anml.gradients.adapt_oml import OML_FAST
+from anml.gradients.supervised import supervised_gradient
+from anml.meta_training import outer_step as module
+from anml.meta_training.episodes import draw_batch, draw_episode
+from anml.meta_training.outer_step import AHEAD_ON_GPU, OuterLoop
+from anml.meta_training.training_job import Job, initial_model, rates
 from anml.profiles import Profile
-from anml.supervised import supervised_gradient
-from anml.training_job import Job, initial_model, rates
 from anml.treatments import TRAININGS
 
 COUNTS = (963, 20)

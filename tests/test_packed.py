@@ -12,7 +12,8 @@ import pytest
 from refusal import refusal
 from small_drawings import CLASSES, Arrays, make, save
 
-from anml import data, packed
+from anml import data
+from anml.drawings import packed
 from anml.errors import AnmlError
 
 pytestmark = pytest.mark.usefixtures("own_data", "no_network", "few_classes")

@@ -180,7 +180,7 @@ def test_an_interrupted_rerun_leaves_the_old_figure(tmp_path):
     cell = f"""
 import pandas as pd, time, pathlib
 from matplotlib.figure import Figure
-from anml.plot_style import save_figure
+from anml.figures.plot_style import save_figure
 
 values = pd.DataFrame({{"x": [n]}})
 slow = values.to_csv

@@ -9,19 +9,19 @@ import pytest
 import torch
 from refusal import refusal
 
-from anml.checkpoint import load_checkpoint
-from anml.disagreements import DisagreementJob
-from anml.evaluations import EvaluateJob, SearchJob
-from anml.jobs import Place, TrainJob
-from anml.packed import Drawings
-from anml.pipeline import claim, default_folder, run
-from anml.plan import plan
-from anml.points import Point
-from anml.probe_jobs import ProbeJob
+from anml.drawings.packed import Drawings
+from anml.meta_testing.regimes import REGIMES
 from anml.profiles import Profile, find_profile
-from anml.regimes import REGIMES
 from anml.results import read_table
-from anml.tables import LOG_METRICS
+from anml.running.disagreements import DisagreementJob
+from anml.running.evaluations import EvaluateJob, SearchJob
+from anml.running.jobs import Place, TrainJob
+from anml.running.pipeline import claim, default_folder, run
+from anml.running.plan import plan
+from anml.running.points import Point
+from anml.running.probe_jobs import ProbeJob
+from anml.store.checkpoint import load_checkpoint
+from anml.store.tables import LOG_METRICS
 from anml.treatments import TRAININGS, TREATMENTS
 
 TABLES = ("meta_test", "learning_rates", "class_accuracy", "meta_train_log")
@@ -123,7 +123,7 @@ def test_a_run_clears_what_killed_ones_left_half_written(
     left.parent.mkdir()
     left.touch()
     mine.touch()
-    monkeypatch.setattr("anml.pipeline.run_jobs", lambda *a: None)
+    monkeypatch.setattr("anml.running.pipeline.run_jobs", lambda *a: None)
     args = (tiny, noise_drawings, str(packed_noise), tmp_path)
     assert "nothing that is finished" in refusal(lambda: run(*args))
     assert not left.exists()

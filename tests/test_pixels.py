@@ -10,12 +10,12 @@ import torch
 from refusal import refusal
 from training_runs import assert_equal_bits, train
 
-from anml.checkpoint import load_checkpoint
 from anml.data import Drawings, as_input
+from anml.drawings.pixels import INK, PIXELS, find_pixels, take_ink
 from anml.meta_train import load_model, meta_train
+from anml.meta_training.training_job import Job, build_model
 from anml.models import ANML, OML, OMLLinear, reset
-from anml.pixels import INK, PIXELS, find_pixels, take_ink
-from anml.training_job import Job, build_model
+from anml.store.checkpoint import load_checkpoint
 from anml.treatments import TRAININGS
 
 DOUBLE = torch.float64

@@ -4,9 +4,9 @@ import pytest
 from figure_parts import words
 from matplotlib.patches import FancyBboxPatch
 
-from anml import plot_fig2
-from anml.notebook import picture
-from anml.procedure import Procedure, procedure_table, trace_procedure
+from anml.figures import plot_fig2
+from anml.figures.procedure import Procedure, procedure_table, trace_procedure
+from anml.pages.notebook import picture
 from anml.profiles import PROFILES, find_profile
 
 

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
-from anml import plot_fig5
-from anml.claims import published
+from anml.drawings.packed import Drawings
 from anml.errors import AnmlError
-from anml.notebook import picture
-from anml.packed import Drawings
-from anml.plot_probes import comparison_glue, comparison_sheet
+from anml.figures import plot_fig5
+from anml.figures.plot_probes import comparison_glue, comparison_sheet
+from anml.findings.claims import published
+from anml.pages.notebook import picture
 from anml.probes import ACTIVE, probe_set
 from anml.results import Table
 

@@ -12,14 +12,14 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from anml import plot_fig6
-from anml.claims import published
 from anml.errors import AnmlError
-from anml.notebook import picture
-from anml.plot_probes import shown_model
-from anml.plot_style import TREATMENTS
+from anml.figures import plot_fig6
+from anml.figures.plot_probes import shown_model
+from anml.figures.plot_style import TREATMENTS
+from anml.findings.claims import published
+from anml.pages.notebook import picture
 from anml.results import Table
-from anml.tables import TABLES
+from anml.store.tables import TABLES
 
 
 def drawn(data: str = "omniglot", models: int = 2, seed: int = 0) -> Figure:

@@ -5,9 +5,9 @@ import pytest
 import synthetic_learning
 from synthetic_learning import STEPS
 
-from anml.plot_learning import POINTS, ends, learning_figure, learning_values
+from anml.figures.plot_learning import POINTS, ends, learning_figure, learning_values
 from anml.results import Table
-from anml.tables import LOG_METRICS
+from anml.store.tables import LOG_METRICS
 from anml.treatments import TRAININGS, treatment_of
 
 
@@ -57,7 +57,7 @@ def test_the_figure_has_a_line_a_model_and_one_for_their_mean(table: Table) -> N
 
 
 def test_every_meta_training_has_a_colour() -> None:
-    from anml.plot_style import TREATMENTS
+    from anml.figures.plot_style import TREATMENTS
 
     names = {name for name, training in TRAININGS.items() if training.procedure != "none"}
     assert {treatment_of(name) for name in names} <= set(TREATMENTS)

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 import synthetic_lengths as synthetic
 
-from anml import lengths_found, lengths_said, plot_lengths
-from anml.lengths_found import PAPER_LENGTH
-from anml.notebook import Found
+from anml.figures import plot_lengths
+from anml.findings import lengths_found, lengths_said
+from anml.findings.found_tables import Found
+from anml.findings.lengths_found import PAPER_LENGTH
 from anml.results import Table, write_table
-from anml.tables import checked
+from anml.store.tables import checked
 
 NARROW, FULL = "64 / 28 channels", "256 / 112 channels (the paper's)"
 

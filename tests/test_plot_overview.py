@@ -5,10 +5,10 @@ from __future__ import annotations
 import figure_parts
 import pytest
 
-from anml import plot_overview
-from anml.lengths_found import KEPT
-from anml.plot_style import FIVE, TREATMENTS
-from anml.tables import TESTING
+from anml.figures import plot_overview
+from anml.figures.plot_style import FIVE, TREATMENTS
+from anml.findings.lengths_found import KEPT
+from anml.store.tables import TESTING
 
 
 @pytest.fixture(scope="module")

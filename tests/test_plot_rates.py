@@ -5,7 +5,7 @@ from dataclasses import replace
 import synthetic_rates
 import synthetic_results
 
-from anml.plot_rates import (
+from anml.figures.plot_rates import (
     best_rates,
     edge_notes,
     in_full_sheet,

@@ -8,10 +8,10 @@ from beside import BESIDE, PROFILE_NAMES, SETTINGS
 from figure_parts import words
 from ways import WAYS
 
-from anml import plot_speed
-from anml.arithmetic import multiply_adds
 from anml.errors import AnmlError
-from anml.plot_speed import Speed, read_speed
+from anml.figures import plot_speed
+from anml.figures.arithmetic import multiply_adds
+from anml.figures.plot_speed import Speed, read_speed
 from anml.profiles import PROFILES
 
 SECONDS = {"adjoint": 0.5, "autograd": 1.0, "higher": 6.0, "torchopt": 1.5}

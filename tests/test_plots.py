@@ -12,13 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from torch import nn
 
-from anml import notebook, plot_fig1, plot_fig3, plot_style
 from anml.errors import AnmlError
+from anml.figures import plot_fig1, plot_fig3, plot_style
+from anml.figures.plot_style import save_figure
+from anml.figures.trace import anml_layers, layer_table
+from anml.findings.found_tables import Found
 from anml.models import ANML
-from anml.notebook import Found, check_counts, check_parameters, picture
-from anml.plot_style import save_figure
+from anml.pages import notebook
+from anml.pages.notebook import check_counts, check_parameters, picture
 from anml.results import Table
-from anml.trace import anml_layers, layer_table
 
 
 def table(data: str = "omniglot", channels: int = 64, **options: int) -> Table:

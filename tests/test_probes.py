@@ -10,14 +10,14 @@ import torch
 from numpy.linalg import norm
 
 from anml import probes
+from anml.drawings.packed import Drawings
 from anml.errors import AnmlError
-from anml.jobs import Place, TrainJob, read_part
+from anml.meta_testing.nearest import knn_accuracy
 from anml.meta_train import initial_model
-from anml.nearest import knn_accuracy
-from anml.packed import Drawings
-from anml.probe_jobs import ProbeJob, plan_probes
 from anml.profiles import Profile
-from anml.tables import TABLES, checked
+from anml.running.jobs import Place, TrainJob, read_part
+from anml.running.probe_jobs import ProbeJob, plan_probes
+from anml.store.tables import TABLES, checked
 
 
 def test_the_probed_drawings_are_all_unseen_ones_each_known_or_asked(few: Drawings) -> None:
@@ -151,7 +151,7 @@ def test_a_probe_of_anml_alone_waits_for_no_oml(probed, few: Drawings) -> None:
 def test_a_probe_of_another_meta_training_is_of_its_model_and_bears_its_name(
     probed, few: Drawings
 ) -> None:
-    from anml.jobs import treatment_model
+    from anml.running.jobs import treatment_model
 
     both, job, _ = probed
     place = replace(both, profile=replace(both.profile, probed=("anml-redraw-kept",)))
@@ -193,7 +193,7 @@ class _Any:
 
 
 def test_the_rows_are_what_the_models_do(probed, few: Drawings) -> None:
-    from anml.jobs import treatment_model
+    from anml.running.jobs import treatment_model
 
     place, job, _ = probed
     tables, drawn = frames(place, job), probes.probe_set(few)
@@ -220,7 +220,7 @@ def test_the_rows_are_what_the_models_do(probed, few: Drawings) -> None:
 
 def test_other_distances_are_of_the_same_activations(probed, few: Drawings) -> None:
     """Against a search row by row: the smallest angle, and the fewest units that differ."""
-    from anml.jobs import treatment_model
+    from anml.running.jobs import treatment_model
 
     place, job, _ = probed
     anml, drawn = treatment_model(place, "anml", 0), probes.probe_set(few)

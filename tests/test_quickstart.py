@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from anml import plot_quickstart, quickstart
+from anml import quickstart
+from anml.drawings.packed import SPLITS, Drawings
 from anml.errors import AnmlError
-from anml.packed import SPLITS, Drawings
+from anml.figures import plot_quickstart
+from anml.meta_testing.trajectories import draw_trajectory
 from anml.quickstart import Outcome
-from anml.trajectories import draw_trajectory
 
 NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "quickstart.ipynb"
 N = 4

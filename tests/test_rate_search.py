@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from anml.data import Drawings
-from anml.jobs import Place, read_part
 from anml.profiles import PROFILES, Profile
-from anml.rate_search import GRIDS, RateJob, plan_rate_search
-from anml.tables import checked
+from anml.running.jobs import Place, read_part
+from anml.running.rate_search import GRIDS, RateJob, plan_rate_search
+from anml.store.tables import checked
 
 
 def test_the_grid_is_the_one_of_the_specification_and_one_rate_more() -> None:

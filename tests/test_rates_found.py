@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import synthetic_table
 
-from anml.rates_found import edge_notes, found_rates, rate_sheet
+from anml.findings.rates_found import edge_notes, found_rates, rate_sheet
 from anml.results import Table
 
 

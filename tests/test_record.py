@@ -11,19 +11,19 @@ from refusal import refusal
 from tiny_profile import TINY
 
 from anml import cli
-from anml import record as module
-from anml.checkpoint import load_checkpoint
-from anml.evaluations import EvaluateJob, search_jobs
-from anml.gather import write_tables
-from anml.jobs import Place, TrainJob
-from anml.lengths import plan_lengths
-from anml.packed import Drawings
-from anml.pipeline import gather
-from anml.points import Point, searched_for
+from anml.drawings.packed import Drawings
 from anml.profiles import Profile
-from anml.record import contents, record
+from anml.recording import record as module
+from anml.recording.record import contents, record
+from anml.recording.verify import Check, verify
 from anml.results import Table, read_table
-from anml.verify import Check, verify
+from anml.running.evaluations import EvaluateJob, search_jobs
+from anml.running.gather import write_tables
+from anml.running.jobs import Place, TrainJob
+from anml.running.lengths import plan_lengths
+from anml.running.pipeline import gather
+from anml.running.points import Point, searched_for
+from anml.store.checkpoint import load_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ def test_a_runs_own_folder_is_not_recorded_into(half: Place) -> None:
 def test_single_values_of_a_profile_are_not_recorded_as_the_profile(
     half: Place, packed_noise: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr("anml.notebook.repository_root", lambda: tmp_path)
+    monkeypatch.setattr("anml.findings.found_tables.repository_root", lambda: tmp_path)
     texts = {k: ",".join(map(str, v)) if isinstance(v, tuple) else v for k, v in TINY.items()}
     values = [f"--set={name}={text}" for name, text in texts.items()]
     command = ["results", "record", "--data", str(packed_noise), "--out", str(half.folder), *values]

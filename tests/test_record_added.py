@@ -11,16 +11,16 @@ import torch
 from refusal import refusal
 
 from anml import cli
-from anml.checkpoint import load_checkpoint
 from anml.data import Drawings
-from anml.gather import write_tables
-from anml.jobs import Place, TrainJob
-from anml.lengths import LengthJob
-from anml.probe_jobs import ProbeJob
 from anml.profiles import Profile
-from anml.record import record
+from anml.recording.record import record
+from anml.recording.verify import verify
 from anml.results import read_table, write_table
-from anml.verify import verify
+from anml.running.gather import write_tables
+from anml.running.jobs import Place, TrainJob
+from anml.running.lengths import LengthJob
+from anml.running.probe_jobs import ProbeJob
+from anml.store.checkpoint import load_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,7 @@ def test_the_command_adds_more_models_to_a_profile_and_nothing_else(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("anml.notebook.repository_root", lambda: tmp_path)
+    monkeypatch.setattr("anml.findings.found_tables.repository_root", lambda: tmp_path)
     run, usual = tmp_path / "run", tmp_path / "results" / "laptop"
     own = synthetic.accuracy()
     write_table(usual / "lengths.parquet", own.frame, own.provenance)

@@ -10,12 +10,13 @@ import synthetic_probes
 import synthetic_rates
 import synthetic_results
 
-from anml import recorded
-from anml.plot_fig3 import FIVE
+from anml.figures.plot_fig3 import FIVE
+from anml.findings import found_tables
+from anml.pages import recorded
 from anml.profiles import PROFILES
 from anml.questions import QUESTIONS
 from anml.results import Table, write_table
-from anml.tables import TESTING
+from anml.store.tables import TESTING
 
 TABLE = synthetic_results.meta_test()
 
@@ -101,7 +102,7 @@ def test_each_kind_of_table_gives_its_quantities(table, rows_of, what, count):
 
 
 def test_recorded_tables_are_read_in_the_profiles_order():
-    found = recorded.recorded_tables("meta_test")
+    found = found_tables.recorded_tables("meta_test")
     assert list(found) == [name for name in PROFILES if name in found]
     assert {"smoke", "quick", "laptop"} <= set(found)
 
@@ -111,6 +112,6 @@ def test_sets_hold_the_tables_on_the_same_drawings(tmp_path):
         path = tmp_path / "results" / profile / "knn.parquet"
         table = synthetic_probes.tables(data)["knn"]
         write_table(path, table.frame, table.provenance)
-    sets = recorded.recorded_sets(["knn", "activity"], "omniglot", tmp_path)
+    sets = found_tables.recorded_sets(["knn", "activity"], "omniglot", tmp_path)
     assert {profile: list(tables) for profile, tables in sets.items()} == {"laptop": ["knn"]}
-    assert list(recorded.recorded_sets(["knn"], "glyphs", tmp_path)) == ["smoke"]
+    assert list(found_tables.recorded_sets(["knn"], "glyphs", tmp_path)) == ["smoke"]

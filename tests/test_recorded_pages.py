@@ -8,9 +8,9 @@ import nbformat
 import pytest
 from notebook_table import TABLE
 
-from anml.ledger import TABLES
+from anml.findings.ledger import TABLES
 from anml.profiles import PROFILES
-from anml.record import MOST_MODEL_BYTES, MOST_TABLE_BYTES
+from anml.recording.record import MOST_MODEL_BYTES, MOST_TABLE_BYTES
 from anml.results import read_table
 
 ROOT = Path(__file__).resolve().parents[1]

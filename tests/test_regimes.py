@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 
 from anml.errors import AnmlError
-from anml.regimes import ORACLE, ORACLE_EPOCHS, REGIMES, SEQUENTIAL, find_regime, learning_order
-from anml.tables import TABLES
-from anml.trajectories import draw_trajectory
+from anml.meta_testing.regimes import (
+    ORACLE,
+    ORACLE_EPOCHS,
+    REGIMES,
+    SEQUENTIAL,
+    find_regime,
+    learning_order,
+)
+from anml.meta_testing.trajectories import draw_trajectory
+from anml.store.tables import TABLES
 
 
 def pairs(*order: np.ndarray) -> list[tuple[int, int]]:

@@ -16,7 +16,7 @@ from pandas.testing import assert_frame_equal
 
 from anml import results
 from anml.errors import AnmlError
-from anml.notebook import find_beside, find_table, find_tables
+from anml.findings.found_tables import find_beside, find_table, find_tables
 from anml.profiles import PROFILES
 from anml.results import device_name, git_commit, provenance_now, read_table, write_table
 

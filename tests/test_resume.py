@@ -14,13 +14,13 @@ from refusal import refusal
 from training_runs import DOUBLE, TRAINED, assert_equal_bits, train
 
 from anml import meta_train as module
-from anml.checkpoint import load_checkpoint, read_header
-from anml.interrupt import Interrupted
+from anml.drawings.packed import Drawings
 from anml.meta_train import meta_train
-from anml.outer_step import OuterLoop
-from anml.packed import Drawings
+from anml.meta_training.outer_step import OuterLoop
+from anml.meta_training.training_job import Job
 from anml.results import running_commit
-from anml.training_job import Job
+from anml.store.checkpoint import load_checkpoint, read_header
+from anml.store.interrupt import Interrupted
 
 CHILD = """
 import sys
@@ -28,7 +28,7 @@ from pathlib import Path
 import torch
 from tiny_profile import TINY
 from anml.meta_train import Job, meta_train
-from anml.packed import read_packed
+from anml.drawings.packed import read_packed
 from anml.profiles import find_profile
 from anml.treatments import find_training
 packed, folder, training, iterations = sys.argv[1:]

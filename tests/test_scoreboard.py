@@ -11,12 +11,11 @@ import pytest
 import synthetic_results
 from notebook_table import read_rows
 
-from anml.claims import published_with_noted
-from anml.ledger import NOT, NOT_RUN, TABLES, VERDICTS, counts, ledger
-from anml.notebook import find_tables
-from anml.qualitative import CLAIMS
-from anml.results import write_table
-from anml.scoreboard import (
+from anml.findings.claims import published_with_noted
+from anml.findings.found_tables import find_tables
+from anml.findings.ledger import NOT, NOT_RUN, TABLES, VERDICTS, counts, ledger
+from anml.findings.qualitative import CLAIMS
+from anml.pages.scoreboard import (
     FIGURES,
     KINDS,
     Scoreboard,
@@ -27,6 +26,7 @@ from anml.scoreboard import (
     of_kind,
     read_figure,
 )
+from anml.results import write_table
 
 PAGE = Path(__file__).resolve().parents[1] / "book" / "notebooks" / "claims_ledger.ipynb"
 PAPER = published_with_noted().query("source == 'paper'")

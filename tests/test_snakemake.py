@@ -17,8 +17,8 @@ from estimates import read_estimates
 from refusal import refusal
 from tiny_profile import TINY
 
-from anml.groups import groups
 from anml.profiles import find_profile
+from anml.running.groups import groups
 
 ROOT = Path(__file__).resolve().parents[1]
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))

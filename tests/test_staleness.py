@@ -7,20 +7,20 @@ from pathlib import Path
 import pytest
 from refusal import refusal
 
-from anml import staleness as module
-from anml.checkpoint import load_checkpoint, save_checkpoint
-from anml.code_state import code_state
-from anml.evaluations import EvaluateJob, search_jobs
-from anml.jobs import Place, TrainJob, write_part
-from anml.lengths import LengthJob
-from anml.packed import Drawings
-from anml.pipeline import do, gather
-from anml.plan import plan
-from anml.points import Point
+from anml.drawings.packed import Drawings
 from anml.profiles import Profile
-from anml.rate_search import RateJob
-from anml.run_log import RunLog
-from anml.staleness import made_by, set_aside, stale_beginnings, stale_jobs
+from anml.running import staleness as module
+from anml.running.evaluations import EvaluateJob, search_jobs
+from anml.running.jobs import Place, TrainJob, write_part
+from anml.running.lengths import LengthJob
+from anml.running.pipeline import do, gather
+from anml.running.plan import plan
+from anml.running.points import Point
+from anml.running.rate_search import RateJob
+from anml.running.run_log import RunLog
+from anml.running.staleness import made_by, set_aside, stale_beginnings, stale_jobs
+from anml.store.checkpoint import load_checkpoint, save_checkpoint
+from anml.store.code_state import code_state
 from anml.treatments import TREATMENTS
 
 POINT = Point("OML-OLFT", 2)
@@ -106,7 +106,7 @@ def test_what_is_stale_is_set_aside_and_done_again(
     before = test.result(place).read_text()
     change(monkeypatch, "anml.meta_test")
     done = []
-    monkeypatch.setattr("anml.pipeline.run_jobs", lambda *a: done.append(a))
+    monkeypatch.setattr("anml.running.pipeline.run_jobs", lambda *a: done.append(a))
     do(place, str(packed_noise), jobs, 1, RunLog(place.folder / "logs"))
     error = capsys.readouterr().err
     assert "2 results were made by other code" in error
@@ -151,7 +151,7 @@ def test_what_a_measuring_job_meta_trained_with_other_code_is_done_again_too(
 def test_keep_takes_results_as_they_are(finished, monkeypatch, packed_noise: Path) -> None:
     place, jobs, _ = finished
     change(monkeypatch, "anml.meta_train", "anml.meta_test")
-    monkeypatch.setattr("anml.pipeline.run_jobs", lambda *a: None)
+    monkeypatch.setattr("anml.running.pipeline.run_jobs", lambda *a: None)
     kept = Place(place.profile, place.folder, keep=True)
     do(kept, str(packed_noise), jobs, 1, RunLog(place.folder / "logs"))
     assert all(job.result(place).is_file() for job in jobs)

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import pytest
 from refusal import refusal
 
-from anml import torchvision_import
+from anml.drawings import torchvision_import
 
 
 def test_torchvisions_data_sets_can_be_imported_in_a_new_process() -> None:
     code = (
-        "from anml.torchvision_import import import_torchvision_datasets as f\n"
+        "from anml.drawings.torchvision_import import import_torchvision_datasets as f\n"
         "assert f().Omniglot is f().Omniglot\n"
         "import torchvision; from torchvision import transforms, utils"
     )

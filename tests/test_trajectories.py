@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from anml.episodes import Stream
 from anml.errors import AnmlError
-from anml.trajectories import draw_trajectory
+from anml.meta_testing.trajectories import draw_trajectory
+from anml.meta_training.episodes import Stream
 
 
 def same(a, b) -> bool:

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from anml.claims import published
 from anml.errors import AnmlError
+from anml.findings.claims import published
 from anml.meta_train import build_model
 from anml.profiles import find_profile
 from anml.treatments import (

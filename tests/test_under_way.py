@@ -13,22 +13,23 @@ import torch
 from refusal import refusal
 from tiny_profile import TINY
 
-from anml import cli, jobs
-from anml.checkpoint import load_checkpoint, save_checkpoint
-from anml.evaluations import EvaluateJob
-from anml.gather import UNFINISHED, learning_curve
-from anml.jobs import Place, TrainJob, write_part
+from anml import cli
+from anml.drawings.packed import Drawings
 from anml.meta_train import Job, meta_train
-from anml.packed import Drawings
-from anml.pipeline import gather, run
-from anml.plan import plan
-from anml.points import Point
 from anml.profiles import Profile
-from anml.record import contents
+from anml.recording.record import contents
+from anml.recording.under_way import how_far, under_way_sheet
 from anml.results import Table, device_name, read_table, running_commit, write_table
-from anml.tables import LOG_METRICS
+from anml.running import jobs
+from anml.running.evaluations import EvaluateJob
+from anml.running.gather import UNFINISHED, learning_curve
+from anml.running.jobs import Place, TrainJob, write_part
+from anml.running.pipeline import gather, run
+from anml.running.plan import plan
+from anml.running.points import Point
+from anml.store.checkpoint import load_checkpoint, save_checkpoint
+from anml.store.tables import LOG_METRICS
 from anml.treatments import find_training
-from anml.under_way import how_far, under_way_sheet
 
 Begin = Callable[[str, int], TrainJob]
 

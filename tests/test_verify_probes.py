@@ -8,15 +8,15 @@ import pytest
 from refusal import refusal
 
 from anml import cli
-from anml.gather import write_tables
-from anml.jobs import Place, TrainJob
-from anml.length_names import LENGTHS
-from anml.packed import Drawings
-from anml.probe_jobs import ProbeJob
+from anml.drawings.packed import Drawings
 from anml.profiles import Profile
-from anml.record import record
+from anml.recording.record import record
+from anml.recording.verify_probes import verify_neighbours
 from anml.results import Table, read_table, write_table
-from anml.verify_probes import verify_neighbours
+from anml.running.gather import write_tables
+from anml.running.jobs import Place, TrainJob
+from anml.running.length_names import LENGTHS
+from anml.running.probe_jobs import ProbeJob
 
 
 @pytest.fixture(scope="module")

@@ -9,21 +9,21 @@ import torch
 from refusal import refusal
 from training_runs import TRAINED
 
-from anml.checkpoint import load_checkpoint, read_header, save_checkpoint
 from anml.data import Drawings
-from anml.gather import learning_curve, write_tables
-from anml.jobs import Place, TrainJob
-from anml.lengths import LengthJob
 from anml.meta_train import initial_state, meta_train
-from anml.pipeline import gather
+from anml.meta_training.training_job import Job
+from anml.meta_training.warm_start import warm_start
 from anml.profiles import Profile
-from anml.record import Model, record
+from anml.recording.record import Model, record
+from anml.recording.verify import verify
 from anml.results import read_table
-from anml.tables import LOG_METRICS
-from anml.training_job import Job
+from anml.running.gather import learning_curve, write_tables
+from anml.running.jobs import Place, TrainJob
+from anml.running.lengths import LengthJob
+from anml.running.pipeline import gather
+from anml.store.checkpoint import load_checkpoint, read_header, save_checkpoint
+from anml.store.tables import LOG_METRICS
 from anml.treatments import find_training
-from anml.verify import verify
-from anml.warm_start import warm_start
 
 HEAD = "head."
 

@@ -14,13 +14,13 @@ import pytest
 from refusal import refusal
 from tiny_profile import TINY
 
-from anml import workers as module
-from anml.checkpoint import load_checkpoint, save_checkpoint
-from anml.jobs import Place, TrainJob
-from anml.packed import Drawings
-from anml.pipeline import run
-from anml.plan import plan
+from anml.drawings.packed import Drawings
 from anml.profiles import Profile
+from anml.running import workers as module
+from anml.running.jobs import Place, TrainJob
+from anml.running.pipeline import run
+from anml.running.plan import plan
+from anml.store.checkpoint import load_checkpoint, save_checkpoint
 
 
 def test_the_bar_counts_what_an_unfinished_training_has_done(

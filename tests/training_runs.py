@@ -3,10 +3,10 @@
 import torch
 
 from anml import meta_train as module
-from anml.checkpoint import load_checkpoint
 from anml.meta_train import meta_train
-from anml.outer_step import OuterLoop, State
-from anml.training_job import Job
+from anml.meta_training.outer_step import OuterLoop, State
+from anml.meta_training.training_job import Job
+from anml.store.checkpoint import load_checkpoint
 from anml.treatments import TRAININGS
 
 TRAINED = [name for name, t in TRAININGS.items() if t.procedure != "none"]

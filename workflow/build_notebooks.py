@@ -22,8 +22,8 @@ from notebook_table import ALL, Row, read_rows, row_named
 from preflight import NAMED_SOURCES, ROOT
 
 from anml.errors import AnmlError
-from anml.plan import plan
 from anml.profiles import PROFILES
+from anml.running.plan import plan
 
 STAMPS = ROOT / "build" / "stamps"
 

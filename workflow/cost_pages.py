@@ -1,8 +1,8 @@
 """What it takes to rerun each page from nothing, at each profile: a table that the page includes.
 
-Times of groups of jobs (`anml.groups`) that a recorded run did whole are measured (the tables
-`stages`); others are estimates of `anml plan --csv results/reference/plan_<profile>.csv`. A page's
-time is that of the groups which hold what it needs.
+Times of groups of jobs (`anml.running.groups`) that a recorded run did whole are measured (the
+tables `stages`); others are estimates of `anml plan --csv results/reference/plan_<profile>.csv`. A
+page's time is that of the groups which hold what it needs.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from estimates import read_estimates
 from notebook_table import Row, read_rows, row_named
 
 from anml.errors import AnmlError
-from anml.groups import group_name, groups
-from anml.plan import plan
+from anml.findings.found_tables import recorded_tables
 from anml.profiles import PROFILES
-from anml.recorded import recorded_tables
 from anml.results import duration
+from anml.running.groups import group_name, groups
+from anml.running.plan import plan
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "book" / "generated" / "costs"

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from anml.files import replacing
+from anml.store.files import replacing
 
 ROOT = Path(__file__).resolve().parents[1]
 DRAWING = ROOT / "book" / "art" / "workflow.svg"

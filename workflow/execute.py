@@ -29,7 +29,7 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from anml.errors import AnmlError
-from anml.files import replacing
+from anml.store.files import replacing
 
 # A loaded machine starts a kernel slowly; papermill's own minute is then too short.
 KERNEL_START_S = 300

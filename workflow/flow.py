@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from anml.cli_run import read_overrides
+from anml.commands.cli_run import read_overrides
 from anml.errors import AnmlError
-from anml.groups import Group
-from anml.jobs import TrainJob
-from anml.lengths import LengthJob
 from anml.profiles import Profile
+from anml.running.groups import Group
+from anml.running.jobs import TrainJob
+from anml.running.lengths import LengthJob
 
 NARROW, WIDE = 1500, 4000
 """MB of one process, drawings and libraries included: networks of a profile for a laptop, and at

@@ -19,25 +19,29 @@ import cost_pages
 import pandas as pd
 from estimates import read_estimates
 
-from anml.curves import replicate_words
-from anml.files import replacing
-from anml.kept_rows import kept_meta_tests
-from anml.ledger import MODELS, TABLES
-from anml.lengths_found import length_values, recorded_widths, redraw_kept
-from anml.lengths_said import furthest_words
-from anml.notebook import Found
-from anml.plot_fig3 import (
+from anml.figures.plot_fig3 import (
     FIVE,
     fig3_published_sheet,
     fig3_values,
     fig3_with_kept,
     kept_beside_published,
 )
+from anml.findings.curves import replicate_words
+from anml.findings.found_tables import Found, recorded_sets, recorded_tables
+from anml.findings.kept_rows import kept_meta_tests
+from anml.findings.ledger import MODELS, TABLES
+from anml.findings.lengths_found import length_values, recorded_widths, redraw_kept
+from anml.findings.lengths_said import furthest_words
+from anml.pages.recorded import (
+    MEANING,
+    accuracy_rows,
+    spread_sheet,
+)
+from anml.pages.scoreboard import counts_by_profile
 from anml.profiles import PROFILES, Profile
-from anml.recorded import MEANING, accuracy_rows, recorded_sets, recorded_tables, spread_sheet
 from anml.results import Table, duration, read_table
-from anml.scoreboard import counts_by_profile
-from anml.tables import TESTING, TRAINING
+from anml.store.files import replacing
+from anml.store.tables import TESTING, TRAINING
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book" / "generated" / "profiles.md"

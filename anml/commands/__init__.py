@@ -1,0 +1,1 @@
+"""The subcommands of `anml`, behind `anml.cli`."""

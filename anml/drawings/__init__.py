@@ -1,0 +1,1 @@
+"""Drawings, behind `anml.data`: Omniglot and embedded alphabets, fetched, made, packed, checked."""

@@ -1,0 +1,144 @@
+"""What meta-training is worth, drawn: accuracy and activity by meta-iterations, a line a width."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from anml.figures.plot_curves import hollow, number_ticks
+from anml.figures.plot_style import INK, MUTED, SOURCES, WARNING, style
+from anml.figures.plot_style import TREATMENTS as MARKS
+from anml.findings.claims import published
+from anml.findings.curves import replicate_words
+from anml.findings.lengths_found import (
+    AFTER_GATE,
+    KEPT,
+    PAPER_LENGTH,
+    Tables,
+    by_width,
+    gate_values,
+    length_values,
+)
+from anml.meta_testing.regimes import ORACLE, SEQUENTIAL
+from anml.results import SOURCE_LABELS
+from anml.running.length_names import TREATMENT
+from anml.store.tables import TESTING
+
+NAME = "lengths"
+REGIME_TITLES = {SEQUENTIAL.name: "Class after class", ORACLE.name: "In random order (Oracle)"}
+Look = tuple[str, str, float]
+LOOKS: tuple[Look, ...] = (("-", "o", 1.0), ("--", "s", 0.6), (":", "^", 0.6))
+"""Of the widest network, the next and the narrowest: line, marker, opacity."""
+OTHER_LENGTHS = {"higherANML replication": 30_000}
+"""Meta-iterations of published numbers whose source says that they are not the paper's."""
+
+
+def lengths_figure(
+    tables: Tables,
+    activity: Tables,
+    kept: Tables | None = None,
+    kept_activity: Tables | None = None,
+) -> Figure:
+    """Draw accuracy by meta-iterations, a panel an N, the Oracle's at the longest N, and activity.
+
+    `tables` and `activity` are `lengths` and `length_activity` tables by profile; the others those
+    of models whose redrawn rows were kept, where there are any. The Oracle has no panel where no
+    table has it.
+    """
+    accuracy, gate = length_values(tables), gate_values(activity)
+    other, other_gate = length_values(kept or {}), gate_values(kept_activity or {})
+    sources = {table.provenance.data_source for table in tables.values()}
+    real = sources == {"omniglot"}
+    looks = dict(zip(by_width(tables), LOOKS, strict=False))
+    panels = [(REGIME_TITLES[regime], regime, n) for regime, n in _shown(accuracy)]
+    with style():
+        columns = 2 if len(panels) == 3 else 3  # with the gate's, four panels make a square
+        rows = math.ceil((len(panels) + 1) / columns)
+        figure = Figure(figsize=(9, 1 + 3.3 * rows), layout="constrained")
+        figure.suptitle(
+            f"{', '.join(SOURCE_LABELS[source] for source in sorted(sources))}; {TREATMENT}; "
+            f"{replicate_words(accuracy)}; intervals: 95%, bootstrap",
+            x=0.01,
+            ha="left",
+            fontsize=8.5,
+            color=MUTED if real else WARNING,
+        )
+        grid, axes = figure.add_gridspec(rows, columns), []
+        for place in range(len(panels) + 1):
+            first = axes[0] if axes else None
+            of_accuracy = first if place < len(panels) else None
+            axes.append(figure.add_subplot(grid[place], sharex=first, sharey=of_accuracy))
+        for axis, (title, regime, n) in zip(axes, panels, strict=False):
+            own = accuracy[(accuracy["regime"] == regime) & (accuracy["n_classes"] == n)]
+            _draw_widths(axis, own, looks)
+            if not other.empty:
+                of_panel = (other["regime"] == regime) & (other["n_classes"] == n)
+                _draw_widths(axis, other[of_panel], looks, KEPT)
+            if real:
+                _draw_published(axis, TESTING, regime, str(n))
+            axis.set_title(f"{title}, N = {n}")
+            axis.set_ylabel("meta-test testing accuracy, %")
+        _draw_widths(axes[-1], gate, looks)
+        _draw_widths(axes[-1], other_gate, looks, KEPT)
+        if real:
+            _draw_published(axes[-1], AFTER_GATE, "representation", "")
+        axes[-1].set_title("Units active after the gate")
+        axes[-1].set_ylabel("% of units")
+        for axis in axes:
+            shown = {*accuracy["iterations"], *([PAPER_LENGTH] if real else [])}
+            _length_axis(axis, sorted(shown))
+        handles = {}  # by label: the paper's mark is not in every panel
+        for axis in axes:
+            handles |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
+        across = 3 if other.empty else 2  # what is kept has long labels
+        where = {"loc": "outside lower center", "ncols": across}
+        figure.legend(handles.values(), handles, frameon=False, **where)
+    return figure
+
+
+def _shown(accuracy: pd.DataFrame) -> list[tuple[str, int]]:
+    """Regime and N of the panels: every N in sequence, and the longest as the Oracle has it."""
+    numbers = {
+        regime: sorted(own["n_classes"].unique()) for regime, own in accuracy.groupby("regime")
+    }
+    sequential = [(SEQUENTIAL.name, n) for n in numbers[SEQUENTIAL.name]]
+    return sequential + [(ORACLE.name, n) for n in numbers.get(ORACLE.name, [])[-1:]]
+
+
+def _draw_widths(
+    axis: Axes, values: pd.DataFrame, looks: Mapping[str, Look], treatment: str = TREATMENT
+) -> None:
+    """Every width's line, with its interval where there is one."""
+    colour = MARKS[treatment].colour
+    more = "" if treatment == TREATMENT else ", redrawn rows kept"
+    for profile, own in values.groupby("profile", sort=False):
+        line, marker, opacity = looks[profile]
+        if "low" in own:
+            low, high = 100 * own["low"], 100 * own["high"]
+            axis.fill_between(own["iterations"], low, high, color=colour, alpha=0.15, linewidth=0)
+        look = {"color": colour, "linestyle": line, "marker": marker, "alpha": opacity}
+        axis.plot(own["iterations"], 100 * own["mean"], label=own["width"].iloc[0] + more, **look)
+
+
+def _draw_published(axis: Axes, metric: str, regime: str, n_classes: str) -> None:
+    """What others report of ANML, at the paper's length or their own."""
+    rows = published()
+    known = (rows["treatment"] == TREATMENT) & (rows["metric"] == metric)
+    known &= (rows["n_classes"] == n_classes) & (rows["regime"] == regime)
+    for row in rows[known].itertuples():
+        mark = SOURCES[row.source]
+        length = OTHER_LENGTHS.get(row.source, PAPER_LENGTH * mark.beside)
+        axis.plot([length], [float(row.value)], label=mark.label, **hollow(mark.marker, INK))
+
+
+def _length_axis(axis: Axes, lengths: list[int]) -> None:
+    """Meta-iterations, logarithmic."""
+    axis.set_xscale("log")
+    number_ticks(axis, lengths, apart=1.8)
+    axis.tick_params(axis="x", rotation=35)
+    axis.set_xlabel("meta-iterations")
+    axis.set_ylim(0, None)

@@ -1,0 +1,312 @@
+"""How fast meta-training and meta-testing are, beside other ways and beside the arithmetic.
+
+Reads what `make bench` left in results/reference/: nothing here measures anything.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from anml.errors import AnmlError
+from anml.figures.arithmetic import floor_seconds
+from anml.figures.plot_style import INK, MUTED, TREATMENTS, style
+
+NAMES = ("speed_ways", "speed_sweeps")
+FILES = ("cost", "speed_sweeps", "speed_machine", "meta_test_speed", "beside")
+OURS = "adjoint"
+WAYS = {
+    OURS: "this companion",
+    "autograd": "plain autograd",
+    "torchopt": "torchopt",
+    "learn2learn": "learn2learn",
+    "higher": "higher",
+    "autograd, ordinary layers": "plain autograd,\nordinary layers",
+    "higher, ordinary layers": "higher,\nordinary layers",
+    "released algorithm": "released algorithm\n(first order)",
+}
+"""The ways of ANML's meta-iteration in the order in which they are shown, and their labels."""
+TRAININGS = {"anml": "ANML", "oml": "OML", "pretrain": "Pretrain & Transfer"}
+SWEEPS = {
+    "inner steps": "inner steps K",
+    "width": "channels of the PLN",
+    "remember set": "drawings of the remember set",
+    "replicas": "replicas R in one program",
+}
+"""The sweeps in the order in which they are shown, and the names of their axes."""
+MEASURED, PREDICTED = TREATMENTS["ANML"].colour, TREATMENTS["OML"].colour
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The recorded measurements."""
+
+    costs: pd.DataFrame  # a row for each profile, meta-training and way
+    sweeps: pd.DataFrame  # a row for each value of what was varied
+    machine: dict[str, str]  # what the numbers were measured on and with
+    meta_test: pd.DataFrame  # a row for each treatment's layers, optimiser and way
+    beside: pd.DataFrame  # a row for each setting of threads, alone and beside a busy process
+
+
+def floor(rows: pd.DataFrame) -> pd.Series:
+    """Seconds that the multiply-adds of rows alone take at the speed of a large matrix product.
+
+    That speed, `gflops` (10^9 operations a second, float32), was measured beside each row.
+    """
+    return floor_seconds(rows["multiply_adds"], rows["gflops"])
+
+
+def read_speed(folder: Path) -> Speed:
+    """Read the five tables of `make bench` from `folder`.
+
+    Raises:
+        AnmlError: one is missing, with the command that makes them.
+    """
+    missing = [name for name in FILES if not (folder / f"{name}.csv").is_file()]
+    if missing:
+        raise AnmlError(
+            f"no measurements of speed: {', '.join(missing)} (.csv) not in {folder.name}/; "
+            "measure on an idle machine with `make bench`"
+        )
+    costs, sweeps, machine, *others = (pd.read_csv(folder / f"{name}.csv") for name in FILES)
+    facts = dict(machine.astype(str).itertuples(index=False))
+    return Speed(costs, sweeps, facts, *others)
+
+
+def speed_values(speed: Speed, profile: str) -> pd.DataFrame:
+    """ANML's meta-iteration at a profile's width, one row a way: times, floor, memory, ratio.
+
+    `ratio`: how many times as long as ours; `floor`: of the way's own arithmetic, in seconds.
+    """
+    costs = speed.costs
+    own = costs[(costs["profile"] == profile) & (costs["training"] == "anml")]
+    own = own.set_index("way").reindex([way for way in WAYS if way in set(own["way"])])
+    own = own.reset_index()
+    return pd.DataFrame(
+        {
+            "way": own["way"],
+            **{name: own[name] for name in ("seconds", "fastest", "slowest", "peak_mb")},
+            "floor": floor(own),
+            "gflops": own["gflops"],
+            "ratio": own["seconds"] / own.loc[own["way"] == OURS, "seconds"].item(),
+            "note": own["note"].fillna(""),
+        }
+    )
+
+
+def speed_table(values: pd.DataFrame) -> pd.DataFrame:
+    """`speed_values` for reading."""
+    there = values["seconds"].notna()
+    columns = {
+        "way": values["way"].map(WAYS).str.replace("\n", " "),
+        "seconds": values["seconds"].map("{:.3g}".format),
+        "fastest to slowest": [
+            f"{low:.3g} to {high:.3g}"
+            for low, high in zip(values["fastest"], values["slowest"], strict=True)
+        ],
+        "times ours": values["ratio"].map("{:.1f}".format),
+        "arithmetic, s": values["floor"].map("{:.2g}".format),
+        "peak MB": values["peak_mb"].map("{:.0f}".format),
+    }
+    frame = pd.DataFrame(columns)
+    frame.loc[~there, frame.columns[1:]] = ""
+    frame.loc[~there, "seconds"] = values.loc[~there, "note"]
+    return frame
+
+
+def floor_table(speed: Speed) -> pd.DataFrame:
+    """Our meta-iterations at every profile's width beside what the arithmetic alone would take."""
+    own = speed.costs[speed.costs["way"] == OURS]
+    least = floor(own)
+    return pd.DataFrame(
+        {
+            "profile": own["profile"],
+            "meta-training": own["training"].map(TRAININGS),
+            "GFLOP": (2 * own["multiply_adds"] / 1e9).map("{:.3g}".format),
+            "arithmetic, s": least.map("{:.2g}".format),
+            "measured, s": own["seconds"].map("{:.2g}".format),
+            "share of the time": (100 * least / own["seconds"]).map("{:.0f}%".format),
+            "in convolutions and products": (100 * own["products"]).map("{:.0f}%".format),
+            "peak MB": own["peak_mb"].map("{:.0f}".format),
+        }
+    ).sort_values("profile", key=lambda names: names.map(_order(own["profile"])), kind="stable")
+
+
+def _order(names: pd.Series) -> dict[str, int]:
+    """The place of each name's first appearance."""
+    return {name: place for place, name in enumerate(dict.fromkeys(names))}
+
+
+def meta_test_table(speed: Speed, profile: str) -> pd.DataFrame:
+    """The longest trajectory where linear layers alone learn, on all threads: ours and torch's."""
+    own = speed.meta_test[speed.meta_test["profile"] == profile]
+    own = own[own["device"] == own["device"].iloc[-1]]
+    keys = ["treatment", "optimizer"]
+    steps = own.pivot(index=keys, columns="way", values="step_ms")
+    seconds = own.pivot(index=keys, columns="way", values="trajectory_seconds")
+    others = [way for way in steps.columns if way != "ours"]
+    frame = pd.DataFrame({"ours, ms a step": steps["ours"].map("{:.3g}".format)})
+    for way in others:
+        frame[f"{way}, ms a step"] = steps[way].map("{:.3g}".format)
+    frame["ours, s a trajectory"] = seconds["ours"].map("{:.2g}".format)
+    return frame.reset_index()
+
+
+def beside_table(speed: Speed, profile: str) -> pd.DataFrame:
+    """Seconds of ANML's meta-iteration by setting: alone, and beside a process that never rests."""
+    own = speed.beside[speed.beside["profile"] == profile]
+    seconds = own.pivot(index="setting", columns="beside", values="seconds")
+    seconds = seconds.loc[list(_order(own["setting"])), list(_order(own["beside"]))]
+    alone, busy = seconds.columns
+    return pd.DataFrame(
+        {
+            "setting": seconds.index,
+            f"s beside {alone}": seconds[alone].map("{:.2f}".format).to_numpy(),
+            f"s beside {busy}": seconds[busy].map("{:.2f}".format).to_numpy(),
+            "times as long": (seconds[busy] / seconds[alone]).map("{:.2f}".format).to_numpy(),
+        }
+    )
+
+
+def beside_line(speed: Speed) -> str:
+    """Where and when the settings were measured."""
+    first = speed.beside.iloc[0]
+    return f"Measured on {first['date']} at commit {first['commit']}: {first['device']}"
+
+
+def speed_lines(speed: Speed) -> list[str]:
+    """Where, when and with what the numbers were measured."""
+    machine = speed.machine
+    libraries = ("torch", "higher", "learn2learn", "torchopt")
+    versions = ", ".join(f"{name} {machine[name]}" for name in libraries)
+    return [
+        f"Measured on {machine['date']} at commit {machine['commit']}: {machine['device']}, "
+        f"{machine['processor']}",
+        f"load before the run: {machine['load at the start']}; Python {machine['python']}, "
+        f"{versions}",
+        f"matrix product of side {machine['matrix side']} in float32, beside each row: "
+        f"{speed.costs['gflops'].min():.0f} to {speed.costs['gflops'].max():.0f} GFLOP/s",
+    ]
+
+
+def speed_glue(speed: Speed, profile: str) -> dict[str, float | str]:
+    """Numbers that prose quotes, by name."""
+    values = speed_values(speed, profile).set_index("way")
+    own = values.loc[OURS]
+    numbers = {
+        f"speed_times_{re.sub(r'[^a-z0-9]+', '_', way)}": values.loc[way, "ratio"]
+        for way in values.index
+    }
+    return {
+        **{name: float(value) for name, value in numbers.items()},
+        "speed_seconds": float(own["seconds"]),
+        "speed_floor": float(own["floor"]),
+        "speed_share": float(100 * own["floor"] / own["seconds"]),
+        "speed_peak_gb": float(own["peak_mb"] / 1000),
+        "speed_gflops": float(own["gflops"]),
+        "speed_device": speed.machine["device"],
+    }
+
+
+def ways_figure(values: pd.DataFrame, heading: str) -> Figure:
+    """Bars of time and peak memory of each way that was measured; a line for the arithmetic."""
+    shown = values[values["seconds"].notna()]
+    places = np.arange(len(shown))
+    colours = [MEASURED if way == OURS else "#B9C4CC" for way in shown["way"]]
+    with style():
+        figure = Figure(figsize=(9, 0.9 + 0.47 * len(shown)), layout="constrained")
+        figure.suptitle(heading, x=0.01, ha="left", fontsize=9, color=MUTED)
+        time, memory = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+        spread = [shown["seconds"] - shown["fastest"], shown["slowest"] - shown["seconds"]]
+        time.barh(places, shown["seconds"], color=colours, height=0.62)
+        time.errorbar(
+            *(shown["seconds"], places),
+            xerr=np.array(spread),
+            fmt="none",
+            ecolor=INK,
+            elinewidth=1.2,
+            capsize=2.5,
+        )
+        time.plot(
+            *(shown["floor"], places),
+            linestyle="none",
+            marker="|",
+            markersize=20,
+            markeredgewidth=2.4,
+            color=PREDICTED,
+            label="its arithmetic alone",
+        )
+        _say_numbers(time, shown["slowest"], [f"{value:.2g} s" for value in shown["seconds"]])
+        time.set(
+            title="Time of a meta-iteration",
+            xlabel="seconds",
+            yticks=places,
+            ylim=(-0.6, len(shown) - 0.4),
+        )
+        time.set_yticklabels([WAYS[way] for way in shown["way"]])
+        time.invert_yaxis()
+        time.legend(loc="lower right", fontsize=9, markerscale=0.6)
+        gigabytes = shown["peak_mb"] / 1000
+        memory.barh(places, gigabytes, color=colours, height=0.62)
+        _say_numbers(memory, gigabytes, [f"{value:.1f} GB" for value in gigabytes])
+        memory.set(title="Peak memory of the process", xlabel="GB")
+        for axis in (time, memory):
+            axis.grid(axis="y", visible=False)
+            axis.tick_params(axis="y", length=0)
+    return figure
+
+
+def _say_numbers(axis: Axes, ends: pd.Series, words: list[str]) -> None:
+    """Write each bar's number behind it, and make room for it."""
+    for place, (end, word) in enumerate(zip(ends, words, strict=True)):
+        axis.annotate(
+            word, (end, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9
+        )
+    axis.set_xlim(0, 1.2 * max(ends))
+
+
+def sweeps_figure(speed: Speed, heading: str) -> Figure:
+    """Four panels: measured time of ANML's meta-iteration, and what the arithmetic alone says."""
+    with style():
+        figure = Figure(figsize=(9, 6.4), layout="constrained")
+        figure.suptitle(heading, x=0.01, ha="left", fontsize=9, color=MUTED)
+        panels = figure.subplots(2, 2).flat
+        for axis, (name, label) in zip(panels, SWEEPS.items(), strict=True):
+            own = speed.sweeps[speed.sweeps["sweep"] == name]
+            spread = [own["seconds"] - own["fastest"], own["slowest"] - own["seconds"]]
+            axis.errorbar(
+                *(own["x"], own["seconds"]),
+                yerr=np.array(spread),
+                color=MEASURED,
+                marker="o",
+                capsize=2.5,
+                label="measured",
+            )
+            axis.plot(
+                *(own["x"], floor(own)),
+                color=PREDICTED,
+                linestyle="--",
+                marker="s",
+                markersize=4,
+                label="arithmetic alone",
+            )
+            title = f"{name.capitalize()}, otherwise as {own['profile'].iloc[0]}"
+            axis.set(title=title, xlabel=label, ylabel="seconds", xticks=own["x"])
+            axis.set_ylim(bottom=0)
+            axis.set_xlim(left=0)
+        figure.axes[0].legend(loc="upper left")
+    return figure
+
+
+def sweep_values(speed: Speed) -> pd.DataFrame:
+    """What `sweeps_figure` shows: measured and predicted seconds, and their ratio."""
+    frame = speed.sweeps[["sweep", "profile", "x", "seconds", "fastest", "slowest"]].copy()
+    frame["arithmetic"] = floor(speed.sweeps)
+    frame["times arithmetic"] = frame["seconds"] / frame["arithmetic"]
+    return frame

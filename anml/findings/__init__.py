@@ -1,0 +1,1 @@
+"""What result tables say: published numbers, values of figures, tests, verdicts, sentences."""

@@ -1,0 +1,1 @@
+"""What only the notebooks need: their parameters, pictures and sheets, what a rerun should give."""

@@ -1,0 +1,1 @@
+"""Recorded results: what the repository keeps of a run, added to and measured again."""

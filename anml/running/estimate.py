@@ -1,0 +1,124 @@
+"""What a run will take on this machine, from a few steps of everything that it does."""
+
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+
+from anml.data import Drawings
+from anml.meta_test import meta_test
+from anml.meta_testing.trajectories import TRAINING_DRAWINGS
+from anml.meta_train import Job, initial_model, meta_train
+from anml.meta_training.episodes import Stream
+from anml.running.disagreements import DisagreementJob
+from anml.running.evaluations import EvaluateJob, SearchJob
+from anml.running.groups import group_name
+from anml.running.jobs import Place, Plan, Resumable, TrainJob, Work, make_runs
+from anml.running.lengths import LengthJob
+from anml.running.rate_search import RateJob
+from anml.running.staleness import stale_jobs
+from anml.treatments import find_training, find_treatment
+
+ITERATIONS = 4
+"""Meta-iterations that are timed, the first of which is left out."""
+CLASSES = 20
+"""Classes that a meta-test learns to be timed: several of the blocks in which it reports."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One group of jobs: how many, how many finished, and seconds of one thread for the rest."""
+
+    stage: str
+    group: str
+    jobs: int
+    finished: int
+    seconds: float
+
+
+def estimate(place: Place, drawings: Drawings, jobs: Plan) -> list[Estimate]:
+    """Time a few steps of each kind of work on one thread, and count what is left of it.
+
+    What other code made is left to do, unless `place.keep`, as it is for `run`.
+    """
+    a_step = step_timer(place, drawings)
+    stale = set() if place.keep else set(stale_jobs(place, jobs, jobs))
+    begun = {job: job.steps_begun(place) for job in jobs if isinstance(job, Resumable)}
+    found: dict[str, list[tuple[bool, float]]] = defaultdict(list)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for job in jobs:
+            done = job.result(place).is_file() and job not in stale
+            left = 0 if done else job.steps(place.profile) - begun.get(job, 0)
+            seconds = left * a_step(job) if left else 0.0
+            found[group_name(job)].append((done, seconds))
+    finally:
+        torch.set_num_threads(threads)
+    return [
+        Estimate(
+            *(group.partition(".")[0], group, len(own)),
+            sum(done for done, _ in own),
+            sum(seconds for _, seconds in own),
+        )
+        for group, own in found.items()
+    ]
+
+
+def step_timer(place: Place, drawings: Drawings) -> Callable[[Work], float]:
+    """A function that gives the seconds of one of a job's steps; each kind is timed once."""
+
+    @cache
+    def training_step(training: str) -> float:
+        profile = replace(place.profile, meta_iterations=ITERATIONS, pretrain_iterations=ITERATIONS)
+        with tempfile.TemporaryDirectory() as folder:
+            job = Job(
+                *(find_training(training), profile, drawings, (0,), Path(folder)),
+                device=place.device,
+            )
+            times = [time.monotonic()]
+            meta_train(job, progress=False, on_step=lambda *_: times.append(time.monotonic()))
+        return statistics.median(b - a for a, b in pairwise(times[1:]))
+
+    @cache
+    def meta_test_step(treatment: str, optimizer: str) -> float:
+        row = find_treatment(treatment)
+        network = find_training(row.training).network
+        model = initial_model(network, place.profile, 0).to(place.device)
+        runs = make_runs(place.profile, CLASSES, [0], [1e-3], Stream.SEARCH)
+        heard: list[tuple[float, int]] = []
+        meta_test(
+            row, model, drawings, runs, optimizer, lambda n: heard.append((time.monotonic(), n))
+        )
+        # What comes before the first report is set-up, which long runs have once.
+        return (heard[-1][0] - heard[0][0]) / sum(n for _, n in heard[1:])
+
+    def step(job: Work) -> float:
+        match job:
+            case TrainJob(training, _):
+                return training_step(training)
+            case RateJob(training, _, treatments, numbers):
+                profile = place.profile
+                runs = profile.search_trajectories * len(profile.learning_rates)
+                drawings_learned = runs * sum(numbers) * TRAINING_DRAWINGS
+                learning = drawings_learned * sum(meta_test_step(t, "adam") for t in treatments)
+                return training_step(training) + learning / max(1, job.steps(profile))
+            case LengthJob():
+                learning = job.drawings_learned(place.profile)
+                learning *= meta_test_step(job.treatment, "adam")
+                training = (job.iterations - job.since) * training_step(job.meta_training)
+                return (training + learning) / job.steps(place.profile)
+            case SearchJob(point, _) | EvaluateJob(point, _):
+                return meta_test_step(point.treatment, point.optimizer)
+            case DisagreementJob(setting, _) if not job.evaluations(place.profile):
+                return meta_test_step(setting.treatment, setting.optimizer)
+        return job.weight() / 1000
+
+    return step

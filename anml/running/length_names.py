@@ -1,0 +1,28 @@
+"""What is measured at each length of meta-training, and where its models lie.
+
+Names that runs and pages share; pages need not wait for torch.
+"""
+
+from pathlib import Path
+
+from anml.meta_testing.regimes import ORACLE, SEQUENTIAL
+from anml.treatments import HEAD, TREATMENTS, VARIANTS, find_training, find_treatment
+
+TREATMENT = "ANML"
+META_TRAINING = find_treatment(TREATMENT).training
+MEASURED = {
+    row.training: row.name
+    for row in (TREATMENTS | VARIANTS).values()
+    if row.plastic == HEAD and find_training(row.training).network == META_TRAINING
+}
+"""The meta-trainings whose lengths can be measured, with the treatments that take their models."""
+LENGTH_REGIMES = (SEQUENTIAL.name, ORACLE.name)
+"""In which orders of its drawings a meta-test is measured at each length."""
+LENGTHS = "lengths"
+"""In a run's folder: a folder for each length."""
+
+
+def recorded_models(folder: Path) -> list[Path]:
+    """The models that are recorded in a folder."""
+    folders = [folder, *(folder / LENGTHS).glob("*")]
+    return sorted(path for one in folders for path in (one / "checkpoints").glob("*.safetensors"))

@@ -1,0 +1,195 @@
+"""How much meta-training is worth: ANML meta-tested after few, more and many meta-iterations.
+
+The paper gives one length, 20,000. Here one model goes from length to length, its gate is counted
+and its accuracy measured at each, on the same trajectories: what changes is the length alone. The
+same drawings in i.i.d. order (the Oracle) say how much of what is missing was forgotten.
+"""
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from anml.data import Drawings
+from anml.errors import AnmlError
+from anml.probes import activations, probe_set
+from anml.profiles import Profile
+from anml.running.evaluations import measure, measured_rows, search_rows
+from anml.running.jobs import (
+    OnStep,
+    Place,
+    Plan,
+    Row,
+    Rows,
+    TrainJob,
+    part_path,
+    train_jobs,
+    treatment_model,
+    write_part,
+)
+from anml.running.length_names import LENGTH_REGIMES, LENGTHS, MEASURED, META_TRAINING
+from anml.running.points import LINEAR_WEIGHT, Point, extent, rate_grid
+from anml.running.probe_jobs import activity_rows
+from anml.running.rate_choice import best_rate
+from anml.store.checkpoint import read_header
+from anml.store.files import replacing, require_writable
+from anml.treatments import find_training, find_treatment
+
+
+@dataclass(frozen=True)
+class LengthJob:
+    """Meta-train one model for so many iterations, then meta-test it and count its gate's units.
+
+    It goes on from whatever the run has of the same meta-training that is not longer: the length
+    before, or the model that the other results use.
+    """
+
+    code: ClassVar[str] = "anml.running.lengths"
+    seed: int
+    iterations: int
+    since: int  # the length before, from which it goes on; 0 for the first
+    meta_training: str = META_TRAINING  # a key of `MEASURED`
+
+    @property
+    def treatment(self) -> str:
+        """The treatment that takes its model at meta-test."""
+        return MEASURED[self.meta_training]
+
+    @property
+    def name(self) -> str:
+        """Unique in a run."""
+        return f"length: {self.treatment} after {self.iterations} iterations, model {self.seed}"
+
+    @property
+    def rows(self) -> Rows:
+        """The rows of `anml.treatments` that it works by."""
+        return (find_training(self.meta_training), find_treatment(self.treatment))
+
+    def result(self, place: Place) -> Path:
+        """The file that says that the job is done."""
+        return part_path(self, place)
+
+    def own(self, place: Place) -> Place:
+        """The profile with this length, and the folder of this length in the run's."""
+        profile = replace(place.profile, meta_iterations=self.iterations)
+        folder = place.folder / LENGTHS / str(self.iterations)
+        return replace(place, profile=profile, folder=folder)
+
+    def steps(self, profile: Profile) -> int:
+        """Drawings that its meta-tests learn; a meta-iteration counts as many as take its time."""
+        return self._as_steps(self.iterations - self.since) + self.drawings_learned(profile)
+
+    def drawings_learned(self, profile: Profile) -> int:
+        """How many drawings its meta-tests learn, searches included."""
+        return sum(
+            point.steps(
+                len(rate_grid(profile, point.treatment, point.optimizer))
+                + extent(profile, point.treatment, point.regime).trajectories
+            )
+            for point in self._points(profile)
+        )
+
+    def steps_begun(self, place: Place) -> int:
+        """The meta-iterations behind the length before that some checkpoint has, as steps."""
+        furthest = max((header["iteration"] for _, header in self._begun(place)), default=0)
+        return self._as_steps(max(0, furthest - self.since))
+
+    def weight(self) -> float:
+        """Roughly how long a step takes, for the progress bar and the order of work."""
+        return LINEAR_WEIGHT
+
+    def _as_steps(self, iterations: int) -> int:
+        """Meta-iterations in the unit of `steps`."""
+        return round(iterations * self.training.weight() / self.weight())
+
+    @property
+    def training(self) -> TrainJob:
+        """The meta-training, to be run in the folder of this length."""
+        return TrainJob(self.meta_training, self.seed)
+
+    def run(self, place: Place, drawings: Drawings, on_step: OnStep) -> None:
+        """Meta-train, going on from what is there, and write the rows of all three tables."""
+        own = self.own(place)
+        seconds = -self._take_over(place)
+        self.training.run(own, drawings, lambda n: on_step(self._as_steps(n)))
+        seconds += read_header(self.training.result(own))["seconds"]
+        began = time.monotonic()
+        tables: dict[str, list[Row]] = {"lengths": [], "length_rates": [], "length_activity": []}
+        for point in self._points(place.profile):
+            searched = search_rows(point, own, drawings, self.seed, on_step)
+            rate = best_rate(searched)
+            scores = measure(point, own, drawings, self.seed, rate, on_step)
+            tables["length_rates"] += searched
+            tables["lengths"] += measured_rows(point, scores, self.seed)
+        tables["length_activity"] = self._activity(own, drawings)
+        marked = {
+            name: [{"iterations": self.iterations, **row} for row in rows]
+            for name, rows in tables.items()
+        }
+        write_part(self, place, marked, seconds + time.monotonic() - began)
+
+    def _points(self, profile: Profile) -> list[Point]:
+        """What is measured after the meta-training."""
+        numbers = profile.length_n_classes
+        return [
+            Point(self.treatment, n, regime=regime) for regime in LENGTH_REGIMES for n in numbers
+        ]
+
+    def _take_over(self, place: Place) -> float:
+        """Copy the furthest usable working checkpoint of the run, unless this length has one that
+        is further; returns the seconds that the copied one took, which are not this job's.
+        """
+        own = self.training.working(self.own(place))
+        begun = dict(self._begun(place))
+        done = begun.pop(own, {"iteration": 0})["iteration"]
+        furthest = max(begun, key=lambda path: begun[path]["iteration"], default=None)
+        if furthest is None:
+            return 0.0
+        if begun[furthest]["iteration"] > done:
+            require_writable(own.parent)
+            with replacing(own) as temporary:
+                shutil.copyfile(furthest, temporary)
+        return begun[furthest].get("seconds", 0.0)
+
+    def _begun(self, place: Place) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Working checkpoints of this meta-training in the run's folder that are not too long, with
+        their headers; of other code only if `place.keep`.
+        """
+        folders = [place.folder, *sorted((place.folder / LENGTHS).glob("*"))]
+        for path in (self.training.working(replace(place, folder=folder)) for folder in folders):
+            try:
+                header = read_header(path)
+            except AnmlError:  # not there, or damaged: nothing to go on from
+                continue
+            if self.training.goes_on_from(header, place) and header["iteration"] <= self.iterations:
+                yield path, header
+
+    def _activity(self, own: Place, drawings: Drawings) -> list[Row]:
+        """Rows that say which share of the units is active, before, in and after the gate."""
+        model = treatment_model(own, self.meta_training, self.seed)
+        asked = probe_set(drawings, own.profile.drawings_split).asked
+        layers = {"latent": model.latent, "gate": model.nm, "gated": model.gated}
+        return [
+            {"model_seed": self.seed, **row}
+            for name, layer in layers.items()
+            for row in activity_rows(self.treatment, name, activations(layer, asked, own.device))
+        ]
+
+
+def plan_lengths(profile: Profile) -> Plan:
+    """One job a length and model, each after the shorter one; one that is as long as the models of
+    the other results, or longer, waits for those, on which it goes on.
+    """
+    jobs: Plan = {}
+    training = profile.length_training
+    for seed in profile.model_numbers(profile.length_models):
+        before: list[LengthJob] = []
+        since = 0
+        for iterations in sorted(set(profile.length_iterations)):
+            job = LengthJob(seed, iterations, since, training)
+            passes = since < profile.meta_iterations <= iterations
+            jobs[job] = [*before, *(train_jobs(training, [seed]) if passes else [])]
+            before, since = [job], iterations
+    return jobs

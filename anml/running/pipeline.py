@@ -1,0 +1,200 @@
+"""Everything a profile asks for, from drawings to tables: in worker processes, resumable.
+
+A run lives in one folder: `checkpoints/`, `parts/` (one file a finished evaluation), `results/`
+(the tables that notebooks read), `logs/`, and `run.json` (what it is a run of). Calling `run` again
+does what is missing, and what code that changed since has made stale.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from anml.data import Drawings
+from anml.errors import AnmlError
+from anml.profiles import PROFILES, Profile
+from anml.running.disk import require_space
+from anml.running.gather import beginnings, working_checkpoints, write_tables
+from anml.running.groups import Group, group_name
+from anml.running.jobs import Place, Plan, TrainJob, Work, read_json
+from anml.running.plan import plan
+from anml.running.run_log import RunLog
+from anml.running.staleness import set_aside, stale_beginnings, stale_jobs
+from anml.running.workers import run_jobs
+from anml.store.files import clear_leftovers, replacing, require_writable
+from anml.store.lock import locked
+
+LOCK = "run.lock"
+"""In a run's folder: held alone by a whole run, shared by groups of jobs."""
+
+
+def default_folder(profile: Profile, source: str, overrides: Mapping[str, Any]) -> Path:
+    """`runs/<profile>-<data source>`, with a mark of its own when single values are overridden."""
+    mark = sha256(json.dumps(profile.values(), sort_keys=True).encode()).hexdigest()[:8]
+    return Path("runs") / (f"{profile.name}-{source}" + (f"-{mark}" if overrides else ""))
+
+
+def run(
+    profile: Profile,
+    drawings: Drawings,
+    data_name: str,
+    folder: Path,
+    *,
+    only: Sequence[str] = (),
+    device: str = "cpu",
+    workers: int | None = None,
+    keep: bool = False,
+) -> tuple[Path, int]:
+    """Do what is missing of a run and write its tables, as `gather`, whose result it returns.
+
+    `data_name`: what `data.load` was asked for, since workers load the drawings themselves. `only`:
+    as for `plan`; the tables then hold all that is finished so far. `workers`: processes of one
+    thread each (default: `default_workers`). `keep`: do not do again what other code made.
+    AnmlError: another run is at work in the folder, it holds a run of other settings, the disk is
+    too full, or a job failed. KeyboardInterrupt: after workers have saved.
+    """
+    place = Place(profile, folder, device, keep)
+    jobs = plan(profile, only)
+    claim(place, drawings)
+    with locked(folder / LOCK, str(folder)):
+        clear_leftovers(folder)
+        require_space(place, jobs)
+        log = RunLog(folder / "logs")
+        do(place, data_name, jobs, workers or default_workers(device), log)
+        return gather(place, drawings)
+
+
+def default_workers(device: str) -> int:
+    """One process a core; on a GPU one, since processes would take turns on it."""
+    return (os.cpu_count() or 1) if device == "cpu" else 1
+
+
+def run_group(
+    place: Place, drawings: Drawings, data_name: str, group: Group, workers: int = 1
+) -> None:
+    """Do what is missing of one group of jobs; groups of one folder may run at the same time.
+
+    AnmlError: a group that it waits for is not finished; or as `run`.
+    """
+    claim(place, drawings)
+    waits = plan(place.profile)
+    missing = [
+        job.name
+        for own in group.jobs
+        for job in waits[own]
+        if job not in group.jobs and not job.result(place).is_file()
+    ]
+    if missing:
+        raise AnmlError(
+            f"{group.name} needs {missing[0]} ({len(set(missing))} jobs are missing): "
+            f"run {', '.join(group.waits)} first"
+        )
+    with alone(place, drawings, group.jobs) as log:
+        inside = {own: [job for job in waits[own] if job in group.jobs] for own in group.jobs}
+        do(place, data_name, inside, workers, log)
+
+
+@contextmanager
+def alone(place: Place, drawings: Drawings, jobs: Sequence[Work]) -> Iterator[RunLog]:
+    """Claim a run's folder for a few jobs that nobody else may do meanwhile; yields their log.
+
+    Others may be at work on other groups of the same run. AnmlError: one of theirs is in use, or as
+    `run`.
+    """
+    claim(place, drawings)
+    with ExitStack() as held:
+        held.enter_context(locked(place.folder / LOCK, str(place.folder), shared=True))
+        for name in sorted({group_name(job) for job in jobs}):
+            path = place.folder / "locks" / name
+            held.enter_context(locked(path, f"{name} in {place.folder}"))
+        require_space(place, {job: [] for job in jobs})
+        yield RunLog(place.folder / "logs")
+
+
+def do(place: Place, data_name: str, jobs: Plan, workers: int, log: RunLog) -> None:
+    """Set stale results aside, then do what is missing; everything is said in the log as well."""
+    _refuse_shared_beginnings(place, jobs)
+    if not place.keep:
+        stale = stale_jobs(place, jobs, plan(place.profile))
+        paths = [job.result(place) for job in stale] + stale_beginnings(place, jobs)
+        if paths:
+            text = (
+                f"{len(paths)} results were made by other code than this: they are made again, "
+                f"and what they were lies in {set_aside(place, paths)} "
+                "(--keep would have taken them as they are)"
+            )
+            print(text, file=sys.stderr)
+            log.write(text)
+            for path in paths:
+                log.write(f"stale: {path}")
+    try:
+        run_jobs(place, data_name, jobs, workers, log.write)
+    except BaseException as error:
+        log.write(f"stopped: {error or type(error).__name__}")
+        raise
+    log.write("everything asked for is finished")
+
+
+def _refuse_shared_beginnings(place: Place, jobs: Plan) -> None:
+    """Refuse to begin anew what `anml meta-train` has begun for several seeds at once."""
+    waiting = {job for job in jobs if not job.result(place).is_file()}
+    for working in working_checkpoints(place):
+        several = len(working.seeds) > 1
+        if several and any(TrainJob(working.training, seed) in waiting for seed in working.seeds):
+            raise AnmlError(
+                f"{working.path} is an unfinished meta-training of several seeds: finish it with "
+                f"`anml meta-train {working.training} --seeds {','.join(map(str, working.seeds))} "
+                "--resume`, or delete that file to meta-train them one by one"
+            )
+
+
+def gather(place: Place, drawings: Drawings) -> tuple[Path, int]:
+    """Write the tables from what is finished, and a table of its own from meta-trainings that are
+    under way: their folder, and how many jobs are missing, those under way among them.
+
+    AnmlError: nothing is finished or under way, or the folder holds a run of other settings.
+    """
+    jobs = plan(place.profile)
+    finished = [job for job in jobs if job.result(place).is_file()]
+    if not place.keep:
+        stale = set(stale_jobs(place, jobs, jobs))
+        finished = [job for job in finished if job not in stale]
+    begun = beginnings(place, drawings, jobs.keys() - set(finished))
+    if not finished and not begun:
+        raise AnmlError(
+            f"{place.folder} holds nothing that is finished or under way with these settings: "
+            "run it without --gather"
+        )
+    claim(place, drawings)
+    return write_tables(place, drawings, finished, begun), len(jobs) - len(finished)
+
+
+def claim(place: Place, drawings: Drawings) -> None:
+    """Write what this folder is a run of; AnmlError if it is another run's or cannot be written."""
+    settings = {
+        "profile": place.profile.settings(),
+        "data_fingerprint": drawings.fingerprint,
+    }
+    path = place.folder / "run.json"
+    require_writable(place.folder)
+    if not path.is_file():
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(settings, indent=1))
+    elif _in_this_version(read_json(path)) != settings:
+        raise AnmlError(
+            f"{place.folder} holds a run with other settings or drawings: "
+            "delete that folder, or choose another one with --out"
+        )
+
+
+def _in_this_version(held: dict[str, Any]) -> dict[str, Any]:
+    """What run.json holds (`claim`), with this version's value of the named profile for any that
+    the version that wrote it did not have yet, and without those that it alone had.
+    """
+    own = held.get("profile", {})
+    known = PROFILES[own["name"]].settings() if own.get("name") in PROFILES else own
+    return held | {"profile": known | {k: v for k, v in own.items() if k in known}}

@@ -1,0 +1,154 @@
+"""Rates that were published nowhere: OML's inner and outer ones, pretraining's (spec, section 3).
+
+Each pair of a small grid meta-trains one model for a small budget and meta-tests it on trajectories
+that no result is measured on. A weak baseline would make the comparison worthless, so OML and
+pretraining get the best pair of their grid, and the whole grid is published.
+"""
+
+import time
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from anml.data import Drawings
+from anml.meta_test import meta_test
+from anml.meta_train import Job, load_model, meta_train
+from anml.meta_training.episodes import Stream
+from anml.profiles import Profile
+from anml.running.jobs import OnStep, Place, Plan, Row, Rows, make_runs, part_path, write_part
+from anml.store.checkpoint import load_checkpoint
+from anml.treatments import find_training, find_treatment
+
+
+@dataclass(frozen=True)
+class RateGrid:
+    """What is searched for one meta-training, and how a pair of rates is judged."""
+
+    training: str
+    rates: dict[str, tuple[float, ...]]  # values of the profile, in all combinations
+    treatments: tuple[str, ...]  # judged by the mean accuracy of these ...
+    n_classes: tuple[int, ...]  # ... after so many classes at most, each at its best meta-test rate
+
+
+GRIDS = (
+    RateGrid(
+        "oml",
+        {"oml_inner_rate": (0.01, 0.03, 0.1), "oml_outer_rate": (1e-4, 3e-4, 1e-3, 3e-3)},
+        ("OML", "OML-OLFT"),
+        (50, 200),
+    ),
+    RateGrid(
+        "pretrain", {"pretrain_rate": (1e-4, 3e-4, 1e-3, 3e-3)}, ("Pretrain & Transfer",), (10, 50)
+    ),
+)
+
+
+@dataclass(frozen=True)
+class RateJob:
+    """Meta-train with one combination of rates, then meta-test on search trajectories."""
+
+    code: ClassVar[str] = "anml.running.rate_search"
+    training: str
+    rates: tuple[tuple[str, float], ...]
+    treatments: tuple[str, ...]
+    n_classes: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """Unique in a run."""
+        return f"rates of {self.training}: " + ", ".join(f"{k} {v:g}" for k, v in self.rates)
+
+    @property
+    def rows(self) -> Rows:
+        """The rows of `anml.treatments` that it works by."""
+        return (find_training(self.training), *map(find_treatment, self.treatments))
+
+    def result(self, place: Place) -> Path:
+        """The file that says that the job is done."""
+        return part_path(self, place)
+
+    def folder(self, place: Place) -> Path:
+        """Where it meta-trains."""
+        mark = "-".join([self.training, *(f"{value:g}" for _, value in self.rates)])
+        return place.folder / "rate-search" / mark
+
+    def steps(self, profile: Profile) -> int:
+        """Meta-iterations; the meta-tests behind them are not counted."""
+        return profile.rate_search_iterations
+
+    def weight(self) -> float:
+        """Roughly how long a step takes, for the progress bar and the order of work."""
+        return 40.0 if self.training == "pretrain" else 100.0
+
+    def run(self, place: Place, drawings: Drawings, on_step: OnStep) -> None:
+        """Meta-train, going on from the working checkpoint if there is one, and judge."""
+        profile = replace(
+            place.profile,
+            meta_iterations=place.profile.rate_search_iterations,
+            pretrain_iterations=place.profile.rate_search_iterations,
+            **dict(self.rates),
+        )
+        job = Job(
+            *(find_training(self.training), profile, drawings, (0,)),
+            folder=self.folder(place),
+            device=place.device,
+        )
+        (path,) = meta_train(
+            job, resume=True, keep=place.keep, progress=False, on_step=lambda *_: on_step(1)
+        )
+        began = time.monotonic()
+        model = load_model(path, job.training.network, profile, place.device)
+        rows = []
+        for treatment, n in product(self.treatments, self.n_classes):
+            seeds = range(profile.search_trajectories)
+            runs = make_runs(profile, n, seeds, profile.learning_rates, Stream.SEARCH)
+            scores = meta_test(find_treatment(treatment), model, drawings, runs)
+            values = np.array([score.testing for score in scores])
+            means = values.reshape(len(seeds), -1).mean(0)
+            rows.append(
+                self._row(place.profile)
+                | {
+                    "treatment": treatment,
+                    "n_classes": n,
+                    "learning_rate": profile.learning_rates[int(means.argmax())],
+                    "value": float(means.max()),
+                }
+            )
+        _, header = load_checkpoint(path)
+        seconds = header["seconds"] + time.monotonic() - began
+        write_part(self, place, {"training_rates": rows}, seconds)
+
+    def _row(self, profile: Profile) -> Row:
+        """What the observations of the table `training_rates` say of the meta-training."""
+        rates = dict(self.rates)
+        return {
+            "training": self.training,
+            "inner_rate": rates.get("oml_inner_rate", 0.0),
+            "outer_rate": rates.get("oml_outer_rate", rates.get("pretrain_rate")),
+            "iterations": profile.rate_search_iterations,
+            # 1 where the profile's results were made with these rates.
+            "chosen": int(all(getattr(profile, name) == value for name, value in self.rates)),
+        }
+
+
+def plan_rate_search(profile: Profile) -> Plan:
+    """One job a combination of rates, where the profile has a budget for them; none waits.
+
+    They are judged at no more classes than the profile itself learns.
+    """
+    if not profile.rate_search_iterations:
+        return {}
+    most = max(profile.n_classes)
+    return {
+        RateJob(
+            grid.training,
+            tuple(zip(grid.rates, values, strict=True)),
+            grid.treatments,
+            tuple(dict.fromkeys(min(n, most) for n in grid.n_classes)),
+        ): []
+        for grid in GRIDS
+        for values in product(*grid.rates.values())
+    }

@@ -1,0 +1,95 @@
+"""Which code a result was made by: a fingerprint of the modules that decide its numbers.
+
+A finished job is made again when this changes, and not when a comment, a figure or a message does.
+The modules are those that one module imports, directly or not, less those whose contents are
+compared as values anyway.
+"""
+
+import ast
+import importlib.util
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+
+PACKAGE = "anml"
+COMPARED_AS_VALUES = frozenset(
+    f"{PACKAGE}.{name}"
+    for name in (
+        *("profiles", "treatments"),  # values: a run's `run.json`, and the `rows` below
+        # Drawings: by their fingerprint.
+        *(f"drawings.glyph{part}" for part in ("s", "_alphabets", "_strokes", "_writers")),
+        # None of these changes a number.
+        *("errors", "results"),
+        *(f"store.{name}" for name in ("checkpoint", "files", "interrupt", "tables")),
+    )
+)
+
+
+def code_state(module: str, *rows: object) -> str:
+    """The fingerprint, 16 hexadecimal digits, of `module` ('anml.meta_train') and what it imports.
+
+    `rows`: those of `anml.treatments` that a job works by, which are data. Docstrings, comments and
+    layout do not count; the versions of torch, which computes, and of NumPy, which draws what is
+    random, do.
+    """
+    return sha256(f"{modules_state(module)} {rows!r}".encode()).hexdigest()[:16]
+
+
+@cache
+def modules_state(module: str) -> str:
+    """The part of `code_state` that reads files."""
+    total = sha256(f"{torch.__version__} {np.__version__}".encode())
+    for name in sorted(reached(module) - COMPARED_AS_VALUES):
+        total.update(f"{name}\n{bare_source(source_path(name))}\n".encode())
+    return total.hexdigest()
+
+
+@cache
+def reached(module: str) -> frozenset[str]:
+    """`module` and every module of this package that it imports, directly or not."""
+    seen, left = set(), [module]
+    while left:
+        name = left.pop()
+        if name not in seen:
+            seen.add(name)
+            left += imported(source_path(name))
+    return frozenset(seen)
+
+
+def source_path(module: str) -> Path:
+    """The file of a module of this package."""
+    return Path(importlib.util.find_spec(module).origin)
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of this package that a source file names in `from ... import`."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom) or not node.module:
+            continue
+        if node.module.split(".")[0] != PACKAGE:
+            continue
+        if importlib.util.find_spec(node.module).submodule_search_locations is None:
+            found.add(node.module)
+        else:  # a folder: its modules, not the names that it may hold itself
+            names = (f"{node.module}.{alias.name}" for alias in node.names)
+            found |= {name for name in names if importlib.util.find_spec(name)}
+    return found
+
+
+def bare_source(path: Path) -> str:
+    """A source file's code without docstrings and comments, in one layout."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and _is_text(body[0]):
+            node.body = body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _is_text(node: ast.AST) -> bool:
+    """Whether a statement is nothing but a text: a docstring."""
+    return isinstance(node, ast.Expr) and isinstance(getattr(node.value, "value", None), str)
