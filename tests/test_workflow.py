@@ -96,6 +96,18 @@ def test_data_paths_start_where_the_user_stands(tmp_path):
 COPYING = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2]); print('ran', *sys.argv[3:])"
 
 
+MEETING = """
+import sys, time
+from pathlib import Path
+own, other = Path(sys.argv[2]), Path(sys.argv[2]).with_stem(sys.argv[-1])
+own.touch()
+end = time.monotonic() + 60
+while not other.exists() and time.monotonic() < end:
+    time.sleep(0.01)
+sys.exit(not other.exists())
+"""
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Path:
     """A project of one notebook, whose execution is a copy."""
@@ -161,6 +173,24 @@ def test_failing_notebook_stops_and_is_not_taken_for_made(project, capfd):
     assert runs(capfd)
 
 
+def test_once_a_notebook_failed_no_other_is_begun(project, capfd, monkeypatch):
+    monkeypatch.setattr(build_notebooks, "AT_ONCE", 1)
+    (project / "workflow" / "execute.py").write_text("print('ran'); raise SystemExit(3)")
+    rows = [Row(f"page{number}", "fig", {}) for number in range(3)]
+    with pytest.raises(SystemExit):
+        build_notebooks.build(rows, "0")
+    assert capfd.readouterr().out.count("ran") == 1
+
+
+def test_notebooks_run_side_by_side(project, capfd, monkeypatch):
+    """Each waits until the other has begun."""
+    monkeypatch.setattr(build_notebooks, "AT_ONCE", 2)
+    (project / "workflow" / "execute.py").write_text(MEETING)
+    rows = [Row(name, "fig", {"other": other}) for name, other in (("a", "b"), ("b", "a"))]
+    build_notebooks.build(rows, "0")
+    assert capfd.readouterr().out.count("done in") == 2
+
+
 def test_missing_results_are_one_line(project):
     row = Row("page", "fig", {}, inputs=("runs/smoke-glyphs/results",))
     with pytest.raises(AnmlError, match="page needs runs/smoke-glyphs/results"):
@@ -171,7 +201,7 @@ def test_a_rerun_leaves_out_what_a_profile_does_not_run(monkeypatch, tmp_path, c
     """Laptop searches no rates: all of it still reruns, and asking for that page says what does."""
     ran = []
     monkeypatch.setattr(build_notebooks, "simulate", lambda *a: None)
-    monkeypatch.setattr(build_notebooks, "execute", lambda row, output: ran.append(row.source))
+    monkeypatch.setattr(build_notebooks, "execute", lambda row, output, bar: ran.append(row.source))
 
     def rerun(name: str) -> None:
         options = Namespace(

@@ -15,8 +15,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from threading import Event
 
 from notebook_table import ALL, Row, read_rows, row_named
 from preflight import NAMED_SOURCES, ROOT
@@ -26,6 +29,8 @@ from anml.profiles import PROFILES
 from anml.running.plan import plan
 
 STAMPS = ROOT / "build" / "stamps"
+AT_ONCE = min(os.cpu_count() or 1, 8)
+"""Notebooks that run side by side, a process each; each takes up to half a gigabyte."""
 
 
 def files_under(path: Path) -> Iterator[Path]:
@@ -81,8 +86,8 @@ def call(*command: str) -> None:
         raise SystemExit(status)
 
 
-def execute(row: Row, output: Path) -> None:
-    """Run the row's notebook into `output`.
+def execute(row: Row, output: Path, bar: bool = False) -> None:
+    """Run the row's notebook into `output`; `bar`: with a progress bar, which wants to be alone.
 
     Raises AnmlError when an input is missing, SystemExit when the notebook failed and said why.
     """
@@ -95,6 +100,7 @@ def execute(row: Row, output: Path) -> None:
             )
     output.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, str(ROOT / "workflow" / "execute.py"), str(source), str(output)]
+    command += [] if bar else ["--no-bar"]
     for name, value in row.parameters.items():
         command += ["-p", name, str(value)]
     call(*command)
@@ -110,14 +116,34 @@ def simulate(profile: str, data: str, only: Iterable[str]) -> None:
     call(anml, "run", "--profile", profile, "--data", data, *chosen)
 
 
+def side_by_side(pieces: Iterable[Callable[[], None]]) -> None:
+    """Do pieces of work, `AT_ONCE` at a time; once one has failed, no other is begun."""
+    stopped = Event()
+
+    def do(piece: Callable[[], None]) -> None:
+        if stopped.is_set():
+            return
+        try:
+            piece()
+        except BaseException:
+            stopped.set()
+            raise
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        try:
+            list(pool.map(do, pieces))
+        finally:  # Ctrl-C too
+            stopped.set()
+
+
 def build(rows: list[Row], fingerprint: str) -> None:
     """Bring book/notebooks/ up to date with `rows`, all of them filled in."""
-    for number, row in enumerate(rows, start=1):
+
+    def page(label: str, row: Row) -> None:
         output = ROOT / "book" / "notebooks" / f"{row.output}.ipynb"
-        label = f"[{number}/{len(rows)}] {row.output}"
         if is_current(row, output, fingerprint):
             print(f"{label}: unchanged", flush=True)
-            continue
+            return
         print(f"{label}: running", flush=True)
         start = time.monotonic()
         execute(row, output)
@@ -125,6 +151,10 @@ def build(rows: list[Row], fingerprint: str) -> None:
         stamp.parent.mkdir(parents=True, exist_ok=True)
         stamp.write_text(state(row, output, fingerprint))
         print(f"{label}: done in {time.monotonic() - start:.0f} s", flush=True)
+
+    total = len(rows)
+    labels = [f"[{number}/{total}] {row.output}" for number, row in enumerate(rows, start=1)]
+    side_by_side(partial(page, *each) for each in zip(labels, rows, strict=True))
 
 
 def rerun_folders(out: str, stand: str) -> tuple[Path, str]:
@@ -175,10 +205,13 @@ def rerun(options: argparse.Namespace, source: str) -> None:
     if any(row.simulates for row in rows.values()):
         only = () if given == ALL else [text for row in rows.values() for text in row.only]
         simulate(options.profile, options.data, only)
-    for name, row in rows.items():
+
+    def page(name: str, row: Row) -> None:
         row = row.filled(**{**values, "own_figures": figures, "figures": figures})
-        execute(row, folder / f"{name}.ipynb")
+        execute(row, folder / f"{name}.ipynb", bar=len(rows) == 1)
         print(f"{row.source} at {options.profile} on {source}: {folder / name}.ipynb", flush=True)
+
+    side_by_side(partial(page, *each) for each in rows.items())
     print(f"figures: {ROOT / figures}")
 
 

@@ -75,8 +75,8 @@ def chosen(source: Path, pairs: list[tuple[str, str]]) -> dict[str, Any]:
     return {name: typed(text, defaults[name]) for name, text in pairs}
 
 
-def execute(source: Path, parameters: dict[str, Any]) -> NotebookNode:
-    """Return the executed notebook; nothing is written.
+def execute(source: Path, parameters: dict[str, Any], bar: bool = True) -> NotebookNode:
+    """Return the executed notebook; nothing is written but a progress `bar`.
 
     Raises:
         AnmlError: a cell failed (the cell's own line where it raised an `AnmlError`), or the kernel
@@ -93,6 +93,7 @@ def execute(source: Path, parameters: dict[str, Any]) -> NotebookNode:
                 *(str(source), None),
                 parameters=parameters,
                 cwd=str(source.resolve().parent),
+                progress_bar=bar,
                 start_timeout=KERNEL_START_S,
                 config=Config({"KernelManager": manager}),
             )
@@ -179,11 +180,11 @@ def clean(notebook: NotebookNode, source: str, out: str) -> NotebookNode:
     return notebook
 
 
-def run(source: Path, out: Path, pairs: list[tuple[str, str]]) -> None:
+def run(source: Path, out: Path, pairs: list[tuple[str, str]], bar: bool = True) -> None:
     """Execute `source` with the parameters in `pairs`, clean it, and replace `out` by it."""
     if out.exists() and source.exists() and out.samefile(source):
         raise AnmlError(f"{out} is the source itself; give another name for the executed copy")
-    notebook = clean(execute(source, chosen(source, pairs)), source.stem, out.stem)
+    notebook = clean(execute(source, chosen(source, pairs), bar), source.stem, out.stem)
     nbformat.validate(notebook)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -210,9 +211,11 @@ def main(arguments: list[str] | None = None) -> int:
         metavar=("NAME", "VALUE"),
         help="a value for one of the notebook's parameters",
     )
+    parser.add_argument("--no-bar", action="store_true", help="without a progress bar")
     options = parser.parse_args(arguments)
+    pairs = [tuple(pair) for pair in options.parameter]
     try:
-        run(options.notebook, options.out, [tuple(pair) for pair in options.parameter])
+        run(options.notebook, options.out, pairs, bar=not options.no_bar)
     except AnmlError as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
