@@ -51,7 +51,9 @@ def test_killed_at_a_random_moment_and_resumed_equals_never_killed(
     whole = train(job(training, (0, 1), **lengths, folder=tmp_path / "whole"))
     killed = job(training, (0, 1), **lengths, folder=tmp_path / "killed")
     arguments = [str(packed_noise), str(killed.folder), training, str(iterations)]
-    child = subprocess.Popen([sys.executable, "-c", CHILD, *arguments], cwd=Path(__file__).parent)
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, *arguments], cwd=Path(__file__).with_name("helpers")
+    )
     while not killed.resume_path.exists() and child.poll() is None:
         time.sleep(0.001)
     time.sleep(random.random() * 0.15)
