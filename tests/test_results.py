@@ -189,6 +189,13 @@ def test_the_recorded_table_is_found_before_the_readers_own(tmp_path):
     assert find_table("meta_test", "quick", "omniglot", root=tmp_path).recorded
 
 
+def test_a_damaged_run_of_the_readers_does_not_hide_a_recorded_table(tmp_path):
+    _put(tmp_path, "results/quick")
+    (tmp_path / "runs/quick-omniglot/results").mkdir(parents=True)
+    (tmp_path / "runs/quick-omniglot/results/meta_test.parquet").write_text("half a tab")
+    assert find_table("meta_test", "quick", "omniglot", root=tmp_path).recorded
+
+
 def test_a_table_of_other_data_is_never_taken(tmp_path):
     _put(tmp_path, "results/quick", data="glyphs")
     with pytest.raises(AnmlError, match="data 'glyphs'; make it with `make results PROFILE=quick"):

@@ -53,16 +53,19 @@ def find_table(
     """
     root = repository_root() if root is None else root
     folders = _folders(profile, data, results, root)
-    tables = _tables(name, folders)
-    for folder, table in tables.items():
+    held = []
+    for folder in folders:  # one by one: what is not needed may be damaged
+        table = _table(name, folder)
+        if table is None:
+            continue
         if _is_of(table, profile, data):
             return Found(table, _is_recorded(folder, root))
-    held = "; ".join(
-        f"{_shown(folder, root)} holds profile {table.provenance.profile!r} and "
-        f"data {table.provenance.data_source!r}"
-        for folder, table in tables.items()
-    )
-    places = held or "nothing in " + " or ".join(_shown(folder, root) for folder in folders)
+        held.append(
+            f"{_shown(folder, root)} holds profile {table.provenance.profile!r} and "
+            f"data {table.provenance.data_source!r}"
+        )
+    nothing = "nothing in " + " or ".join(_shown(folder, root) for folder in folders)
+    places = "; ".join(held) or nothing
     raise AnmlError(
         f"no {name} table of profile {profile!r} and data {data!r}: {places}; "
         f"make it with `make results PROFILE={profile} DATA={data}`"
@@ -85,7 +88,7 @@ def find_tables(
     for folder in _folders(profile, data, results, root):
         found = {}
         for name in names:
-            table = _tables(name, [folder]).get(folder)
+            table = _table(name, folder)
             if table is not None and _is_of(table, profile, data):
                 found[name] = Found(table, _is_recorded(folder, root))
         if found:
@@ -101,7 +104,7 @@ def find_beside(
     It lies in `results/<profile>_<what>/`. AnmlError: it is damaged.
     """
     folder = (repository_root() if root is None else root) / "results" / f"{profile}_{what}"
-    table = _tables(name, [folder]).get(folder)
+    table = _table(name, folder)
     return table if table is not None and _is_of(table, profile, data) else None
 
 
@@ -139,13 +142,10 @@ def _folders(profile: str, data: str, results: str, root: Path) -> list[Path]:
     return [root / "results" / profile, root / "runs" / f"{profile}-{data}" / "results"]
 
 
-def _tables(name: str, folders: list[Path]) -> dict[Path, Table]:
-    """Return the tables called `name`, by the folder that holds each."""
-    return {
-        folder: read_table(folder / f"{name}.parquet")
-        for folder in folders
-        if (folder / f"{name}.parquet").is_file()
-    }
+def _table(name: str, folder: Path) -> Table | None:
+    """Return the table called `name` of a folder, if it has one."""
+    path = folder / f"{name}.parquet"
+    return read_table(path) if path.is_file() else None
 
 
 def _is_of(table: Table, profile: str, data: str) -> bool:
