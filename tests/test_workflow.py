@@ -146,16 +146,25 @@ def test_page_is_made_once_while_nothing_changes(project, capfd):
         "anml/models.py",
         "results/table.parquet",
         "results/new.parquet",
+        "results/quick/table.parquet",
         "constraints.txt",
         "book/notebooks/page.ipynb",
     ],
 )
 def test_page_is_made_again_when_an_input_or_the_page_changed(project, capfd, changed):
     runs(capfd)
+    (project / changed).parent.mkdir(exist_ok=True)
     with (project / changed).open("a") as file:
         file.write("\n")
     assert runs(capfd)
     assert not runs(capfd)
+
+
+def test_page_is_made_again_when_an_input_moved(project, capfd):
+    runs(capfd)
+    (project / "results" / "quick").mkdir()
+    (project / "results" / "table.parquet").rename(project / "results/quick/table.parquet")
+    assert runs(capfd)
 
 
 def test_page_is_made_again_for_other_data_or_parameters(project, capfd):

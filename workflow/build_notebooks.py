@@ -48,7 +48,7 @@ def digest(paths: list[Path], *facts: object) -> str:
     for path in paths:
         for file in files_under(path):
             content = hashlib.sha256(file.read_bytes()).hexdigest()
-            total.update(f"{file.name} {content}\n".encode())
+            total.update(f"{file.relative_to(path.parent).as_posix()} {content}\n".encode())
     return total.hexdigest()
 
 
