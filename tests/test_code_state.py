@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from anml.running.disagreements import DisagreementJob
+from anml.running.evaluations import EvaluateJob, SearchJob
+from anml.running.probe_jobs import ProbeJob
 from anml.store import code_state as module
 from anml.store.code_state import bare_source, code_state, imported, modules_state, reached
 
@@ -54,6 +57,23 @@ def test_what_is_reached_is_what_decides_the_numbers():
         "anml.models",
     } <= testing
     assert "anml.adapt" not in testing
+
+
+def test_a_module_that_moves_to_another_folder_is_no_change(tmp_path):
+    before = "from anml.files import replacing\nfrom anml.models import ANML\n\nX = replacing\n"
+    after = (
+        "from anml.models import ANML\nfrom anml.store.files import replacing\n\nX = replacing\n"
+    )
+    assert source(tmp_path, before) == source(tmp_path, after)
+    other = after.replace("import replacing", "import require_writable as replacing")
+    assert source(tmp_path, other) != source(tmp_path, after)
+    inside = "def f():\n    from anml{} import data\n"
+    assert source(tmp_path, inside.format("")) == source(tmp_path, inside.format(".drawings"))
+
+
+@pytest.mark.parametrize("job", [EvaluateJob, SearchJob, DisagreementJob, ProbeJob])
+def test_what_a_job_does_itself_decides_its_numbers_too(job):
+    assert {job.__module__, "anml.models"} <= reached(job.code)
 
 
 def test_both_ways_of_importing_are_seen(tmp_path):

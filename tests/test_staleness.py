@@ -66,7 +66,7 @@ def test_a_changed_row_of_the_treatments_takes_its_own_results_alone(finished, m
 
 def test_changed_meta_testing_leaves_the_models(finished, monkeypatch) -> None:
     place, jobs, (_, search, test) = finished
-    change(monkeypatch, "anml.meta_test")
+    change(monkeypatch, EvaluateJob.code)
     assert stale_jobs(place, jobs, jobs) == [search, test]
     assert stale_beginnings(place, jobs) == []
 
@@ -104,7 +104,7 @@ def test_what_is_stale_is_set_aside_and_done_again(
 ) -> None:
     place, jobs, (train, search, test) = finished
     before = test.result(place).read_text()
-    change(monkeypatch, "anml.meta_test")
+    change(monkeypatch, EvaluateJob.code)
     done = []
     monkeypatch.setattr("anml.running.pipeline.run_jobs", lambda *a: done.append(a))
     do(place, str(packed_noise), jobs, 1, RunLog(place.folder / "logs"))
@@ -150,7 +150,7 @@ def test_what_a_measuring_job_meta_trained_with_other_code_is_done_again_too(
 
 def test_keep_takes_results_as_they_are(finished, monkeypatch, packed_noise: Path) -> None:
     place, jobs, _ = finished
-    change(monkeypatch, "anml.meta_train", "anml.meta_test")
+    change(monkeypatch, "anml.meta_train", EvaluateJob.code)
     monkeypatch.setattr("anml.running.pipeline.run_jobs", lambda *a: None)
     kept = Place(place.profile, place.folder, keep=True)
     do(kept, str(packed_noise), jobs, 1, RunLog(place.folder / "logs"))
@@ -164,7 +164,7 @@ def test_tables_leave_out_what_is_stale(
     job = EvaluateJob(POINT, 0)
     write_part(job, place, {"odd": [{"x": 1}]}, 1.0)
     assert gather(place, noise_drawings)[1] == len(plan(tiny)) - 1
-    change(monkeypatch, "anml.meta_test")
+    change(monkeypatch, EvaluateJob.code)
     assert "nothing that is finished" in refusal(lambda: gather(place, noise_drawings))
     kept = Place(tiny, tmp_path, keep=True)
     assert gather(kept, noise_drawings)[1] == len(plan(tiny)) - 1

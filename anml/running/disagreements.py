@@ -61,7 +61,7 @@ def model_seeds(profile: Profile, settings: Sequence[Setting]) -> list[int]:
 class DisagreementJob:
     """Search a setting's learning rate at one N, then meta-test its models there."""
 
-    code: ClassVar[str] = "anml.meta_test"
+    code: ClassVar[str] = "anml.running.disagreements"
     setting: Setting
     n_classes: int
 

@@ -37,7 +37,7 @@ from anml.treatments import TREATMENTS, find_treatment
 class SearchJob:
     """Try the learning rates of a point on one search trajectory."""
 
-    code: ClassVar[str] = "anml.meta_test"
+    code: ClassVar[str] = "anml.running.evaluations"
     point: Point
     search: int
 
@@ -74,7 +74,7 @@ class SearchJob:
 class EvaluateJob:
     """Meta-test one model of a point, at the rate that its searches found."""
 
-    code: ClassVar[str] = "anml.meta_test"
+    code: ClassVar[str] = "anml.running.evaluations"
     point: Point
     seed: int
 

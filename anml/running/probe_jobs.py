@@ -55,7 +55,7 @@ DECIMALS = 6
 class ProbeJob:
     """Probe one seed's ANML and OML: activity, neighbours, maps (paper, section 4.2)."""
 
-    code: ClassVar[str] = "anml.probes"
+    code: ClassVar[str] = "anml.running.probe_jobs"
     rows: ClassVar[Rows] = ()
     seed: int
 

@@ -1,6 +1,7 @@
 """Which code a result was made by: a fingerprint of the modules that decide its numbers.
 
-A finished job is made again when this changes, and not when a comment, a figure or a message does.
+A finished job is made again when this changes, and not when a comment or a figure does, or a module
+moves to another folder.
 The modules are those that one module imports, directly or not, less those whose contents are
 compared as values anyway.
 """
@@ -42,8 +43,9 @@ def code_state(module: str, *rows: object) -> str:
 def modules_state(module: str) -> str:
     """The part of `code_state` that reads files."""
     total = sha256(f"{torch.__version__} {np.__version__}".encode())
-    for name in sorted(reached(module) - COMPARED_AS_VALUES):
-        total.update(f"{name}\n{bare_source(source_path(name))}\n".encode())
+    sources = {last(name): source_path(name) for name in reached(module) - COMPARED_AS_VALUES}
+    for name, path in sorted(sources.items()):
+        total.update(f"{name}\n{bare_source(path)}\n".encode())
     return total.hexdigest()
 
 
@@ -67,27 +69,48 @@ def source_path(module: str) -> Path:
 def imported(path: Path) -> set[str]:
     """The modules of this package that a source file names in `from ... import`."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.ImportFrom) or not node.module:
-            continue
-        if node.module.split(".")[0] != PACKAGE:
-            continue
-        if importlib.util.find_spec(node.module).submodule_search_locations is None:
-            found.add(node.module)
-        else:  # a folder: its modules, not the names that it may hold itself
+    for node in filter(_is_own_import, ast.walk(ast.parse(path.read_text(encoding="utf-8")))):
+        if is_folder(node.module):  # its modules, not the names that it may hold itself
             names = (f"{node.module}.{alias.name}" for alias in node.names)
             found |= {name for name in names if importlib.util.find_spec(name)}
+        else:
+            found.add(node.module)
     return found
 
 
+def is_folder(module: str) -> bool:
+    """Whether a module is this package or a folder of it."""
+    spec = importlib.util.find_spec(module)
+    return spec is not None and spec.submodule_search_locations is not None
+
+
+def last(module: str) -> str:
+    """A module's own name, whatever folder it lies in; no two modules share one."""
+    return module.rpartition(".")[2]
+
+
 def bare_source(path: Path) -> str:
-    """A source file's code without docstrings and comments, in one layout."""
+    """A source file's code without docstrings and comments, in one layout.
+
+    Nor does it say in which folders of this package the modules lie that it imports: what is
+    imported at its beginning is one sorted line of names.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    own = [node for node in tree.body if _is_own_import(node)]
+    names = sorted(f"{alias.name} as {alias.asname}" for node in own for alias in node.names)
+    tree.body = [node for node in tree.body if node not in own]
     for node in ast.walk(tree):
+        if _is_own_import(node):
+            node.module = PACKAGE if is_folder(node.module) else last(node.module)
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_text(body[0]):
             node.body = body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+    return f"{', '.join(names)}\n{ast.unparse(tree)}"
+
+
+def _is_own_import(node: ast.AST) -> bool:
+    """Whether a node is `from` a module or folder of this package `import ...`."""
+    return isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE
 
 
 def _is_text(node: ast.AST) -> bool:
