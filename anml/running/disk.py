@@ -7,6 +7,7 @@ from anml.errors import AnmlError
 from anml.meta_training.training_job import build_model
 from anml.running.jobs import Place, Plan, TrainJob
 from anml.running.lengths import LengthJob
+from anml.running.rate_search import RateJob
 from anml.treatments import find_training
 
 PART_BYTES = 50_000
@@ -27,6 +28,8 @@ def bytes_to_write(place: Place, jobs: Plan) -> int:
         training, own = job, place
         if isinstance(job, LengthJob):
             training, own = job.training, job.own(place)
+        elif isinstance(job, RateJob):
+            training, own = job.meta_training(), job.own(place)
         if isinstance(training, TrainJob):
             # A finished model and the working checkpoint, which stays; a new one is written beside
             # the old one before it takes its place.

@@ -15,11 +15,21 @@ import numpy as np
 
 from anml.data import Drawings
 from anml.meta_test import meta_test
-from anml.meta_train import Job, load_model, meta_train
 from anml.meta_training.episodes import Stream
 from anml.profiles import Profile
-from anml.running.jobs import OnStep, Place, Plan, Row, Rows, make_runs, part_path, write_part
-from anml.store.checkpoint import load_checkpoint
+from anml.running.jobs import (
+    OnStep,
+    Place,
+    Plan,
+    Row,
+    Rows,
+    TrainJob,
+    make_runs,
+    part_path,
+    treatment_model,
+    write_part,
+)
+from anml.store.checkpoint import read_header
 from anml.treatments import find_training, find_treatment
 
 
@@ -70,10 +80,21 @@ class RateJob:
         """The file that says that the job is done."""
         return part_path(self, place)
 
-    def folder(self, place: Place) -> Path:
-        """Where it meta-trains."""
+    def meta_training(self) -> TrainJob:
+        """The job that makes its model, at the place `own`."""
+        return TrainJob(self.training, 0)
+
+    def own(self, place: Place) -> Place:
+        """Where it meta-trains: at its rates and its budget, in a folder of its own."""
         mark = "-".join([self.training, *(f"{value:g}" for _, value in self.rates)])
-        return place.folder / "rate-search" / mark
+        iterations = place.profile.rate_search_iterations
+        lengths = {"meta_iterations": iterations, "pretrain_iterations": iterations}
+        profile = replace(place.profile, **lengths, **dict(self.rates))
+        return replace(place, profile=profile, folder=place.folder / "rate-search" / mark)
+
+    def steps_begun(self, place: Place) -> int:
+        """Meta-iterations that need not be done again."""
+        return self.meta_training().steps_begun(self.own(place))
 
     def steps(self, profile: Profile) -> int:
         """Meta-iterations; the meta-tests behind them are not counted."""
@@ -81,26 +102,16 @@ class RateJob:
 
     def weight(self) -> float:
         """Roughly how long a step takes, for the progress bar and the order of work."""
-        return 40.0 if self.training == "pretrain" else 100.0
+        return self.meta_training().weight()
 
     def run(self, place: Place, drawings: Drawings, on_step: OnStep) -> None:
         """Meta-train, going on from the working checkpoint if there is one, and judge."""
-        profile = replace(
-            place.profile,
-            meta_iterations=place.profile.rate_search_iterations,
-            pretrain_iterations=place.profile.rate_search_iterations,
-            **dict(self.rates),
-        )
-        job = Job(
-            *(find_training(self.training), profile, drawings, (0,)),
-            folder=self.folder(place),
-            device=place.device,
-        )
-        (path,) = meta_train(
-            job, resume=True, keep=place.keep, progress=False, on_step=lambda *_: on_step(1)
-        )
+        own, trained = self.own(place), self.meta_training()
+        profile = own.profile
+        trained.run(own, drawings, on_step)
+        path = trained.result(own)
         began = time.monotonic()
-        model = load_model(path, job.training.network, profile, place.device)
+        model = treatment_model(own, self.training, trained.seed)
         rows = []
         for treatment, n in product(self.treatments, self.n_classes):
             seeds = range(profile.search_trajectories)
@@ -117,8 +128,7 @@ class RateJob:
                     "value": float(means.max()),
                 }
             )
-        _, header = load_checkpoint(path)
-        seconds = header["seconds"] + time.monotonic() - began
+        seconds = read_header(path)["seconds"] + time.monotonic() - began
         write_part(self, place, {"training_rates": rows}, seconds)
 
     def _row(self, profile: Profile) -> Row:

@@ -62,7 +62,8 @@ def _begun(job: Work, place: Place) -> list[Path]:
             own = job.own(place)
             paths = [job.training.working(own), job.training.result(own)]
         case RateJob():
-            paths = sorted(job.folder(place).glob("*.safetensors"))
+            own, trained = job.own(place), job.meta_training()
+            paths = [trained.working(own), trained.result(own)]
         case _:
             paths = []
     return [path for path in paths if path.is_file()]
