@@ -17,6 +17,7 @@ from anml.running.groups import groups
 from anml.running.jobs import Place, TrainJob
 from anml.running.lengths import LengthJob
 from anml.running.plan import plan
+from anml.running.rate_search import plan_rate_search
 
 
 def test_every_kind_of_job_is_counted_and_timed(
@@ -58,6 +59,13 @@ def test_room_is_for_what_is_not_there_yet(
     written = sum(path.stat().st_size for path in (tmp_path / "checkpoints").iterdir())
     assert written < before < 3 * written
     assert bytes_to_write(place, {job: []}) == 0
+
+
+def test_a_search_of_rates_needs_the_room_of_its_models(tiny: Profile, tmp_path: Path) -> None:
+    place = Place(replace(tiny, rate_search_iterations=7), tmp_path)
+    jobs = plan_rate_search(place.profile)
+    one = bytes_to_write(place, {TrainJob("oml", 0): []})
+    assert bytes_to_write(place, jobs) > len(jobs) * one / 2
 
 
 def test_a_length_of_meta_training_needs_the_room_of_a_model(tiny: Profile, tmp_path: Path) -> None:

@@ -24,7 +24,6 @@ from anml.store.tables import LOG_METRICS
 State = dict[str, Tensor]
 
 AHEAD_ON_GPU = 50
-"""Iterations between two looks at the log on a GPU; on a CPU, where a look is free, it is one."""
 
 GRADIENTS: dict[str, Callable[..., MetaGradient]] = {
     "anml": anml_meta_gradient,
@@ -90,6 +89,16 @@ def redrawn_gradient(job: Job, state: State, episode: Episode, rows: Tensor) -> 
     return result
 
 
+def on_gpu(device: str) -> bool:
+    """Whether a device, such as 'cuda:0', is a GPU."""
+    return torch.device(device).type == "cuda"
+
+
+def iterations_ahead(device: str) -> int:
+    """Meta-iterations between two looks at the log: one on a CPU, where a look is free."""
+    return AHEAD_ON_GPU if on_gpu(device) else 1
+
+
 class OuterLoop:
     """Runs a job's meta-iterations in order, `ahead` of them between two looks at the log."""
 
@@ -104,13 +113,13 @@ class OuterLoop:
         """Put the drawings on the device and capture the iteration there.
 
         `state` and `optimizer` are changed in place; `start`: the first iteration to run; `ahead`:
-        1 on a CPU, `AHEAD_ON_GPU` on a GPU, unless told otherwise.
+        `iterations_ahead` unless told otherwise.
         """
         self.done = start
         self._job, self._state, self._optimizer = job, state, optimizer
-        self._on_gpu = torch.device(job.device).type == "cuda"
+        self._on_gpu = on_gpu(job.device)
         self._images = torch.from_numpy(job.drawings.meta_train).to(job.device)
-        ahead = ahead or (AHEAD_ON_GPU if self._on_gpu else 1)
+        ahead = ahead or iterations_ahead(job.device)
         drawn = draw_ahead(self._draw(), job.seeds, range(ahead), job.dtype)
         # These stay where they are: what is replayed knows them by their address.
         self._drawn = Drawn(*(tensor.to(job.device) for tensor in drawn))

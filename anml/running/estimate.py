@@ -17,6 +17,7 @@ from anml.meta_test import meta_test
 from anml.meta_testing.trajectories import TRAINING_DRAWINGS
 from anml.meta_train import Job, initial_model, meta_train
 from anml.meta_training.episodes import Stream
+from anml.meta_training.outer_step import iterations_ahead
 from anml.running.disagreements import DisagreementJob
 from anml.running.evaluations import EvaluateJob, SearchJob
 from anml.running.groups import group_name
@@ -26,8 +27,8 @@ from anml.running.rate_search import RateJob
 from anml.running.staleness import stale_jobs
 from anml.treatments import find_training, find_treatment
 
-ITERATIONS = 4
-"""Meta-iterations that are timed, the first of which is left out."""
+LOOKS = 4
+"""Reports of a meta-training that are timed, the first of which is left out."""
 CLASSES = 20
 """Classes that a meta-test learns to be timed: several of the blocks in which it reports."""
 
@@ -77,15 +78,19 @@ def step_timer(place: Place, drawings: Drawings) -> Callable[[Work], float]:
 
     @cache
     def training_step(training: str) -> float:
-        profile = replace(place.profile, meta_iterations=ITERATIONS, pretrain_iterations=ITERATIONS)
+        ahead = iterations_ahead(place.device)
+        lengths = dict.fromkeys(("meta_iterations", "pretrain_iterations"), LOOKS * ahead)
+        profile = replace(place.profile, **lengths)
         with tempfile.TemporaryDirectory() as folder:
             job = Job(
                 *(find_training(training), profile, drawings, (0,), Path(folder)),
                 device=place.device,
             )
-            times = [time.monotonic()]
-            meta_train(job, progress=False, on_step=lambda *_: times.append(time.monotonic()))
-        return statistics.median(b - a for a, b in pairwise(times[1:]))
+            heard: list[float] = []
+            meta_train(job, progress=False, on_step=lambda *_: heard.append(time.monotonic()))
+        # It reports of `ahead` iterations at once; what comes before the first is set-up.
+        looks = heard[ahead - 1 :: ahead]
+        return statistics.median(b - a for a, b in pairwise(looks)) / ahead
 
     @cache
     def meta_test_step(treatment: str, optimizer: str) -> float:
@@ -94,9 +99,13 @@ def step_timer(place: Place, drawings: Drawings) -> Callable[[Work], float]:
         model = initial_model(network, place.profile, 0).to(place.device)
         runs = make_runs(place.profile, CLASSES, [0], [1e-3], Stream.SEARCH)
         heard: list[tuple[float, int]] = []
-        meta_test(
-            row, model, drawings, runs, optimizer, lambda n: heard.append((time.monotonic(), n))
-        )
+
+        def hear(learned: int) -> None:
+            if place.device != "cpu":
+                torch.cuda.synchronize()  # what was asked of it may not be done yet
+            heard.append((time.monotonic(), learned))
+
+        meta_test(row, model, drawings, runs, optimizer, hear)
         # What comes before the first report is set-up, which long runs have once.
         return (heard[-1][0] - heard[0][0]) / sum(n for _, n in heard[1:])
 
