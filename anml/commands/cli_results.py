@@ -6,7 +6,15 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anml.commands.cli_run import Subparsers, add_common, add_keep, add_workers, prepare, require
+from anml.commands.cli_run import (
+    Subparsers,
+    add_common,
+    add_keep,
+    add_recorded,
+    add_workers,
+    prepare,
+    require,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +65,7 @@ def add_results_parser(subparsers: Subparsers) -> None:
         "fresh ones, and compare. Exit status 1 if one differs by more than two drawings and one "
         "point.",
     )
-    add_common(verify)
+    add_recorded(verify)
     verify.add_argument(
         "--folder", type=Path, help="the recorded results (default: results/<profile>)"
     )
@@ -170,7 +178,8 @@ def _verify(args: argparse.Namespace) -> int:
     name = args.table or next(iter(there), VERIFIED[0])
     asked = {
         "table": read_table(folder / f"{name}.parquet"),
-        **{"folder": folder, "drawings": drawings, "sample": args.sample, "seed": args.seed},
+        **{"folder": folder, "drawings": drawings, "device": args.device},
+        **{"sample": args.sample, "seed": args.seed},
         "tell": lambda line: print(line, file=sys.stderr),
     }
     checks = (

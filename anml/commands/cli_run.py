@@ -126,12 +126,19 @@ def add_keep(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_common(parser: argparse.ArgumentParser) -> None:
-    """Add the options that every computing subcommand has."""
+def add_recorded(parser: argparse.ArgumentParser) -> None:
+    """Add the options of what works with recorded results: a profile's values are theirs."""
     add_data_option(parser)
     parser.add_argument(
         "--profile", default="smoke", help="smoke (the default), quick, laptop, paper"
     )
+    parser.add_argument("--device", default="cpu", help="cpu (the default) or cuda")
+    parser.set_defaults(set=[], out=None)
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add the options that every computing subcommand has."""
+    add_recorded(parser)
     parser.add_argument(
         "--set",
         action="append",
@@ -142,7 +149,6 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, help="the run's folder (default: runs/<profile>-<data source>)"
     )
-    parser.add_argument("--device", default="cpu", help="cpu (the default) or cuda")
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:

@@ -50,6 +50,7 @@ def verify(
     longest: int,
     seed: int = 0,
     tell: Callable[[str], None] = lambda line: None,
+    device: str = "cpu",
 ) -> list[Check]:
     """Do a random sample of the meta-tests in a `meta_test` or `lengths` table again.
 
@@ -59,7 +60,7 @@ def verify(
     theirs is recorded. AnmlError: other drawings than the table's, no such meta-test, or no model
     of any.
     """
-    place = recorded_place(table, folder, drawings)
+    place = recorded_place(table, folder, drawings, device)
     frame = table.frame[_is_short(table.frame) & (table.frame["n_classes"] <= longest)]
     if frame.empty:
         raise AnmlError(f"no recorded meta-test has {longest} classes or fewer: raise --longest")
@@ -98,7 +99,7 @@ def verify(
     return checks
 
 
-def recorded_place(table: Table, folder: Path, drawings: Drawings) -> Place:
+def recorded_place(table: Table, folder: Path, drawings: Drawings, device: str) -> Place:
     """A table's profile, and the folder that holds the models it was measured on.
 
     AnmlError: it was made from other drawings than `drawings`.
@@ -112,7 +113,7 @@ def recorded_place(table: Table, folder: Path, drawings: Drawings) -> Place:
     # Older tables may have values that profiles no longer have: meta-trainings of their own by now.
     known = find_profile(source.profile).settings().keys() - {"name"}
     values = {k: v for k, v in source.profile_values.items() if k in known}
-    return Place(find_profile(source.profile, values), folder)
+    return Place(find_profile(source.profile, values), folder, device)
 
 
 def _is_short(frame: pd.DataFrame) -> pd.Series:

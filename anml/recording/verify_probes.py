@@ -29,6 +29,7 @@ def verify_neighbours(
     sample: int,
     seed: int = 0,
     tell: Callable[[str], None] = lambda line: None,
+    device: str = "cpu",
 ) -> list[Check]:
     """Ask again for the neighbours in a random sample of a `knn` or `knn_distances` table's layers.
 
@@ -36,7 +37,7 @@ def verify_neighbours(
     `anml.recording.verify.verify`, of layers, and distances where there are several. AnmlError:
     other drawings than the table's, or no model of any layer.
     """
-    place = recorded_place(table, folder, drawings)
+    place = recorded_place(table, folder, drawings, device)
     known = table.frame[table.frame["k"] == KNN_K]
     places = [_model_place(place, case) for case in known.itertuples()]
     cases = [(case, own) for case, own in zip(known.itertuples(), places, strict=True) if own]
@@ -57,7 +58,7 @@ def verify_neighbours(
         layer = probed_layers(_training(place, case), case.model_seed, own)[case.representation]
         distance = getattr(case, "distance", None)
         taken_as = OTHER_DISTANCES[distance] if distance else np.asarray
-        both = (taken_as(activations(layer, part)) for part in (probes.known, probes.asked))
+        both = (taken_as(activations(layer, part, device)) for part in (probes.known, probes.asked))
         again = float(neighbours(*both)[NEIGHBOURS.index(KNN_K)])
         what = f"{case.representation}, model {case.model_seed}"
         what += f", by {distance}" if distance else ""
