@@ -118,6 +118,9 @@ def test_what_it_cannot_go_on_from_is_refused(job: Callable[..., Job], tmp_path:
     )
     path.rename(folder / path.name)
     assert "8 and 12 meta-iterations" in said(replace(one, seeds=(0, 1)))
+    tensors, header = load_checkpoint(folder / path.name)
+    save_checkpoint(folder / path.name, tensors, header | {"iteration": 8, "restarts": [{}]})
+    assert "one seed a time" in said(replace(one, seeds=(0, 1)))
     assert not one.resume_path.exists()
 
 

@@ -71,6 +71,10 @@ def _iterations(job: Job, folder: Path, headers: list[dict[str, Any]]) -> int:
     """After how many meta-iterations the models were recorded, if the job can go on from them."""
     for seed, header in zip(job.seeds, headers, strict=True):
         refuse_other_settings(job, folder / job.model_path(seed).name, header)
+    if any(header.get("restarts") != headers[0].get("restarts") for header in headers):
+        raise AnmlError(
+            f"the models in {folder} were gone on from before, each otherwise: name one seed a time"
+        )
     lengths = sorted({header["iteration"] for header in headers})
     if len(lengths) > 1 or lengths[0] >= job.iterations:
         raise AnmlError(
