@@ -1,7 +1,8 @@
 """Exact meta-gradients: the derivative of the meta-loss through the inner loop's SGD steps.
 
-`anml_meta_gradient` and its sister `adapt_oml.oml_meta_gradient` are what meta-training runs:
-Algorithm 1 of the paper for `R` replicas (independent networks, each with its own episode) at once.
+`anml_meta_gradient` and its sister `oml_meta_gradient` (`anml.gradients.adapt_oml`) are what
+meta-training runs: Algorithm 1 of the paper for `R` replicas (independent networks, each with its
+own episode) at once.
 `plain_meta_gradient` is the same mathematics in a few lines of ordinary autograd: slow, obvious,
 and what the tests compare with.
 """
@@ -170,12 +171,6 @@ def _anml_meta_gradient(
     gradients["head.weight"] = head_direction.dense_weight()
     gradients["head.bias"] = head_direction.bias
     return gradients, loss, correct
-
-
-@torch.no_grad()
-def neuromodulate(parameters: Named, images: Tensor) -> Tensor:
-    """NM's gate [R, B, D] in [0, 1] for `images` [B, R, 28, 28]; `parameters` named 'nm.…'."""
-    return gate_forward(parameters, patches(images))[0]
 
 
 def cross_entropy(logits: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -38,7 +38,7 @@ __all__ = [
     "split_drawings",
 ]
 
-# Seconds matter here: `anml --help` imports this module, so torch is imported where it is used.
+# Seconds matter here: pages of results import this module, so torch is imported where it is used.
 
 NOTICE = (
     "NOTICE: no Omniglot found, using the EMBEDDED DRAWINGS (procedural stand-ins, NOT Omniglot). "

@@ -56,11 +56,6 @@ class ProbeSet:
         """The three random drawings of Fig. 5, of three classes: uint8 [3, 28, 28]."""
         return self.asked[:SHOWN_DRAWINGS, 0]
 
-    @property
-    def mapped(self) -> np.ndarray:
-        """The drawings of Fig. 6's maps: uint8 [10, 15, 28, 28]."""
-        return self.known[:MAP_CLASSES]
-
 
 def probe_set(drawings: Drawings, split: str = "shuffled") -> ProbeSet:
     """Every evaluation class, its 20 drawings divided as `Profile.drawings_split` says.

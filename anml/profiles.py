@@ -26,7 +26,7 @@ PAPER_N = (10, 50, 75, 100, 150, 200, 300, 400, 500, 600)
 class Profile:
     """Sizes and rates of one scale of the experiment; the defaults are the paper's.
 
-    `positive` integers and rates are checked on construction: AnmlError in one line otherwise.
+    Counts, rates and names are checked on construction: AnmlError in one line otherwise.
     """
 
     name: str

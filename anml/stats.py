@@ -120,7 +120,7 @@ def two_level_interval(
     return Interval(mean, low, high, level, len(groups), max(sizes))
 
 
-def student_interval(values: ArrayLike, models: ArrayLike, *, level: float = LEVEL) -> Interval:
+def student_interval(values: ArrayLike, models: ArrayLike) -> Interval:
     """Return the mean over models and its Student interval, for verdicts on few replicates.
 
     The replicates are the models' means where there are several models, else the values of the one
@@ -130,17 +130,16 @@ def student_interval(values: ArrayLike, models: ArrayLike, *, level: float = LEV
     Args:
         values: `[n]`, one a (model, trajectory).
         models: `[n]`, the model that each value belongs to.
-        level: coverage in (0, 1).
     """
     frame = pd.DataFrame({"value": np.asarray(values, dtype=np.float64), "model": models})
     grouped = frame.groupby("model")["value"]
     units = grouped.mean().to_numpy() if grouped.ngroups > 1 else frame["value"].to_numpy()
     low = high = float("nan")
     if len(units) >= MIN_STUDENT:
-        half = t.ppf((1 + level) / 2, len(units) - 1) * units.std(ddof=1) / np.sqrt(len(units))
+        half = t.ppf((1 + LEVEL) / 2, len(units) - 1) * units.std(ddof=1) / np.sqrt(len(units))
         low, high = float(units.mean() - half), float(units.mean() + half)
     sizes = grouped.size()
-    return Interval(float(units.mean()), low, high, level, len(sizes), int(sizes.max()))
+    return Interval(float(units.mean()), low, high, LEVEL, len(sizes), int(sizes.max()))
 
 
 def _groups(values: np.ndarray, models: np.ndarray) -> list[np.ndarray]:

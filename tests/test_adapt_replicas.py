@@ -6,9 +6,10 @@ import torch.nn.functional as F
 from meta_gradients import KINDS, ORDERS, OURS, RATE, assert_same, ours
 from reference_networks import networks, one_replica, random_episode, replicas
 
-from anml import adapt
 from anml.adapt import cross_entropy
+from anml.gradients.first_block import patches
 from anml.gradients.low_rank import LowRankLinear
+from anml.gradients.outer_pass import gate_forward
 
 
 @KINDS
@@ -68,7 +69,7 @@ def test_the_heads_matrix_is_never_written_out_in_the_inner_loop(
 def test_the_gate_is_computed_by_the_neuromodulatory_network_alone() -> None:
     parameters = replicas([networks("anml", seed)[0] for seed in range(2)])
     nm = {name: tensor for name, tensor in parameters.items() if name.startswith("nm.")}
-    gate = adapt.neuromodulate(nm, random_episode(count=2).images)
+    gate, _ = gate_forward(nm, patches(random_episode(count=2).images))
     assert gate.shape == (2, 7, 27)
     assert ((gate >= 0) & (gate <= 1)).all()
 

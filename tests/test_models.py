@@ -7,8 +7,10 @@ import torch
 from reference_networks import networks, replicas
 from torch import nn
 
-from anml.adapt import ANML_FAST, neuromodulate
+from anml.adapt import ANML_FAST
 from anml.gradients.adapt_oml import OML_FAST
+from anml.gradients.first_block import patches
+from anml.gradients.outer_pass import gate_forward
 from anml.models import ANML, OML, anml_tower, kaiming_, oml_layers, oml_tower, reset, tower_blocks
 
 
@@ -117,7 +119,7 @@ def test_replicas_equal_single_networks() -> None:
     x = torch.stack([images(4, seed)[:, 0] for seed in range(3)], 1)  # [B, R, 28, 28]
     both = replicas(anml), replicas(oml)
     latent = anml_tower(x, tower_blocks(both[0], "pln."))
-    gate = neuromodulate(both[0], x)
+    gate, _ = gate_forward(both[0], patches(x))
     representation = oml_tower(x, oml_layers(both[1]))
     with torch.no_grad():
         for r in range(3):

@@ -46,7 +46,7 @@ def draw_one_alphabet(number: int, seed: int = 0, spread: Spread = Spread()) -> 
 
 
 def draw(seed: int = 0, *, progress: bool = False) -> dict[str, np.ndarray]:
-    """All 50 alphabets, in the packed format of `anml.data`; about 15 seconds on one core.
+    """All 50 alphabets, in the format of `anml.drawings.packed`; about 15 seconds on one core.
 
     Args:
         seed: any non-negative whole number; the same seed gives the same bytes on any machine.

@@ -18,10 +18,8 @@ from anml.figures.trace import IMAGE_SHAPE
 from anml.models import ANML_POOLED, CELLS, KERNEL, OML_STRIDES
 from anml.profiles import Profile
 
-FORWARD = (1, 1)
-"""Products of one pass, as multiples of a forward pass: of the first layer, of each later one."""
 TRAINED = (2, 3)
-"""Forward pass and its gradient."""
+"""A forward pass and its gradient, in forward passes: of the first layer, of each later one."""
 TANGENT = (2, 6)
 """The derivative of both along a direction: of each product, with respect to both factors."""
 

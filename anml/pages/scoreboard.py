@@ -145,7 +145,7 @@ def read_figure(
     optimizer: str = "adam",
     seed: int = 0,
 ) -> Scoreboard:
-    """Return what the ledger says of a figure, from the tables that `notebook.find_tables` finds.
+    """Return what the ledger says of a figure, from the tables that `find_tables` finds.
 
     Raises:
         AnmlError: there are no such tables, or one is damaged.
