@@ -40,6 +40,7 @@ from anml.pages.recorded import (
 from anml.pages.scoreboard import counts_by_profile
 from anml.profiles import PROFILES, Profile
 from anml.results import Table, duration, read_table
+from anml.stats import LEVEL
 from anml.store.files import replacing
 from anml.store.tables import TESTING, TRAINING
 
@@ -188,8 +189,9 @@ def accuracies() -> str:
     ]
     longest = values["n_classes"].max()
     return (
-        f"After {longest} classes in a row ({replicate_words(values)}; mean, and 95% bootstrap "
-        f"interval):\n\n{markdown(rows)}\n\n{table.provenance.line()}\n\n{widths()}{verdicts()}"
+        f"After {longest} classes in a row ({replicate_words(values)}; mean, and {LEVEL:.0%} "
+        f"bootstrap interval):\n\n{markdown(rows)}\n\n{table.provenance.line()}\n\n"
+        f"{widths()}{verdicts()}"
     )
 
 

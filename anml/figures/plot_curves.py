@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from anml.figures.plot_style import INK, MUTED, SOURCES, TREATMENTS, WARNING, Mark
+from anml.figures.plot_style import INK, MUTED, SOURCES, TREATMENTS, WARNING, Mark, say_source
 from anml.findings.curves import METRICS, network_label, replicate_words
 from anml.results import SOURCE_LABELS, Provenance
 from anml.stats import LEVEL
@@ -102,15 +102,7 @@ def heading(
     figure: Figure, values: pd.DataFrame, provenance: Provenance, optimizer: str = "adam"
 ) -> None:
     """Say on the figure itself what was measured on what, and what the bands are."""
-    real = provenance.data_source == "omniglot"
-    figure.text(
-        *(0.012, _from_top(figure, 0.21)),
-        "Omniglot" if real else "EMBEDDED DRAWINGS, NOT OMNIGLOT",
-        fontsize=14,
-        fontweight="bold",
-        color=INK if real else WARNING,
-        va="center",
-    )
+    say_source(figure, provenance.data_source, _from_top(figure, 0.21))
     lines = (
         network_label(provenance),
         f"Profile {provenance.profile}, {OPTIMIZERS[optimizer]} at meta-test; mean and "

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from anml.figures.plot_curves import draw_curve, number_axis, number_ticks
-from anml.figures.plot_style import INK, MUTED, TREATMENTS, WARNING, style
+from anml.figures.plot_style import MUTED, TREATMENTS, say_source, style
 from anml.findings.curves import network_label, replicate_words
 from anml.findings.disagreement_values import answer_values, was_run
 from anml.questions import QUESTIONS, Question
@@ -93,19 +93,11 @@ def _panel(axis: Axes, values: pd.DataFrame, question: Question) -> None:
 
 def _heading(figure: Figure, provenance: Provenance, counts: str, height: float) -> None:
     """Say which drawings, networks, intervals and replicates."""
-    real = provenance.data_source == "omniglot"
     lines = (
         f"Profile {provenance.profile}; one sequential pass; axes begin where the data do",
         f"Mean and {LEVEL:.0%} two-level bootstrap interval, {counts} a point",
         network_label(provenance),
     )
-    figure.text(
-        *(0.012, 1 - 0.21 / height),
-        "Omniglot" if real else "EMBEDDED DRAWINGS, NOT OMNIGLOT",
-        fontsize=14,
-        fontweight="bold",
-        color=INK if real else WARNING,
-        va="center",
-    )
+    say_source(figure, provenance.data_source, 1 - 0.21 / height)
     for line, inches in zip(lines, (0.46, 0.68, 0.9), strict=True):
         figure.text(0.012, 1 - inches / height, line, fontsize=9, color=MUTED, va="center")

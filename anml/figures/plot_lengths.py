@@ -26,6 +26,7 @@ from anml.findings.lengths_found import (
 from anml.meta_testing.regimes import ORACLE, SEQUENTIAL
 from anml.results import SOURCE_LABELS
 from anml.running.length_names import TREATMENT
+from anml.stats import LEVEL
 from anml.store.tables import TESTING
 
 NAME = "lengths"
@@ -61,7 +62,7 @@ def lengths_figure(
         figure = Figure(figsize=(9, 1 + 3.3 * rows), layout="constrained")
         figure.suptitle(
             f"{', '.join(SOURCE_LABELS[source] for source in sorted(sources))}; {TREATMENT}; "
-            f"{replicate_words(accuracy)}; intervals: 95%, bootstrap",
+            f"{replicate_words(accuracy)}; intervals: {LEVEL:.0%}, bootstrap",
             x=0.01,
             ha="left",
             fontsize=8.5,

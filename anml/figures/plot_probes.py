@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from anml.errors import AnmlError
-from anml.figures.plot_style import INK, MUTED, WARNING
+from anml.figures.plot_style import MUTED, say_source
 from anml.findings.claims import published
-from anml.findings.curves import network_label
+from anml.findings.curves import network_label, shown
 from anml.findings.measure import measured
 from anml.results import Provenance, Table
 from anml.stats import mann_whitney, model_means
@@ -44,16 +44,8 @@ def of_model(table: Table, model_seed: int) -> pd.DataFrame:
 
 def heading(figure: Figure, provenance: Provenance, lines: Sequence[str]) -> None:
     """Say above the figure which drawings and networks it rests on, then `lines`; 1.1 inches."""
-    real = provenance.data_source == "omniglot"
     height = figure.get_figheight()
-    figure.text(
-        *(0.012, 1 - 0.2 / height),
-        "Omniglot" if real else "EMBEDDED DRAWINGS, NOT OMNIGLOT",
-        fontsize=14,
-        fontweight="bold",
-        color=INK if real else WARNING,
-        va="center",
-    )
+    say_source(figure, provenance.data_source, 1 - 0.2 / height)
     for place, line in enumerate((network_label(provenance), *lines)):
         y = 1 - (0.46 + 0.21 * place) / height
         figure.text(0.012, y, line, fontsize=9, color=MUTED, va="center")
@@ -97,14 +89,12 @@ def comparison_sheet(compared: pd.DataFrame) -> pd.DataFrame:
 
     The paper's column is there only beside results on Omniglot.
     """
-    shown = [
-        f"{m:.1f} [{lo:.1f},\N{NO-BREAK SPACE}{hi:.1f}]" if np.isfinite(lo) else f"{m:.1f}"
-        for m, lo, hi in compared[["mean", "low", "high"]].itertuples(index=False)
-    ]
+    values = compared[["mean", "low", "high"]].div(100).itertuples(index=False)
+    text = [shown(*value) for value in values]
     sheet = pd.DataFrame({"treatment": compared["treatment"], "%": compared["number"]})
     if compared["published"].notna().all():
         sheet["paper"] = compared["published"].map("{:g}".format)
-    return sheet.assign(measured=shown, models=compared["models"])
+    return sheet.assign(measured=text, models=compared["models"])
 
 
 def comparison_glue(compared: pd.DataFrame) -> dict[str, float]:

@@ -8,7 +8,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
-from anml.figures.plot_style import INK, MUTED, TREATMENTS, WARNING, Mark, style
+from anml.figures.plot_style import INK, MUTED, TREATMENTS, Mark, say_source, style
 from anml.quickstart import Outcome, seen_accuracy
 
 NAME = "quickstart"
@@ -114,13 +114,8 @@ def _curves(axes: Axes, outcomes: list[Outcome]) -> None:
 
 def _heading(figure: Figure, outcomes: list[Outcome], source: str, network: str) -> None:
     """Say on the figure itself which drawings and networks these are."""
-    real = source == "omniglot"
     trajectories, n, _ = outcomes[0].history.shape
-    figure.text(
-        *(0.012, 0.968, "Omniglot" if real else "EMBEDDED DRAWINGS, NOT OMNIGLOT"),
-        **{"fontsize": 14, "fontweight": "bold", "color": INK if real else WARNING},
-        va="center",
-    )
+    say_source(figure, source, 0.968)
     lines = (
         f"{n} unseen classes learned in turn, 15 drawings each, held-out drawings asked about; "
         f"mean of {trajectories} trajectories",

@@ -119,6 +119,18 @@ def style() -> mpl.rc_context:
     return mpl.rc_context(STYLE)
 
 
+def say_source(figure: Figure, source: str, y: float) -> None:
+    """Head a figure with the drawings that it rests on, at height `y` (figure fraction); those that
+    are not Omniglot in the colour of a warning.
+    """
+    real = source == "omniglot"
+    figure.text(
+        *(0.012, y, "Omniglot" if real else "EMBEDDED DRAWINGS, NOT OMNIGLOT"),
+        **{"fontsize": 14, "fontweight": "bold", "color": INK if real else WARNING},
+        va="center",
+    )
+
+
 def save_figure(figure: Figure, folder: str | Path, name: str, values: pd.DataFrame) -> list[Path]:
     """Write `<name>.svg`, `.png` and `.csv` (the values shown) into `folder`, all or none of them.
 
