@@ -12,7 +12,6 @@ class Setting:
     drawings_split: str = "shuffled"
     extra_class: bool = False  # 660 classes: the 964th background class is one of them
     stored_order: bool = False  # classes come alphabet by alphabet, as the data set stores them
-    larger_rates: bool = False  # learning rates from the profile's largest on, not up to it
 
 
 @dataclass(frozen=True)
@@ -45,16 +44,6 @@ _PIXELS_HERE = (
     "The same scale in meta-training and at meta-test, each with the rates of OML that were "
     "searched for with ink 1. ANML, whose norm takes such changes away, is left out; Pretrain & "
     "Transfer and Scratch, which have OML's network, were not tried."
-)
-_RATES = (
-    "Searches a learning rate for each treatment and number of classes, and does not say among "
-    "which.",
-    "Tries 14 rates of Adam from 1e-5 to 0.001, as the profile paper does here; both replications "
-    "chose 0.001, its largest, up to 100 classes.",
-)
-_RATES_HERE = (
-    "The profile's own rates, and its largest with those beyond it: 0.0015, 0.002, 0.003, 0.005, "
-    "0.01 and 0.03. Narrow networks have rates up to 0.003 in their profiles anyway."
 )
 
 QUESTIONS = (
@@ -125,24 +114,6 @@ QUESTIONS = (
         "Writes SGD (Algorithm 2).",
         "Uses Adam, as both replications do; the published numbers were made with it.",
         {"Adam (code)": Setting("ANML"), "SGD (paper)": Setting("ANML", optimizer="sgd")},
-        "Adam has the profile's rates here; the next question has larger ones.",
-    ),
-    Question(
-        "rates",
-        "Adam: are larger learning rates better?",
-        *_RATES,
-        {"the profile's": Setting("ANML"), "larger ones": Setting("ANML", larger_rates=True)},
-        _RATES_HERE,
-    ),
-    Question(
-        "rates-kept",
-        "With rows kept: are larger rates better?",
-        *_RATES,
-        {
-            "the profile's": Setting("ANML (redraw kept)"),
-            "larger ones": Setting("ANML (redraw kept)", larger_rates=True),
-        },
-        _RATES_HERE,
     ),
     Question(
         "norm",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -11,8 +10,8 @@ from anml.errors import AnmlError
 from anml.findings.curves import shown
 from anml.findings.rates_found import ARROWS, edge_of
 from anml.questions import QUESTIONS, Question, Setting
-from anml.results import Table
-from anml.running.rate_choice import LARGER_RATES, SGD_RATES
+from anml.results import Provenance, Table
+from anml.running.rate_choice import SGD_RATES
 from anml.stats import LEVEL, replicates, student_interval, summary
 from anml.store.tables import TESTING, TRAINING
 
@@ -92,11 +91,7 @@ def answer_table(table: Table, question: Question, seed: int = 0) -> pd.DataFram
     """
     values = answer_values(table, question, seed)
     tried = _rows(table, question).groupby(["answer", "n_classes"])[["optimizer", "learning_rate"]]
-    own_rates = table.provenance.profile_values.get("learning_rates", ())
-    rates = {}
-    for (answer, n), rows in tried:
-        larger = LARGER_RATES if question.answers[answer].larger_rates else ()
-        rates[answer, n] = _rates(rows, {"sgd": SGD_RATES, "adam": (*own_rates, *larger)})
+    rates = {point: _rates(rows, table.provenance) for point, rows in tried}
     metrics = {"training": TRAINING, "testing": TESTING}
     rows = []
     for (answer, n), group in values.groupby(["answer", "n_classes"], sort=False):
@@ -113,10 +108,9 @@ def answer_table(table: Table, question: Question, seed: int = 0) -> pd.DataFram
     return frame.sort_values("N", kind="stable", ignore_index=True)
 
 
-def _rates(rows: pd.DataFrame, grids: Mapping[str, Sequence[float]]) -> str:
-    """The learning rates of `rows`, each with an arrow where it is the end of its grid: of those
-    that were tried with its optimiser.
-    """
+def _rates(rows: pd.DataFrame, provenance: Provenance) -> str:
+    """The learning rates of `rows`, each with an arrow where it is the end of its grid."""
+    grids = {"sgd": SGD_RATES, "adam": provenance.profile_values.get("learning_rates", ())}
     words = []
     for optimizer, rate in dict.fromkeys(rows.itertuples(index=False, name=None)):
         words.append(f"{rate:g}{ARROWS[edge_of(rate, grids[optimizer])]}")

@@ -41,7 +41,6 @@ from anml.running.jobs import (
     write_part,
 )
 from anml.running.points import Point, rate_grid, search_numbers
-from anml.running.rate_choice import larger_rates
 from anml.treatments import TREATMENTS, VARIANTS, find_treatment
 
 
@@ -71,10 +70,9 @@ class DisagreementJob:
         setting = self.setting
         classes = MAX_META_TEST_CLASSES + setting.extra_class
         order = " as stored" if setting.stored_order else ""
-        rates = ", larger rates" if setting.larger_rates else ""
         return (
             f"disagreement {setting.treatment}, {setting.optimizer}, {setting.drawings_split} "
-            f"drawings, {self.n_classes} of {classes} classes{order}{rates}"
+            f"drawings, {self.n_classes} of {classes} classes{order}"
         )
 
     @property
@@ -130,7 +128,6 @@ class DisagreementJob:
             and setting.optimizer in profile.optimizers
             and setting.drawings_split == profile.drawings_split
             and not self._changes_classes
-            and not setting.larger_rates
         )
         seeds = model_seeds(profile, [setting]) if compared else ()
         return [EvaluateJob(self._point(), seed) for seed in seeds]
@@ -171,10 +168,8 @@ class DisagreementJob:
 
     def _profile(self, profile: Profile) -> Profile:
         """The profile with what the setting changes."""
-        rates = profile.learning_rates
         return replace(
             profile,
-            learning_rates=larger_rates(rates) if self.setting.larger_rates else rates,
             drawings_split=self.setting.drawings_split,
             models=tuple(model_seeds(profile, [self.setting])),
         )

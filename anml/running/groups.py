@@ -56,13 +56,8 @@ def group_name(job: Work) -> str:
         case ProbeJob(seed):
             return f"probe.seed{seed}"
         case DisagreementJob(setting, _):
-            changes = {
-                "660": setting.extra_class,
-                "as-stored": setting.stored_order,
-                "larger-rates": setting.larger_rates,
-            }
-            words = (setting.treatment, setting.optimizer, setting.drawings_split)
-            words += tuple(word for word, changed in changes.items() if changed)
+            changes = ["660"] * setting.extra_class + ["as-stored"] * setting.stored_order
+            words = (setting.treatment, setting.optimizer, setting.drawings_split, *changes)
             return f"paper-versus-code.{slug(*words)}"
         case RateJob(training):
             return f"rates.{slug(training)}"

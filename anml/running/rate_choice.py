@@ -7,14 +7,6 @@ from typing import Any
 SGD_RATES = (1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4)
 """Searched for SGD at meta-test: the profiles' rates are Adam's, a hundred times too small here."""
 
-LARGER_RATES = (3e-2, 1e-2, 5e-3, 3e-3, 2e-3, 1.5e-3)
-"""Tried with Adam beyond a profile's own, of which the largest is often the best."""
-
-
-def larger_rates(own: Sequence[float]) -> tuple[float, ...]:
-    """The largest of `own`, and those of `LARGER_RATES` beyond it."""
-    return (*(rate for rate in LARGER_RATES if rate > max(own)), max(own))
-
 
 def best_rate(rows: Sequence[Mapping[str, Any]]) -> float:
     """The learning rate that a search chooses, from its rows.
