@@ -1,5 +1,6 @@
 """How much meta-training is worth: values by width, gains, the sheet, the figure."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -209,14 +210,19 @@ def test_larger_rates_are_said_where_they_were_tried_beside_a_recorded_run(tmp_p
     path = tmp_path / "results" / "paper_larger_rates" / "length_rates.parquet"
     write_table(path, tried.frame, tried.provenance)
     found = Found(rates["laptop"], recorded=True)
-    larger = lengths_found.larger_rates(found, rates, tmp_path)
+    larger = lengths_found.larger_rates(found, rates, root=tmp_path)
     assert set(larger) == {"paper"}
     assert lengths_said.larger_lines(larger)[0] == (
-        f"{FULL} after 4,000 meta-iterations, model 0, N = 100: 10.0% at 0.0003, 50.0% at 0.001, "
-        "10.0% at 0.003."
+        f"{FULL} after 4,000 meta-iterations, model 0, N = 100, 1 trajectory: 10.0% at 0.0003, "
+        "50.0% at 0.001, 10.0% at 0.003."
     )
+    assert lengths_found.larger_rates(found, rates, kept=True, root=tmp_path) == {}
+    more = tried.frame.assign(trajectory_seed=7, value=0.0)
+    both = replace(tried, frame=pd.concat([tried.frame, more], ignore_index=True))
+    line = lengths_said.larger_lines({"paper": both})[0]
+    assert "2 trajectories: 5.0% at 0.0003, 25.0% at 0.001" in line
     own = Found(rates["laptop"], recorded=False)
-    assert lengths_found.larger_rates(own, rates, tmp_path) == {}
+    assert lengths_found.larger_rates(own, rates, root=tmp_path) == {}
     assert lengths_said.larger_lines({}) == []
 
 

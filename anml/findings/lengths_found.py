@@ -62,13 +62,15 @@ def recorded_widths(name: str, root: Path | None = None) -> Tables:
     return _one_a_width(_recorded(name, "omniglot", root))
 
 
-def larger_rates(own: Found, rates: Tables, root: Path | None = None) -> Tables:
+def larger_rates(own: Found, rates: Tables, kept: bool = False, root: Path | None = None) -> Tables:
     """Return the `length_rates` tables recorded at larger rates than the profiles', by profile.
 
-    `own`: the table that a page is about; `rates`: all that the page shows (`beside`). None where
-    `own` is of a run of one's own, whose models are others.
+    `own`: the table that a page is about; `rates`: all that the page shows (`beside`); `kept`: of
+    models whose redrawn rows were kept. None where `own` is of a run of one's own, whose models are
+    others.
     """
-    return _tried("larger_rates", "length_rates", own, rates, root)
+    what = "larger_rates"
+    return _tried(f"{REDRAW_KEPT}_{what}" if kept else what, "length_rates", own, rates, root)
 
 
 def restarted(own: Found, accuracy: Tables, root: Path | None = None) -> Tables:

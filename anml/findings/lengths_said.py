@@ -80,18 +80,19 @@ def rate_sheet(tables: Tables, treatment: str = TREATMENT) -> pd.DataFrame:
 
 
 def larger_lines(larger: Tables) -> list[str]:
-    """Return the accuracy at each rate of `length_rates` tables, a sentence a search."""
+    """Return the mean accuracy at each rate of `length_rates` tables, a sentence a model and N."""
     lines = []
     for table in by_width(larger).values():
         for point, own in table.frame.groupby(["iterations", "model_seed", "regime", "n_classes"]):
             iterations, model, regime, n = point
-            tried = [
-                f"{100 * row.value:.1f}% at {row.learning_rate:g}"
-                for row in own.sort_values("learning_rate").itertuples()
-            ]
+            means = own.groupby("learning_rate")["value"].mean()
+            tried = [f"{100 * mean:.1f}% at {rate:g}" for rate, mean in means.items()]
+            seeds = own["trajectory_seed"].nunique()
+            trajectories = f"{seeds} trajector{'ies' if seeds > 1 else 'y'}"
             lines.append(
                 f"{width_words(table)} after {iterations:,} meta-iterations, model {model}, "
-                f"N = {n}{SAID[regime]}: {', '.join(tried)}."
+                f"N = {n}{SAID[regime]}, {trajectories}: "
+                f"{', '.join(tried)}."
             )
     return lines
 
