@@ -1,1 +1,1 @@
-"""Meta-testing, behind `anml.meta_test`: trajectories, orders, and learning one drawing a step."""
+"""Meta-testing, behind `anml.meta_test`: trajectories, orders, one drawing a step, neighbours."""

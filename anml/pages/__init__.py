@@ -1,1 +1,1 @@
-"""What only the notebooks need: their parameters, pictures and sheets, what a rerun should give."""
+"""What pages share: checked parameters, pictures, sheets, scoreboards, what a rerun should give."""
