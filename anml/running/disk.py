@@ -26,10 +26,8 @@ def bytes_to_write(place: Place, jobs: Plan) -> int:
         if job.result(place).is_file():
             continue
         training, own = job, place
-        if isinstance(job, LengthJob):
+        if isinstance(job, LengthJob | RateJob):
             training, own = job.training, job.own(place)
-        elif isinstance(job, RateJob):
-            training, own = job.meta_training(), job.own(place)
         if isinstance(training, TrainJob):
             # A finished model and the working checkpoint, which stays; a new one is written beside
             # the old one before it takes its place.

@@ -61,7 +61,7 @@ class RateJob:
     """Meta-train with one combination of rates, then meta-test on search trajectories."""
 
     code: ClassVar[str] = "anml.running.rate_search"
-    training: str
+    meta_training: str
     rates: tuple[tuple[str, float], ...]
     treatments: tuple[str, ...]
     n_classes: tuple[int, ...]
@@ -69,24 +69,25 @@ class RateJob:
     @property
     def name(self) -> str:
         """Unique in a run."""
-        return f"rates of {self.training}: " + ", ".join(f"{k} {v:g}" for k, v in self.rates)
+        return f"rates of {self.meta_training}: " + ", ".join(f"{k} {v:g}" for k, v in self.rates)
 
     @property
     def rows(self) -> Rows:
         """The rows of `anml.treatments` that it works by."""
-        return (find_training(self.training), *map(find_treatment, self.treatments))
+        return (find_training(self.meta_training), *map(find_treatment, self.treatments))
 
     def result(self, place: Place) -> Path:
         """The file that says that the job is done."""
         return part_path(self, place)
 
-    def meta_training(self) -> TrainJob:
-        """The job that makes its model, at the place `own`."""
-        return TrainJob(self.training, 0)
+    @property
+    def training(self) -> TrainJob:
+        """The meta-training, to be run at the place `own`."""
+        return TrainJob(self.meta_training, 0)
 
     def own(self, place: Place) -> Place:
         """Where it meta-trains: at its rates and its budget, in a folder of its own."""
-        mark = "-".join([self.training, *(f"{value:g}" for _, value in self.rates)])
+        mark = "-".join([self.meta_training, *(f"{value:g}" for _, value in self.rates)])
         iterations = place.profile.rate_search_iterations
         lengths = {"meta_iterations": iterations, "pretrain_iterations": iterations}
         profile = replace(place.profile, **lengths, **dict(self.rates))
@@ -94,7 +95,7 @@ class RateJob:
 
     def steps_begun(self, place: Place) -> int:
         """Meta-iterations that need not be done again."""
-        return self.meta_training().steps_begun(self.own(place))
+        return self.training.steps_begun(self.own(place))
 
     def steps(self, profile: Profile) -> int:
         """Meta-iterations; the meta-tests behind them are not counted."""
@@ -102,16 +103,15 @@ class RateJob:
 
     def weight(self) -> float:
         """Roughly how long a step takes, for the progress bar and the order of work."""
-        return self.meta_training().weight()
+        return self.training.weight()
 
     def run(self, place: Place, drawings: Drawings, on_step: OnStep) -> None:
         """Meta-train, going on from the working checkpoint if there is one, and judge."""
-        own, trained = self.own(place), self.meta_training()
+        own = self.own(place)
         profile = own.profile
-        trained.run(own, drawings, on_step)
-        path = trained.result(own)
+        self.training.run(own, drawings, on_step)
         began = time.monotonic()
-        model = treatment_model(own, self.training, trained.seed)
+        model = treatment_model(own, self.meta_training, self.training.seed)
         rows = []
         for treatment, n in product(self.treatments, self.n_classes):
             seeds = range(profile.search_trajectories)
@@ -128,14 +128,14 @@ class RateJob:
                     "value": float(means.max()),
                 }
             )
-        seconds = read_header(path)["seconds"] + time.monotonic() - began
+        seconds = read_header(self.training.result(own))["seconds"] + time.monotonic() - began
         write_part(self, place, {"training_rates": rows}, seconds)
 
     def _row(self, profile: Profile) -> Row:
         """What the observations of the table `training_rates` say of the meta-training."""
         rates = dict(self.rates)
         return {
-            "training": self.training,
+            "training": self.meta_training,
             "inner_rate": rates.get("oml_inner_rate", 0.0),
             "outer_rate": rates.get("oml_outer_rate", rates.get("pretrain_rate")),
             "iterations": profile.rate_search_iterations,

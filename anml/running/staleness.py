@@ -58,12 +58,9 @@ def _begun(job: Work, place: Place) -> list[Path]:
     match job:
         case TrainJob():
             paths = [job.working(place)]
-        case LengthJob():
+        case LengthJob() | RateJob():
             own = job.own(place)
             paths = [job.training.working(own), job.training.result(own)]
-        case RateJob():
-            own, trained = job.own(place), job.meta_training()
-            paths = [trained.working(own), trained.result(own)]
         case _:
             paths = []
     return [path for path in paths if path.is_file()]
