@@ -24,6 +24,7 @@ from anml.store.tables import LOG_METRICS
 State = dict[str, Tensor]
 
 AHEAD_ON_GPU = 50
+"""Meta-iterations between two looks at the log on a GPU."""
 
 GRADIENTS: dict[str, Callable[..., MetaGradient]] = {
     "anml": anml_meta_gradient,

@@ -17,7 +17,7 @@ from anml.meta_test import meta_test
 from anml.meta_testing.trajectories import TRAINING_DRAWINGS
 from anml.meta_train import Job, initial_model, meta_train
 from anml.meta_training.episodes import Stream
-from anml.meta_training.outer_step import iterations_ahead
+from anml.meta_training.outer_step import iterations_ahead, on_gpu
 from anml.running.disagreements import DisagreementJob
 from anml.running.evaluations import EvaluateJob, SearchJob
 from anml.running.groups import group_name
@@ -101,7 +101,7 @@ def step_timer(place: Place, drawings: Drawings) -> Callable[[Work], float]:
         heard: list[tuple[float, int]] = []
 
         def hear(learned: int) -> None:
-            if place.device != "cpu":
+            if on_gpu(place.device):
                 torch.cuda.synchronize()  # what was asked of it may not be done yet
             heard.append((time.monotonic(), learned))
 

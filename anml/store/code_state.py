@@ -1,9 +1,8 @@
 """Which code a result was made by: a fingerprint of the modules that decide its numbers.
 
 A finished job is made again when this changes, and not when a comment or a figure does, or a module
-moves to another folder.
-The modules are those that one module imports, directly or not, less those whose contents are
-compared as values anyway.
+moves to another folder. The modules are those that one module imports, directly or not, less those
+whose contents are compared as values anyway.
 """
 
 import ast
@@ -20,11 +19,11 @@ COMPARED_AS_VALUES = frozenset(
     f"{PACKAGE}.{name}"
     for name in (
         *("profiles", "treatments"),  # values: a run's `run.json`, and the `rows` below
-        # Drawings: by their fingerprint.
-        *(f"drawings.glyph{part}" for part in ("s", "_alphabets", "_strokes", "_writers")),
+        *("drawings.glyphs", "drawings.glyph_alphabets"),  # drawings: by their fingerprint
+        *("drawings.glyph_strokes", "drawings.glyph_writers"),
         # None of these changes a number.
-        *("errors", "results"),
-        *(f"store.{name}" for name in ("checkpoint", "files", "interrupt", "tables")),
+        *("errors", "results", "store.checkpoint", "store.files", "store.interrupt"),
+        "store.tables",
     )
 )
 
