@@ -72,10 +72,12 @@ class ChanceTest:
 
 def replicates(models: int, trajectories: int) -> str:
     """Return replicates in words, in the singular where it is one."""
-    return (
-        f"{models} model{'s' if models != 1 else ''} × "
-        f"{trajectories} trajector{'ies' if trajectories != 1 else 'y'}"
-    )
+    return f"{models} model{'s' if models != 1 else ''} × {trajectory_words(trajectories)}"
+
+
+def trajectory_words(trajectories: int) -> str:
+    """Return a number of trajectories in words: `10 trajectories`."""
+    return f"{trajectories} trajector{'ies' if trajectories != 1 else 'y'}"
 
 
 def two_level_interval(

@@ -32,7 +32,7 @@ from anml.findings.rates_found import ARROWS, found_rates
 from anml.meta_testing.regimes import ORACLE, SEQUENTIAL
 from anml.results import Table
 from anml.running.length_names import TREATMENT
-from anml.stats import replicates
+from anml.stats import replicates, trajectory_words
 from anml.store.tables import TESTING
 
 COLUMNS = {SEQUENTIAL.name: "", ORACLE.name: ", oracle"}
@@ -87,12 +87,10 @@ def larger_lines(larger: Tables) -> list[str]:
             iterations, model, regime, n = point
             means = own.groupby("learning_rate")["value"].mean()
             tried = [f"{100 * mean:.1f}% at {rate:g}" for rate, mean in means.items()]
-            seeds = own["trajectory_seed"].nunique()
-            trajectories = f"{seeds} trajector{'ies' if seeds > 1 else 'y'}"
+            trajectories = trajectory_words(own["trajectory_seed"].nunique())
             lines.append(
                 f"{width_words(table)} after {iterations:,} meta-iterations, model {model}, "
-                f"N = {n}{SAID[regime]}, {trajectories}: "
-                f"{', '.join(tried)}."
+                f"N = {n}{SAID[regime]}, {trajectories}: {', '.join(tried)}."
             )
     return lines
 
