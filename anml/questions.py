@@ -114,9 +114,8 @@ QUESTIONS = (
         "Writes SGD (Algorithm 2).",
         "Uses Adam, as both replications do; the published numbers were made with it.",
         {"Adam (code)": Setting("ANML"), "SGD (paper)": Setting("ANML", optimizer="sgd")},
-        "Each optimiser has rates of its own to choose from. Adam's end at 0.001 in the paper's "
-        "width, as in the code, and at few classes larger ones are better: the page about how "
-        "much meta-training has them.",
+        "Each optimiser has rates of its own to choose from. What larger ones than those of the "
+        "profile paper give with Adam stands on the page about how much meta-training.",
     ),
     Question(
         "norm",
