@@ -1,6 +1,7 @@
 """The package's folders import in one direction: nothing reads backwards."""
 
 import ast
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 
@@ -17,6 +18,7 @@ FOLDERS = (
 )
 
 
+@cache
 def used_by(folder: str) -> set[str]:
     """The folders that a folder's modules import from."""
     modules = {name for path in (PACKAGE / folder).glob("*.py") for name in imported(path)}
