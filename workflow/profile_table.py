@@ -32,11 +32,7 @@ from anml.findings.kept_rows import kept_meta_tests
 from anml.findings.ledger import MODELS, TABLES
 from anml.findings.lengths_found import length_values, recorded_widths, redraw_kept
 from anml.findings.lengths_said import furthest_words
-from anml.pages.recorded import (
-    MEANING,
-    accuracy_rows,
-    spread_sheet,
-)
+from anml.pages.recorded import MEANING, accuracy_rows, spread_sheet
 from anml.pages.scoreboard import counts_by_profile
 from anml.profiles import PROFILES, Profile
 from anml.results import Table, duration, read_table
