@@ -16,7 +16,7 @@ def table(data: str = "omniglot") -> Table:
         {
             "profile": "quick",
             "data": data,
-            "training": job.training,
+            "training": job.meta_training,
             "treatment": treatment,
             "inner_rate": dict(job.rates).get("oml_inner_rate", 0.0),
             "outer_rate": job.rates[-1][1],
