@@ -31,6 +31,7 @@ TABLES = ("meta_test", "class_accuracy", "activity", "knn")
 REPRODUCED = "reproduced"
 DIRECTION = "direction only"
 NOT = "not reproduced"
+NOT_COMPARABLE = "not comparable at this scale"
 NOT_RUN = "not run at this scale"
 VERDICTS = {
     REPRODUCED: (
@@ -52,11 +53,12 @@ VERDICTS = {
         "at the paper's scale, and not as published. Where a claim's interval spans 0, more "
         "replicates may still turn it."
     ),
-    NOT_RUN: (
-        "Nothing measured yet, or nothing that did better than guessing; only at another N and "
-        "against the published direction, or at another scale and with nothing to compare it with, "
-        "which refutes nothing; or not on Omniglot, the only drawings that the paper speaks of."
+    NOT_COMPARABLE: (
+        "Measured, but only at another N and against the published direction, or at another scale "
+        "and with nothing to compare it with, which refutes nothing; or not on Omniglot, the only "
+        "drawings that the paper speaks of."
     ),
+    NOT_RUN: "Nothing measured yet, or nothing that did better than guessing.",
 }
 """What each verdict means, in the words that the page shows."""
 
@@ -109,24 +111,26 @@ def ledger(
     )
 
 
-def judge(*, ran: bool, as_stated: bool, agrees: bool, direction: bool | None, same_n: bool) -> str:
-    """Return the verdict of one row.
+def judge(
+    *, omniglot: bool, as_stated: bool, agrees: bool, direction: bool | None, same_n: bool
+) -> str:
+    """Return the verdict of one row that was measured.
 
     Args:
-        ran: something was measured, on Omniglot.
+        omniglot: on Omniglot.
         as_stated: at the paper's N and scale.
         agrees: the value is the published one (`VERDICTS`); the claim holds over its interval.
         direction: it lies on the published side; None where there is nothing to compare it with.
         same_n: at an N that the paper speaks of.
     """
-    if not ran:
-        return NOT_RUN
+    if not omniglot:
+        return NOT_COMPARABLE
     if as_stated and agrees:
         return REPRODUCED
     if direction:
         return DIRECTION
     refuted = direction is False and same_n
-    return NOT if refuted or as_stated else NOT_RUN
+    return NOT if refuted or as_stated else NOT_COMPARABLE
 
 
 def counts(entries: Sequence[Entry]) -> dict[str, int]:
@@ -171,7 +175,7 @@ def _number(row: pd.Series, tables: Mapping[str, Table], options: dict) -> Entry
         # Compared with nothing, only the value itself can agree; a replication's at its own scale.
         lies_there = True
     verdict = judge(
-        ran=provenance.data_source == "omniglot",
+        omniglot=provenance.data_source == "omniglot",
         as_stated=as_stated,
         agrees=agrees and found.models >= MODELS,
         direction=lies_there,
@@ -205,7 +209,7 @@ def _claim(claim: Claim, tables: Mapping[str, Table], options: dict) -> Entry:
     holds = found.margin.mean > 0
     same_n = claim.needs is None or found.n_classes >= claim.needs
     verdict = judge(
-        ran=provenance.data_source == "omniglot",
+        omniglot=provenance.data_source == "omniglot",
         as_stated=same_n and _full_scale(provenance),
         agrees=holds and found.margin.low > 0 and found.models >= MODELS,
         direction=holds,

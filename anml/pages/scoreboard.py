@@ -9,12 +9,28 @@ from html import escape
 import pandas as pd
 
 from anml.findings.found_tables import find_tables
-from anml.findings.ledger import DIRECTION, NOT, NOT_RUN, REPRODUCED, TABLES, Entry, counts, ledger
+from anml.findings.ledger import (
+    DIRECTION,
+    NOT,
+    NOT_COMPARABLE,
+    NOT_RUN,
+    REPRODUCED,
+    TABLES,
+    Entry,
+    counts,
+    ledger,
+)
 from anml.results import Table
 
 NAME = "claims_ledger"
 # White on these is legible by day and by night; the words say the same without the colour.
-BADGES = {REPRODUCED: "#0b6b3a", DIRECTION: "#7a5a00", NOT: "#a3172b", NOT_RUN: "#56606c"}
+BADGES = {
+    REPRODUCED: "#0b6b3a",
+    DIRECTION: "#7a5a00",
+    NOT: "#a3172b",
+    NOT_COMPARABLE: "#44546b",
+    NOT_RUN: "#56606c",
+}
 KINDS = {"number": "numbers of the paper", "claim": "claims", "replication": "replications"}
 FIGURES: dict[str, tuple[str, ...]] = {
     "fig3": (
