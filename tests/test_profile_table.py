@@ -85,7 +85,7 @@ def test_a_profile_is_measured_when_all_of_its_plan_is(record_stages):
     smoke = dict(cost_pages.planned("smoke"))
     record_stages("smoke", smoke)
     record_stages("laptop", {"probe.seed0": 1})
-    assert "(smoke)" in cost_pages.how_known()
+    assert "(all of smoke)" in cost_pages.how_known()
     spent = cost_pages.seconds_by_group()
     assert spent["smoke"].sum(skipna=False) == 5 * len(smoke)
     lines = profile_table.profile_times().splitlines()

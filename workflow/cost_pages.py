@@ -34,7 +34,7 @@ def how_known() -> str:
     """Where the times come from, in words."""
     guessed = "estimated from a few steps of everything (`anml plan`)"
     names = ", ".join(name for name in measured() if is_whole(name))
-    return f"measured in the recorded runs ({names}), else {guessed}" if names else guessed
+    return f"measured where it is recorded (all of {names}), else {guessed}" if names else guessed
 
 
 @cache

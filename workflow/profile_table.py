@@ -17,7 +17,6 @@ from pathlib import Path
 
 import cost_pages
 import pandas as pd
-from estimates import read_estimates
 
 from anml.figures.plot_fig3 import (
     FIVE,
@@ -100,10 +99,16 @@ def cost_row(profile: Profile, costs: pd.DataFrame) -> dict[str, str]:
 
 
 def stages_row(name: str, by_group: pd.Series) -> dict[str, str]:
-    """How long each kind of work takes: seconds of one process, of groups of jobs, summed."""
-    spent = by_group.groupby(by_group.index.str.partition(".").get_level_values(0)).sum()
+    """How long each kind of work takes: seconds of one process, of groups of jobs, summed.
+
+    Groups that the profile's plan doesn't have, such as a second model's, stand apart.
+    """
+    planned = by_group.index.isin(cost_pages.planned(name).index)
+    own, further = by_group[planned], by_group[~planned]
+    spent = own.groupby(own.index.str.partition(".").get_level_values(0)).sum()
     hours = {stage: duration(spent[stage]) for stage in STAGES if stage in spent}
-    return {"profile": f"**{name}**"} | hours | {"all": duration(spent.sum())}
+    beside = {"beyond its plan": duration(further.sum())} if len(further) else {}
+    return hours | {"all": duration(own.sum())} | beside
 
 
 def markdown(rows: list[dict[str, str]]) -> str:
@@ -136,14 +141,19 @@ def page() -> str:
         "Where the time of the recorded runs went, summed over processes:",
         markdown(
             [
-                stages_row(name if cost_pages.is_whole(name) else f"{name}, in part", own)
-                | {"on": device}
+                {
+                    "profile": f"**{name}**",
+                    "how far": "whole" if cost_pages.is_whole(name) else "in part",
+                    "on": device,
+                }
+                | stages_row(name, own)
                 for (name, device), own in spent.items()
             ]
         ),
-        "What all of `paper` would take, estimated from a few steps of everything "
-        "(`anml plan --profile paper`), one thread of a CPU; nothing has been timed on a GPU yet:",
-        markdown([stages_row("paper", read_estimates("paper"))]),
+        "What all of `paper` would take, one thread of a CPU: as measured where a group of jobs is "
+        "recorded whole, else estimated from a few steps of it (`anml plan --profile paper`); "
+        "nothing has been timed on a GPU yet:",
+        markdown([stages_row(PAPER, cost_pages.seconds_by_group()[PAPER])]),
         "`anml run --profile paper --data omniglot.npz` does it, and goes on where it stopped; for "
         "a GPU or a cluster see below.",
         f"What recorded runs gave: meta-test testing accuracy at the longest N. {MEANING}",
