@@ -78,8 +78,9 @@ QUESTIONS = (
             "in the copy (paper)": Setting("ANML"),
             "kept (code)": Setting("ANML (redraw kept)"),
         },
-        "At the profile's length and width; the page about how much meta-training has further "
-        "lengths, and the paper's width.",
+        "At the profile's length and width. Figure 3's page has it for all models recorded, and "
+        "the page about how much meta-training for further lengths and at the paper's width, where "
+        "it matters most.",
     ),
     Question(
         "released-anml",
@@ -191,7 +192,7 @@ QUESTIONS = (
         "Does OML need two linear layers?",
         "Gives OML a prediction network of two linear layers, all of it plastic.",
         "Does the same. OML's author found later that with a single linear layer OML, trained "
-        "to second order, closes most of the gap to ANML without neuromodulation.",
+        "to second order, matches ANML without neuromodulation.",
         {
             "OML, linear PLN": Setting("OML (linear PLN)"),
             "OML": Setting("OML"),

@@ -221,6 +221,9 @@ def test_larger_rates_are_said_where_they_were_tried_beside_a_recorded_run(tmp_p
     both = replace(tried, frame=pd.concat([tried.frame, more], ignore_index=True))
     line = lengths_said.larger_lines({"paper": both})[0]
     assert "2 trajectories: 5.0% at 0.0003, 25.0% at 0.001" in line
+    another = replace(tried, frame=pd.concat([tried.frame, more.assign(model_seed=2)]))
+    line = lengths_said.larger_lines({"paper": another})[0]
+    assert "models 0, 2, N = 100, 1 trajectory each: 5.0% at 0.0003, 25.0% at 0.001" in line
     own = Found(rates["laptop"], recorded=False)
     assert lengths_found.larger_rates(own, rates, root=tmp_path) == {}
     assert lengths_said.larger_lines({}) == []

@@ -50,6 +50,10 @@ def test_the_page_shows_every_entry_once_and_the_counts_are_of_it():
     own = [entry for entry in found if entry.kind != "replication"]
     assert glued["ledger_rows"] == len(own) == len(PAPER) + len(CLAIMS)
     assert glued["ledger_not_reproduced"] == counts(own)[NOT]
+    failed = [entry.statement for entry in own if entry.verdict == NOT]
+    assert failed
+    assert all(statement in glued["ledger_failed"] for statement in failed)
+    assert ledger_glue([])["ledger_failed"] == "nothing."
     both = counts_by_profile({"quick": {}, "laptop": synthetic_results.everything()})
     both = both.set_index("verdict")
     assert both["laptop"].to_dict() == counts(own)

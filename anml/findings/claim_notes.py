@@ -59,7 +59,8 @@ WHY: dict[str, str] = {
     "pretrain_train_400up": _PRETRAIN_RATES,
     "anml_best": (
         "Why is not known. At the fewest classes there is little to forget, so that a lead there "
-        "says more of learning than of forgetting."
+        "says more of learning than of forgetting. What larger meta-test rates than the profile's "
+        "give ANML there is measured on the page about how much meta-training."
     ),
     "order_matters_little": "Why is not known. Figure S9 shows the whole curve.",
     "epochs_do_not_catch_up": (

@@ -68,8 +68,8 @@ class Entry:
     """One row of the ledger, as text for people; fields are empty where there is nothing to say.
 
     `kind`: 'number' (the paper's), 'claim' or 'replication'. `direction`: what a number is compared
-    with (`anml.findings.directions`). `n_classes`: the N measured at. `verdict`: a key of
-    `VERDICTS`.
+    with (`anml.findings.directions`). `n_classes`: the N measured at, or 'up to' which for claims
+    about every N. `verdict`: a key of `VERDICTS`.
     """
 
     id: str
@@ -222,7 +222,7 @@ def _claim(claim: Claim, tables: Mapping[str, Table], options: dict) -> Entry:
         measured=f"margin {100 * found.margin.mean:+.1f} points ({found.text})",
         interval=_interval(found.margin.low, found.margin.high, sign="+"),
         replicates=found.margin.replicates,
-        n_classes=_text(found.n_classes),
+        n_classes=("up to " if claim.everywhere else "") + _text(found.n_classes),
         why=_why(claim.id, verdict, provenance, needs, found.n_classes, found.models < MODELS),
     )
 

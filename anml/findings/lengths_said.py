@@ -80,17 +80,20 @@ def rate_sheet(tables: Tables, treatment: str = TREATMENT) -> pd.DataFrame:
 
 
 def larger_lines(larger: Tables) -> list[str]:
-    """Return the mean accuracy at each rate of `length_rates` tables, a sentence a model and N."""
+    """Return the mean accuracy at each rate of `length_rates` tables, a sentence a length and N."""
     lines = []
     for table in by_width(larger).values():
-        for point, own in table.frame.groupby(["iterations", "model_seed", "regime", "n_classes"]):
-            iterations, model, regime, n = point
+        for point, own in table.frame.groupby(["iterations", "regime", "n_classes"]):
+            iterations, regime, n = point
             means = own.groupby("learning_rate")["value"].mean()
             tried = [f"{100 * mean:.1f}% at {rate:g}" for rate, mean in means.items()]
-            trajectories = trajectory_words(own["trajectory_seed"].nunique())
+            models = sorted(set(own["model_seed"]))
+            named = f"model{'s' * (len(models) > 1)} {', '.join(map(str, models))}"
+            count = own.groupby("model_seed")["trajectory_seed"].nunique().min()
+            each = " each" if len(models) > 1 else ""
             lines.append(
-                f"{width_words(table)} after {iterations:,} meta-iterations, model {model}, "
-                f"N = {n}{SAID[regime]}, {trajectories}: {', '.join(tried)}."
+                f"{width_words(table)} after {iterations:,} meta-iterations, {named}, "
+                f"N = {n}{SAID[regime]}, {trajectory_words(count)}{each}: {', '.join(tried)}."
             )
     return lines
 

@@ -121,7 +121,7 @@ def _row(entry: Entry, columns: Sequence[str]) -> str:
     """One entry as a row of HTML."""
     beside = [entry.place if entry.kind != "replication" else f"{entry.source}, {entry.place}"]
     beside += [f"published direction: {entry.direction}"] if entry.direction else []
-    n = f"N = {entry.n_classes}" if entry.n_classes else ""
+    n = f"N = {entry.n_classes}".replace("= up to", "up to") if entry.n_classes else ""
     found = [part for part in (entry.interval, n, entry.replicates) if part]
     cells = {
         "The paper says": f"{escape(entry.statement)}<small>{escape('; '.join(beside))}</small>",
@@ -199,14 +199,23 @@ def ledger_frame(entries: Sequence[Entry]) -> pd.DataFrame:
     return pd.DataFrame([asdict(entry) for entry in entries])
 
 
-def ledger_glue(entries: Sequence[Entry]) -> dict[str, int]:
-    """Return the counts that prose cites: `ledger_reproduced` and the like, and `ledger_rows`.
+def ledger_glue(entries: Sequence[Entry]) -> dict[str, int | str]:
+    """Return what prose cites: `ledger_reproduced` and the like, `ledger_rows`, `ledger_failed`.
 
-    Of the paper's own numbers and claims; the replications are further evidence, not counted.
+    Counts of the paper's own numbers and claims (the replications are further evidence, not
+    counted), and the statements of those that are not reproduced, in a sentence.
     """
     own = _of_the_paper(entries)
     named = {f"ledger_{v.replace(' ', '_')}": count for v, count in counts(own).items()}
-    return named | {"ledger_rows": len(own)}
+    failed = [
+        f'"{entry.statement}"' + (f", {entry.published}" if entry.published else "")
+        for entry in own
+        if entry.verdict == NOT
+    ]
+    return named | {
+        "ledger_rows": len(own),
+        "ledger_failed": "; ".join(failed or ["nothing"]) + ".",
+    }
 
 
 def _of_the_paper(entries: Sequence[Entry]) -> list[Entry]:

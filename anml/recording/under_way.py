@@ -9,7 +9,8 @@ from anml.store.tables import LAST_SHARE, LOG_METRICS
 from anml.treatments import treatment_of
 
 NO_RESULTS = (
-    "These are not results: what is under way stands here, and in no figure, number or claim."
+    "These are not results. What a model gave at lengths that it has passed on its way is on the "
+    "page about how much meta-training; all else of it is here alone."
 )
 
 
