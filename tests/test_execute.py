@@ -176,6 +176,18 @@ def test_a_copy_under_another_name_offers_no_files_of_the_first():
         assert execute.clean(notebook, "x", name).cells[0].source == kept
 
 
+def test_a_copy_bears_the_title_that_the_contents_give_it():
+    text = "# Figure 3: learning classes one after another\n\n# no title"
+    for name, first in (
+        ("fig3_your_run", "# Figure 3, your own run"),
+        ("fig3_continual_learning_paper", "# Figure 3, at paper in part"),
+        ("elsewhere", text.splitlines()[0]),
+    ):
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
+        copy = execute.clean(notebook, "fig3_continual_learning", name).cells[0].source
+        assert copy.splitlines() == [first, "", "# no title"]
+
+
 @pytest.mark.parametrize("source", sorted((SCRIPT.parents[1] / "notebooks").glob("*.ipynb")))
 def test_sources_hold_no_outputs(source):
     for cell in nbformat.read(source, as_version=4).cells:

@@ -18,11 +18,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
+import yaml
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
@@ -34,6 +36,7 @@ from anml.store.files import replacing
 # A loaded machine starts a kernel slowly; papermill's own minute is then too short.
 KERNEL_START_S = 300
 INJECTED_ID = "injected-parameters"
+CONTENTS = Path(__file__).resolve().parent.parent / "_toc.yml"
 FIGURE_LINK = re.compile(r"\{download\}`[^`]*<\.\./\.\./figures/[^`]*`[,;]\s*")
 
 
@@ -143,12 +146,26 @@ def joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
     return result
 
 
+@cache
+def titles() -> dict[str, str]:
+    """The titles that the book's table of contents gives to pages, by the page's name."""
+
+    def entries(part: dict) -> Iterator[dict]:
+        for entry in [*part.get("parts", []), *part.get("chapters", []), *part.get("sections", [])]:
+            yield entry
+            yield from entries(entry)
+
+    contents = yaml.safe_load(CONTENTS.read_text(encoding="utf-8"))
+    return {Path(e["file"]).name: e["title"] for e in entries(contents) if "title" in e}
+
+
 def clean(notebook: NotebookNode, source: str, out: str) -> NotebookNode:
     """Remove in place what differs from run to run; `source` and `out` are the two names' stems.
 
     A copy under another name (another profile's results, the reader's own run) gets figure labels
     of its own: names that begin with the source's begin with the copy's instead, since a label may
-    occur once in a book. And it loses its links to the figure's files, which are not this copy's.
+    occur once in a book. It bears the title that the table of contents has for it, if any. And it
+    loses its links to the figure's files, which are not this copy's.
     """
     notebook.metadata.pop("papermill", None)
     notebook.metadata.get("language_info", {}).pop("version", None)
@@ -169,6 +186,8 @@ def clean(notebook: NotebookNode, source: str, out: str) -> NotebookNode:
         if cell.cell_type != "code":
             if out != source:
                 cell.source = FIGURE_LINK.sub("", cell.source)
+                if title := titles().get(out):
+                    cell.source = re.sub(r"\A# .*", f"# {title}", cell.source)
             continue
         cell.outputs = joined(cell.outputs)
         if cell.source.strip():
