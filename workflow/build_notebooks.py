@@ -57,6 +57,7 @@ def state(row: Row, output: Path, fingerprint: str) -> str:
     paths = [
         ROOT / "notebooks" / f"{row.source}.ipynb",
         ROOT / "workflow" / "execute.py",
+        ROOT / "_toc.yml",  # titles
         ROOT / "anml",
         ROOT / "constraints.txt",
         *(ROOT / path for path in row.inputs),
