@@ -256,7 +256,7 @@ def verdicts() -> str:
     values = fig3_values(table)
     names = " and ".join(values["treatment"].unique())
     return (
-        f"{said} Of `{PAPER}` {names} is recorded so far ({replicate_words(values)}): "
+        f"{said} Recorded of `{PAPER}` so far: {names} ({replicate_words(values)}); of these rows, "
         f"{words[PAPER]}."
     )
 

@@ -38,6 +38,10 @@ _RATE_FALLS = (
     "Where convolutions learn, the best meta-test rate falls with the number of classes; the page "
     "of Figure S8 says where it is the smallest that was tried: a smaller one may keep more."
 )
+_SMALL_RATE = (
+    "At which meta-test rates Scratch was run is published nowhere. A very small one learns little "
+    "and forgets little; the page of Figure 3 says where the best found is the smallest tried."
+)
 _OPEN_GATE = (
     "The gate leaves more units open here than the paper's does. How far longer meta-training and "
     "wider networks close it is measured on the page about how much meta-training."
@@ -52,6 +56,7 @@ WHY: dict[str, str] = {
     "olft_drop_600": _OML_RATES,
     "olft_overtakes": _OML_RATES,
     "above_chance_oml": _OML_RATES,
+    "scratch_train_50up": _SMALL_RATE,
     "anml_ft_pln": _RATE_FALLS,
     "anml_ft_pln_nm": _RATE_FALLS,
     "pretrain_20ep": _PRETRAIN_RATES,
