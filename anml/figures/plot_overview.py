@@ -64,11 +64,12 @@ def overview_tables(optimizer: str = "adam", root: Path | None = None) -> Shown:
 def overview_values(found: Shown, optimizer: str = "adam", seed: int = 0) -> pd.DataFrame:
     """Return what the picture shows, one row a point: testing accuracy, in sequence.
 
-    Columns: `profile`, and those of `curve_values` (`anml.findings.curves`). Redrawn rows that were
-    kept are shown in the paper's width alone.
+    Columns: `profile`, and those of `curve_values` (`anml.findings.curves`). In the paper's width
+    ANML alone is shown, and there alone with redrawn rows kept.
     """
     shown = {name: fig3_values(own, optimizer, seed) for name, own in found.panels.items()}
-    shown[WIDE] = fig3_with_kept(shown[WIDE], found.kept, optimizer, seed)
+    wide = fig3_with_kept(shown[WIDE], found.kept, optimizer, seed)
+    shown[WIDE] = wide[wide["treatment"].isin(LABELS)]
     values = pd.concat(own.assign(profile=name) for name, own in shown.items())
     return values[values["metric"] == TESTING].reset_index(drop=True)
 
