@@ -99,6 +99,9 @@ def anml_meta_gradient(
 
     The inner loop runs forward once, keeping each step's trace; the adjoint of each step then runs
     backward (`inner_step.tangent`). The passes over all drawings at once are `outer_pass`'s.
+
+    Raises:
+        ValueError: `norm` is unknown.
     """
     if norm not in NORMS:
         raise ValueError(f"norm is {norm!r}: it is one of {', '.join(NORMS)}")

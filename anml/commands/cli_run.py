@@ -170,7 +170,11 @@ def read_overrides(items: Iterable[str]) -> dict[str, str]:
 
 
 def prepare(args: argparse.Namespace) -> tuple["Profile", Any, Path]:
-    """Profile, drawings and run folder of a subcommand; names are checked before data is loaded."""
+    """Profile, drawings and run folder of a subcommand; names are checked before data is loaded.
+
+    Raises:
+        AnmlError: there is no such profile, value, device or data.
+    """
     import torch
 
     from anml import data

@@ -39,6 +39,9 @@ def draw_trajectory(
 
     `split`: 'shuffled' draws the 15 training drawings by seed, 'first' takes writers 1 to 15 (the
     released code). `stream`: learning rates are searched on trajectories of `Stream.SEARCH`.
+
+    Raises:
+        AnmlError: `n_classes` is not among 1 to `available`, or `split` is unknown.
     """
     if not 1 <= n_classes <= available:
         raise AnmlError(f"{n_classes} classes asked for, allowed is 1 to {available}")

@@ -28,6 +28,9 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], header: Mapping[s
     """Write `tensors` and the JSON-able `header` under a temporary name, then rename.
 
     The header says which commit of the package was running on what, unless it does already.
+
+    Raises:
+        AnmlError: `path` cannot be written.
     """
     from safetensors.torch import save_file
 
