@@ -41,7 +41,7 @@ from anml.figures.arithmetic import multiply_adds
 from anml.meta_training.memory import keep_freed_memory
 from anml.meta_training.training_job import build_model, rates
 from anml.profiles import META_TRAIN_CLASSES, PROFILES, Profile
-from anml.results import git_commit
+from anml.results import device_name, git_commit
 from anml.store.files import replacing, require_writable
 from anml.treatments import TRAININGS
 
@@ -176,15 +176,10 @@ def counted(case: Case, profile: Profile) -> int:
     return multiply_adds(case.training, profile, second_order=WAYS[case.way].second_order)
 
 
-def device() -> str:
-    """What computes, as the tables say it."""
-    return f"CPU, {torch.get_num_threads()} threads"
-
-
 def measure(case: Case, quick: bool) -> Row:
     """Time one case in this process: a row of cost.csv, empty where a library is missing."""
     row: Row = dict.fromkeys(COLUMNS, "") | dict(
-        zip(COLUMNS, astuple(case), strict=False), device=device()
+        zip(COLUMNS, astuple(case), strict=False), device=device_name()
     )
     if not WAYS[case.way].installed:
         return row | {"note": "not installed"}
@@ -226,7 +221,7 @@ def measure_machine(quick: bool) -> list[Row]:
     facts = {
         "date": datetime.now(UTC).date().isoformat(),
         "commit": git_commit(),
-        "device": device(),
+        "device": device_name(),
         "processor": processor(),
         "load at the start": f"{os.getloadavg()[0]:.2f}",
         "matrix side": 128 if quick else MATRIX,

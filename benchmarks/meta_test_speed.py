@@ -27,7 +27,7 @@ from statistics import median
 
 import torch
 import torch.nn.functional as F
-from cost import OUT, Row, device, write
+from cost import OUT, Row, write
 from torch import Tensor
 
 from anml.errors import AnmlError
@@ -36,6 +36,7 @@ from anml.meta_testing.trajectories import TRAINING_DRAWINGS
 from anml.meta_training.memory import keep_freed_memory
 from anml.meta_training.training_job import build_model
 from anml.profiles import PROFILES, Profile
+from anml.results import device_name
 from anml.store.files import require_writable
 from anml.treatments import TREATMENTS, find_training
 
@@ -108,7 +109,7 @@ def measure(
             "slowest_ms": f"{1e3 * max(wall):.4g}",
             "processor_ms": f"{1e3 * median(processor):.4g}",
             "trajectory_seconds": f"{LONGEST * median(wall):.3g}",
-            "device": device(),
+            "device": device_name(),
         }
 
 
