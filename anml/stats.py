@@ -35,11 +35,6 @@ class Interval:
     models: int
     trajectories: int  # of the model that has most
 
-    @property
-    def replicates(self) -> str:
-        """The replicates in words: `2 models × 3 trajectories`."""
-        return replicates(self.models, self.trajectories)
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -72,7 +67,12 @@ class ChanceTest:
 
 def replicates(models: int, trajectories: int) -> str:
     """Return replicates in words, in the singular where it is one."""
-    return f"{models} model{'s' if models != 1 else ''} × {trajectory_words(trajectories)}"
+    return f"{model_words(models)} × {trajectory_words(trajectories)}"
+
+
+def model_words(models: int) -> str:
+    """Return a number of models in words: `4 models`."""
+    return f"{models} model{'s' if models != 1 else ''}"
 
 
 def trajectory_words(trajectories: int) -> str:

@@ -228,3 +228,10 @@ def test_recorded_results_are_judged_by_the_same_rule(profile, data):
     assert REPRODUCED not in {entry.verdict for entry in found if entry.kind != "claim"}
     for entry in found:
         assert (entry.measured == "") == (entry.verdict == NOT_RUN)
+
+
+def test_what_has_no_n_is_measured_of_models_alone():
+    for entry in ledger(synthetic_results.everything()):
+        if entry.measured:
+            assert ("trajector" in entry.replicates) == bool(entry.n_classes), entry.id
+            assert "model" in entry.replicates

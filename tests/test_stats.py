@@ -13,6 +13,7 @@ from anml.stats import (
     mann_whitney,
     model_means,
     relative_drop,
+    replicates,
     smallest_p,
     student_interval,
     two_level_interval,
@@ -23,7 +24,7 @@ def test_the_mean_weighs_models_alike_however_many_trajectories_they_have():
     interval = two_level_interval([0.0, 1.0, 1.0, 1.0], [0, 1, 1, 1])
     assert interval.mean == pytest.approx(0.5)
     assert (interval.models, interval.trajectories) == (2, 3)
-    assert interval.replicates == "2 models × 3 trajectories"
+    assert replicates(interval.models, interval.trajectories) == "2 models × 3 trajectories"
 
 
 def test_many_models_give_the_normal_interval_of_the_mean():
@@ -120,7 +121,7 @@ def test_the_papers_own_drop_comes_out():
     drop = relative_drop(*sides([0.71] * 3, [0.638] * 3))
     assert drop.mean == pytest.approx(0.1014, abs=1e-4)
     assert drop.low == pytest.approx(drop.high)
-    assert drop.replicates == "3 models × 3 trajectories"
+    assert (drop.models, drop.trajectories) == (3, 3)
 
 
 def test_models_that_are_good_in_both_regimes_are_compared_with_themselves():

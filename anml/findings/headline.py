@@ -12,7 +12,7 @@ from anml.findings.curves import shown
 from anml.findings.ledger import ledger
 from anml.findings.measure import measured
 from anml.results import Table
-from anml.stats import replicates
+from anml.stats import model_words, replicates
 
 NAME = "headline_table"
 MEASURED_COLUMN = "measured here"
@@ -157,8 +157,9 @@ def _replicates(row: object) -> str:
     """Return the replicates in words; numbers without an N have models alone."""
     if not row.models:
         return "-"
-    words = replicates(row.models, row.trajectories)
-    return words if row.measured_at else words.partition(" ×")[0]
+    if not row.measured_at:
+        return model_words(row.models)
+    return replicates(row.models, row.trajectories)
 
 
 def coverage(frame: pd.DataFrame) -> str:

@@ -20,7 +20,7 @@ from anml.findings.measure import Measured, measured
 from anml.findings.qualitative import CLAIMS, Claim, finding
 from anml.profiles import PROFILES
 from anml.results import Provenance, Table
-from anml.stats import replicates
+from anml.stats import model_words, replicates
 
 MODELS = 4
 """With fewer a side, no Mann-Whitney U test between models can reach 0.05."""
@@ -186,7 +186,7 @@ def _number(row: pd.Series, tables: Mapping[str, Table], options: dict) -> Entry
         verdict=verdict,
         measured=f"{100 * found.value:.1f}%",
         interval=_interval(found.low, found.high),
-        replicates=replicates(found.models, found.trajectories),
+        replicates=_replicates(found.n_classes, found.models, found.trajectories),
         n_classes=_text(found.n_classes),
         why=_why(row["id"], verdict, provenance, number, found.n_classes, found.models < MODELS),
     )
@@ -221,7 +221,7 @@ def _claim(claim: Claim, tables: Mapping[str, Table], options: dict) -> Entry:
         verdict=verdict,
         measured=f"margin {100 * found.margin.mean:+.1f} points ({found.text})",
         interval=_interval(found.margin.low, found.margin.high, sign="+"),
-        replicates=found.margin.replicates,
+        replicates=_replicates(found.n_classes, found.margin.models, found.margin.trajectories),
         n_classes=("up to " if claim.everywhere else "") + _text(found.n_classes),
         why=_why(claim.id, verdict, provenance, needs, found.n_classes, found.models < MODELS),
     )
@@ -295,6 +295,11 @@ def _interval(low: float, high: float, sign: str = "") -> str:
     if math.isnan(low):
         return ""
     return f"[{100 * low:{sign}.1f},\N{NO-BREAK SPACE}{100 * high:{sign}.1f}]"
+
+
+def _replicates(n_classes: int | None, models: int, trajectories: int) -> str:
+    """Return the replicates in words; what has no N is measured of models alone."""
+    return model_words(models) if n_classes is None else replicates(models, trajectories)
 
 
 def _text(n_classes: int | None) -> str:

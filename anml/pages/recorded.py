@@ -14,7 +14,7 @@ from anml.findings.measure import ACTIVITY, KNN_K
 from anml.meta_testing.regimes import SEQUENTIAL
 from anml.questions import QUESTIONS
 from anml.results import Table, duration
-from anml.stats import replicates
+from anml.stats import model_words, replicates
 from anml.store.tables import LAST_SHARE, LOG_METRICS, TESTING
 from anml.treatments import IN_ORDER, treatment_of
 
@@ -163,7 +163,7 @@ def _replicates(rows: pd.DataFrame) -> str:
     """The replicates of the quantity that has most, in words."""
     models = rows.groupby("what")["model_seed"].nunique().max()
     if "trajectory_seed" not in rows:
-        return replicates(models, 1).partition(" ×")[0]
+        return model_words(models)
     most = rows.groupby(["what", "model_seed"])["trajectory_seed"].nunique().max()
     return replicates(models, most)
 
