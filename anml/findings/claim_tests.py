@@ -191,11 +191,9 @@ def gate_sparsifies(frames: Frames, seed: int) -> Finding | None:
     """
     if "activity" not in frames:
         return None
+    active = _where(frames["activity"], {"treatment": "ANML", "metric": "share active"})
     before, after = (
-        _where(
-            frames["activity"], {"treatment": "ANML", "metric": "share active", "layer": layer}
-        ).assign(trajectory_seed=0)
-        for layer in ("latent", "gated")
+        _where(active, {"layer": layer}).assign(trajectory_seed=0) for layer in ("latent", "gated")
     )
     margin = _paired(before.assign(value=before["value"] / 2), after, seed)
     if margin is None:

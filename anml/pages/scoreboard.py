@@ -121,7 +121,8 @@ def _row(entry: Entry, columns: Sequence[str]) -> str:
     """One entry as a row of HTML."""
     beside = [entry.place if entry.kind != "replication" else f"{entry.source}, {entry.place}"]
     beside += [f"published direction: {entry.direction}"] if entry.direction else []
-    n = f"N = {entry.n_classes}".replace("= up to", "up to") if entry.n_classes else ""
+    equals = "= " if entry.n_classes.isdigit() else ""
+    n = f"N {equals}{entry.n_classes}" if entry.n_classes else ""
     found = [part for part in (entry.interval, n, entry.replicates) if part]
     cells = {
         "The paper says": f"{escape(entry.statement)}<small>{escape('; '.join(beside))}</small>",
