@@ -79,8 +79,7 @@ QUESTIONS = (
             "kept (code)": Setting("ANML (redraw kept)"),
         },
         "At the profile's length and width. Figure 3's page has it for all models recorded, and "
-        "the page about how much meta-training for further lengths and at the paper's width, where "
-        "it matters most.",
+        "the page about how much meta-training for further lengths and at the paper's width.",
     ),
     Question(
         "released-anml",
