@@ -8,7 +8,7 @@ The convolution stacks are functions of a list of weights with a leading replica
 code serves one network (`R = 1`, the modules below) and several seeds trained in one program.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import sqrt
 
 import torch
@@ -63,18 +63,20 @@ def oml_tower(
     images: Tensor,
     layers: Sequence[tuple[Tensor, Tensor]],
     strides: Sequence[int] = OML_STRIDES,
+    convolve: Callable[..., Tensor] = F.conv2d,
 ) -> Tensor:
     """OML's representation network (RLN): six convolutions with ReLU, no norm.
 
     `images` [B, R, 28, 28]; `layers`: weights [R, C, C_in, 3, 3] and biases [R, C] of each.
     Returns [R, B, C * 9]. Part of the tower: some `layers` with their `strides`, and the maps
-    [B, R * C_in, side, side] that go into them; returns [R, B, C * side * side].
+    [B, R * C_in, side, side] that go into them; returns [R, B, C * side * side]. `convolve`:
+    torch's convolution, or a faster one of the same signature.
     """
     replicas = len(layers[0][0])
     x = images
     for (weight, bias), stride in zip(layers, strides, strict=True):
         weight, bias = weight.flatten(0, 1), bias.flatten()
-        x = F.relu(F.conv2d(x, weight, bias, stride=stride, groups=replicas))
+        x = F.relu(convolve(x, weight, bias, stride=stride, groups=replicas))
     return x.unflatten(1, (replicas, -1)).transpose(0, 1).flatten(2)
 
 

@@ -172,8 +172,11 @@ def timed(step: Callable[[], object], quick: bool) -> dict[str, str]:
 
 
 def counted(case: Case, profile: Profile) -> int:
-    """Multiply-adds of the case's meta-gradient, first order where the way is."""
-    return multiply_adds(case.training, profile, second_order=WAYS[case.way].second_order)
+    """Multiply-adds of the case's meta-gradient, as its way goes about it."""
+    way = WAYS[case.way]
+    return multiply_adds(
+        case.training, profile, second_order=way.second_order, by_points=way.by_points
+    )
 
 
 def measure(case: Case, quick: bool) -> Row:

@@ -109,11 +109,14 @@ def with_learn2learn(model: nn.Module, episode: Episode, rate: float) -> Gradien
 
 @dataclass(frozen=True)
 class Way:
-    """One way: what computes, which library it needs, and whether the gradient is exact."""
+    """One way: what computes, which library it needs, whether the gradient is exact, and how."""
 
     gradient: Callable[[nn.Module, Episode, float], Gradients]
     library: str = ""  # empty: torch and this package
     second_order: bool = True
+    by_points: bool = (
+        False  # outer convolutions by `anml.gradients.winograd` where networks are wide
+    )
 
     @property
     def installed(self) -> bool:
@@ -122,8 +125,8 @@ class Way:
 
 
 WAYS = {
-    "adjoint": Way(ours),
-    "supervised": Way(supervised),
+    "adjoint": Way(ours, by_points=True),
+    "supervised": Way(supervised, by_points=True),
     "autograd": Way(autograd),
     "higher": Way(with_higher, "higher"),
     "learn2learn": Way(with_learn2learn, "learn2learn"),

@@ -1,7 +1,7 @@
 """Shared by all tests: one thread, small made-up drawings and no others, a tiny profile."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from tiny_profile import TINY
 
 from anml import data
 from anml.drawings.packed import SPLITS, Drawings, from_arrays
+from anml.gradients import winograd
 from anml.meta_train import Job
 from anml.profiles import Profile, find_profile
 from anml.treatments import find_training
@@ -24,6 +25,17 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module", params=["torch", "winograd"])
+def _both_convolutions(request: pytest.FixtureRequest) -> Iterator[None]:
+    """All the module's tests with either way of the outer passes' convolutions, at any width.
+
+    As it is, the tests' narrow networks would meet one of them alone.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(winograd, "worth", lambda channels, side: request.param == "winograd")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from anml.adapt import Episode, MetaGradient, plain_meta_gradient
 from anml.gradients.adapt_oml import OML_FAST, oml_linear_meta_gradient, oml_meta_gradient
 from anml.models import OML, OMLLinear
 
+pytestmark = pytest.mark.usefixtures("_both_convolutions")
+
 RATE = 0.1
 ORDERS = pytest.mark.parametrize("second_order", [True, False], ids=["second", "first"])
 

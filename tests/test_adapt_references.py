@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from anml.adapt import Episode
 
+pytestmark = pytest.mark.usefixtures("_both_convolutions")
+
 # --- against `higher`
 
 

@@ -11,6 +11,8 @@ from anml.gradients.first_block import patches
 from anml.gradients.low_rank import LowRankLinear
 from anml.gradients.outer_pass import gate_forward
 
+pytestmark = pytest.mark.usefixtures("_both_convolutions")
+
 
 @KINDS
 @ORDERS

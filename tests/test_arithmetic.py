@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from anml.adapt import Episode, anml_meta_gradient
 from anml.figures import arithmetic
+from anml.gradients import winograd
 from anml.gradients.adapt_oml import oml_meta_gradient
 from anml.gradients.supervised import supervised_gradient
 from anml.meta_training.training_job import build_model
@@ -17,23 +18,31 @@ from anml.profiles import PROFILES, find_profile
 
 PAPER = PROFILES["paper"]
 SMALL = find_profile(
-    "smoke", {"inner_steps": 3, "remember": 4, "pln_channels": 256, "nm_channels": 112}
+    "smoke",
+    {
+        **{"inner_steps": 3, "remember": 4},
+        **{"pln_channels": 256, "nm_channels": 112, "oml_channels": 256},
+    },
 )
 
 
+def forward(layers: list[arithmetic.Convolution]) -> int:
+    return sum(layer.forward for layer in layers)
+
+
 def test_the_papers_towers_forward():
-    assert sum(arithmetic.anml_tower(256)) == 676 * 2304 + 121 * 589824 + 9 * 589824
-    assert sum(arithmetic.anml_tower(256)) // 10**6 == 78
-    assert sum(arithmetic.anml_tower(112)) // 10**6 == 15
-    assert sum(arithmetic.oml_tower(256)) // 10**6 == 728
+    assert forward(arithmetic.anml_tower(256)) == 676 * 2304 + 121 * 589824 + 9 * 589824
+    assert forward(arithmetic.anml_tower(256)) // 10**6 == 78
+    assert forward(arithmetic.anml_tower(112)) // 10**6 == 15
+    assert forward(arithmetic.oml_tower(256)) // 10**6 == 728
 
 
 @pytest.mark.parametrize(
     ("model", "count"),
     [
-        (ANML(5, 4, 963).pln, sum(arithmetic.anml_tower(5))),
-        (ANML(5, 4, 963).nm, sum(arithmetic.anml_tower(4)) + 36 * 45),
-        (OML(5, 7, 963), sum(arithmetic.oml_tower(5)) + 45 * 7 + 7 * 963),
+        (ANML(5, 4, 963).pln, forward(arithmetic.anml_tower(5))),
+        (ANML(5, 4, 963).nm, forward(arithmetic.anml_tower(4)) + 36 * 45),
+        (OML(5, 7, 963), forward(arithmetic.oml_tower(5)) + 45 * 7 + 7 * 963),
     ],
     ids=["PLN", "NM", "OML"],
 )
@@ -56,7 +65,12 @@ def product_flops(_: object, a: list[int], b: list[int], **kwargs: object) -> in
 
 @pytest.mark.parametrize("training", ["anml", "oml", "pretrain"])
 @pytest.mark.parametrize("second_order", [True, False], ids=["second order", "first order"])
-def test_meta_iterations_do_the_counted_products_and_little_else(training, second_order):
+@pytest.mark.parametrize("by_points", [True, False], ids=["by points", "one by one"])
+def test_meta_iterations_do_the_counted_products_and_little_else(
+    training, second_order, by_points, monkeypatch
+):
+    if not by_points:
+        monkeypatch.setattr(winograd, "worth", lambda channels, side: False)
     torch.manual_seed(0)
     drawn = episode(SMALL)
     parameters = replicas([build_model("anml" if training == "anml" else "oml", SMALL)])
@@ -69,7 +83,7 @@ def test_meta_iterations_do_the_counted_products_and_little_else(training, secon
         else:
             gradient = anml_meta_gradient if training == "anml" else oml_meta_gradient
             gradient(parameters, drawn, 0.1, second_order)
-    counted = 2 * arithmetic.multiply_adds(training, SMALL, second_order=second_order)
+    counted = 2 * arithmetic.multiply_adds(training, SMALL, 1, second_order, by_points)
     # Less would mean that the floor is none; above are rank-one products and the first layer,
     # which may be computed another way (`anml.gradients.first_block`).
     assert 0.995 * counted <= counter.get_total_flops() <= 1.03 * counted
@@ -80,6 +94,16 @@ def test_second_order_costs_more_and_replicas_multiply():
         full = arithmetic.multiply_adds(training, PAPER)
         assert full > arithmetic.multiply_adds(training, PAPER, second_order=False)
         assert arithmetic.multiply_adds(training, PAPER, replicas=4) == 4 * full
+
+
+def test_wide_outer_passes_take_fewer_and_narrow_ones_are_taken_one_by_one():
+    for training, most in {"anml": 0.85, "oml": 0.5, "pretrain": 0.5}.items():
+        one_by_one = arithmetic.multiply_adds(training, PAPER, by_points=False)
+        assert 0.3 < arithmetic.multiply_adds(training, PAPER) / one_by_one < most
+        narrow = PROFILES["laptop"]
+        assert arithmetic.multiply_adds(training, narrow) == arithmetic.multiply_adds(
+            training, narrow, by_points=False
+        )
 
 
 def test_the_floor_counts_two_operations_a_multiply_add():

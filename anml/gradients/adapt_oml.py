@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from anml.adapt import Episode, MetaGradient, Named, cross_entropy
+from anml.gradients.convolution import conv2d
 from anml.gradients.low_rank import LowRankLinear
 from anml.models import linear, oml_layers, oml_tower
 
@@ -35,7 +36,7 @@ def oml_meta_gradient(
     convolutions, linears = split_parameters(parameters)
     passes = []  # the head's start matrix: its inputs and outputs, and those of its transpose
     with torch.enable_grad():
-        inputs = oml_tower(episode.images, oml_layers(convolutions))
+        inputs = oml_tower(episode.images, oml_layers(convolutions), convolve=conv2d)
         started = linear(linears, "hidden", inputs)
         likeness = _likeness(inputs, episode, second_order)
         head = LowRankLinear.dense(linears["head.weight"], linears["head.bias"])
@@ -80,7 +81,7 @@ def oml_linear_meta_gradient(
     """The meta-gradient of OML with a PLN of one linear layer (`models.OMLLinear`), likewise."""
     convolutions, linears = split_parameters(parameters)
     with torch.enable_grad():
-        inputs = oml_tower(episode.images, oml_layers(convolutions))
+        inputs = oml_tower(episode.images, oml_layers(convolutions), convolve=conv2d)
         started = linear(linears, "head", inputs)
         likeness = _likeness(inputs, episode, second_order)
         steps = started[:, :0]

@@ -4,17 +4,17 @@
 
 - convolution and norm of the first block are one product, whose derivative skips the 26 x 26 maps;
 - norm, pooling and ReLU take a few drawings at a time, which stay in the processor's cache;
-- maps are position-major, so that pooling is vectorised, and convolutions take them as they are.
+- maps are position-major, so that pooling is vectorised, and convolutions take them as they are;
+- those go by fewer multiplications where networks are wide (`winograd`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from anml.gradients import first_block, later_block
+from anml.gradients import convolution, first_block, later_block
 from anml.gradients.first_block import Patches
 from anml.models import KERNEL, POOLED_SIDES, SIDES, tower_blocks
 
@@ -109,38 +109,30 @@ def _split(u: Tensor, traces: Sequence) -> Iterator[tuple[Tensor, object]]:
     return zip(u.split([trace.kept.shape[1] for trace in traces], 1), traces, strict=True)
 
 
-# --- convolutions: position-major maps are what torch calls channels-last
-
-
-def _images(maps: Tensor, side: int) -> list[Tensor]:
-    """Maps [R, G, P, C] as a batch [B, C, side, side] for each replica, without copying."""
-    return [one.reshape(-1, side, side, maps.shape[3]).permute(0, 3, 1, 2) for one in maps]
-
-
-def _maps(images: Sequence[Tensor], groups: int) -> Tensor:
-    """The reverse of `_images`: [R, G, P, C]."""
-    maps = [one.permute(0, 2, 3, 1).reshape(groups, -1, one.shape[1]) for one in images]
-    return maps[0].unsqueeze(0) if len(maps) == 1 else torch.stack(maps)
-
-
 def _convolve(maps: Tensor, kernel: Tensor, side: int) -> Tensor:
     """Response [R, G, P, C] of `maps` to `kernel` [R, C, C_in, 3, 3]; `side`: of the response."""
-    images = _images(maps, side + KERNEL - 1)
-    return _maps([F.conv2d(*each) for each in zip(images, kernel, strict=True)], maps.shape[1])
+    each = zip(_grids(maps, side + KERNEL - 1), kernel, strict=True)
+    return _maps([convolution.convolve(*one) for one in each], maps.shape[1])
 
 
 def _convolve_gradients(
     u: Tensor, maps: Tensor, kernel: Tensor, side: int
 ) -> tuple[Tensor, Tensor]:
     """Gradients of the maps and of the kernel from `u` [R, G, P, C], the response's gradient."""
-    gradients = [
-        torch.ops.aten.convolution_backward(
-            *each, None, (1, 1), (0, 0), (1, 1), False, (0, 0), 1, (True, True, False)
-        )
-        for each in zip(_images(u, side), _images(maps, side + KERNEL - 1), kernel, strict=True)
-    ]
-    images, kernels, _ = zip(*gradients, strict=True)
-    return _maps(images, maps.shape[1]), torch.stack(kernels)
+    each = zip(_grids(u, side), _grids(maps, side + KERNEL - 1), kernel, strict=True)
+    grids, kernels = zip(*(convolution.gradients(*one) for one in each), strict=True)
+    return _maps(grids, maps.shape[1]), torch.stack(kernels)
+
+
+def _grids(maps: Tensor, side: int) -> list[Tensor]:
+    """Maps [R, G, P, C] as a batch [B, side, side, C] for each replica, without copying."""
+    return [one.reshape(-1, side, side, maps.shape[3]) for one in maps]
+
+
+def _maps(grids: Sequence[Tensor], groups: int) -> Tensor:
+    """The reverse of `_grids`: [R, G, P, C]."""
+    maps = [one.reshape(groups, -1, one.shape[3]) for one in grids]
+    return maps[0].unsqueeze(0) if len(maps) == 1 else torch.stack(maps)
 
 
 # --- the neuromodulatory network: a tower, a linear layer and a sigmoid

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from anml.adapt import MetaGradient, Named, cross_entropy
 from anml.gradients.adapt_oml import split_parameters
+from anml.gradients.convolution import conv2d
 from anml.models import linear, oml_layers, oml_tower
 
 
@@ -17,7 +18,7 @@ def supervised_gradient(parameters: Named, images: Tensor, classes: Tensor) -> M
     """
     convolutions, linears = split_parameters(parameters)
     with torch.enable_grad():
-        inputs = oml_tower(images, oml_layers(convolutions))
+        inputs = oml_tower(images, oml_layers(convolutions), convolve=conv2d)
         started = linear(linears, "hidden", inputs)
         hidden = F.relu(started)
     logits = linear(linears, "head", hidden.detach())
