@@ -47,8 +47,13 @@ def conv2d(images: Tensor, weight: Tensor, bias: Tensor, stride: int, groups: in
     `images` [B, groups * C_in, side, side], `weight` [groups * C, C_in, 3, 3], `bias` [groups * C].
     """
     side = images.shape[2] - KERNEL + 1
-    if stride == 1 and not images.is_cuda and winograd.worth(weight.shape[1], side):
-        return _ByWinograd.apply(images, weight, bias, groups)
+    channels, channels_in = len(weight) // groups, weight.shape[1]
+    if stride == 1 and not images.is_cuda:
+        if winograd.worth(channels_in, side):
+            return _ByWinograd.apply(images, weight, bias, groups)
+        if channels_in == 1 and winograd.worth(channels, side):
+            # Drawings that are said to be channels-last have such responses: position-major maps.
+            images = images.clone(memory_format=torch.channels_last)
     return F.conv2d(images, weight, bias, stride=stride, groups=groups)
 
 
