@@ -92,6 +92,7 @@ def speed_values(speed: Speed, profile: str) -> pd.DataFrame:
         {
             "way": own["way"],
             **{name: own[name] for name in ("seconds", "fastest", "slowest", "peak_mb")},
+            "multiply_adds": own["multiply_adds"],
             "floor": floor(own),
             "gflops": own["gflops"],
             "ratio": own["seconds"] / own.loc[own["way"] == OURS, "seconds"].item(),
@@ -198,7 +199,7 @@ def speed_lines(speed: Speed) -> list[str]:
 def speed_glue(speed: Speed, profile: str) -> dict[str, float | str]:
     """Numbers that prose quotes, by name."""
     values = speed_values(speed, profile).set_index("way")
-    own = values.loc[OURS]
+    own, plain = values.loc[OURS], values.loc["autograd"]
     numbers = {
         f"speed_times_{re.sub(r'[^a-z0-9]+', '_', way)}": values.loc[way, "ratio"]
         for way in values.index
@@ -208,6 +209,7 @@ def speed_glue(speed: Speed, profile: str) -> dict[str, float | str]:
         "speed_seconds": float(own["seconds"]),
         "speed_floor": float(own["floor"]),
         "speed_share": float(100 * own["floor"] / own["seconds"]),
+        "speed_fewer": float(100 * (1 - own["multiply_adds"] / plain["multiply_adds"])),
         "speed_peak_gb": float(own["peak_mb"] / 1000),
         "speed_gflops": float(own["gflops"]),
         "speed_device": speed.machine["device"],
