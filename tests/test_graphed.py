@@ -13,8 +13,9 @@ import torch
 from tape import Tape
 from training_runs import TRAINED, assert_equal_bits, start
 
-from anml.meta_training.graphed import choose_float32, graphed
+from anml.meta_training.graphed import graphed
 from anml.meta_training.outer_step import OuterLoop, new_optimizer
+from anml.meta_training.precision import choose_float32
 from anml.meta_training.training_job import Job, initial_model
 
 TRAININGS = pytest.mark.parametrize("training", TRAINED)

@@ -178,8 +178,8 @@ def prepare(args: argparse.Namespace) -> tuple["Profile", Any, Path]:
     import torch
 
     from anml import data
-    from anml.meta_training.graphed import choose_float32
     from anml.meta_training.memory import keep_freed_memory
+    from anml.meta_training.precision import choose_float32
     from anml.profiles import find_profile
     from anml.running.pipeline import default_folder
 

@@ -11,6 +11,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from anml.adapt import ANML_FAST, Episode, plain_meta_gradient
+from anml.drawings.packed import DRAWINGS_PER_CLASS
 from anml.figures.trace import IMAGE_SHAPE
 from anml.meta_testing.trajectories import draw_trajectory
 from anml.meta_training.episodes import draw_episode
@@ -18,8 +19,6 @@ from anml.models import ANML, CELLS
 from anml.profiles import META_TRAIN_CLASSES, Profile
 from anml.treatments import TREATMENTS
 
-DRAWINGS = 20
-"""Drawings of each Omniglot class."""
 PARTS = {"pln.": "PLN", "head.": "head", "nm.": "NM"}
 """The parts of ANML by the prefixes of their parameters."""
 
@@ -68,7 +67,7 @@ def trace_procedure(profile: Profile) -> Procedure:
     The meta-iteration is `anml.adapt.plain_meta_gradient`, which the tests hold meta-training to.
     """
     drawn = draw_episode(
-        (META_TRAIN_CLASSES, DRAWINGS),
+        (META_TRAIN_CLASSES, DRAWINGS_PER_CLASS),
         *(0, 0),
         inner_steps=profile.inner_steps,
         remember=profile.remember,

@@ -11,6 +11,7 @@ from torch import nn
 from anml.data import Drawings
 from anml.models import ANML, OML, OMLLinear, reset
 from anml.profiles import Profile
+from anml.store.checkpoint import model_name, working_name
 from anml.treatments import MetaTraining
 
 
@@ -67,13 +68,12 @@ class Job:
 
     def model_path(self, seed: int) -> Path:
         """Where the finished model of `seed` lies."""
-        return self.folder / f"{self.training.name}-seed{seed}.safetensors"
+        return self.folder / model_name(self.training.name, seed)
 
     @property
     def resume_path(self) -> Path:
         """Where the working checkpoint lies."""
-        seeds = "_".join(map(str, self.seeds))
-        return self.folder / f"{self.training.name}-seeds{seeds}.resume.safetensors"
+        return self.folder / working_name(self.training.name, self.seeds)
 
     def settings(self) -> dict[str, Any]:
         """The profile's values that decide this training's weights, all but how long it goes on."""

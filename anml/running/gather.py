@@ -21,7 +21,12 @@ from anml.results import Provenance, provenance_now, together, write_table
 from anml.running.groups import group_name
 from anml.running.jobs import Place, Row, TrainJob, Work, read_part
 from anml.running.lengths import LengthJob
-from anml.store.checkpoint import load_checkpoint, read_header
+from anml.store.checkpoint import (
+    load_checkpoint,
+    parse_working_name,
+    read_header,
+    working_name,
+)
 from anml.store.tables import LOG_METRICS
 from anml.treatments import find_training
 
@@ -51,11 +56,8 @@ class Working:
 
 def working_checkpoints(place: Place) -> list[Working]:
     """Every working checkpoint of a run."""
-    found = []
-    for path in sorted((place.folder / "checkpoints").glob("*-seeds*.resume.safetensors")):
-        training, _, seeds = path.name.removesuffix(".resume.safetensors").rpartition("-seeds")
-        found.append(Working(path, training, tuple(map(int, seeds.split("_")))))
-    return found
+    paths = sorted((place.folder / "checkpoints").glob(working_name("*", "*")))
+    return [Working(path, *parse_working_name(path.name)) for path in paths]
 
 
 def beginnings(place: Place, drawings: Drawings, jobs: Iterable[Work]) -> list[Beginning]:

@@ -22,7 +22,7 @@ from anml.meta_train import Job, initial_model, load_model, meta_train
 from anml.meta_training.episodes import Stream
 from anml.profiles import Profile
 from anml.results import device_name, running_commit
-from anml.store.checkpoint import read_header
+from anml.store.checkpoint import model_name, read_header, working_name
 from anml.store.code_state import code_state
 from anml.store.files import replacing, require_writable
 from anml.treatments import TRAININGS, MetaTraining, Treatment, find_training
@@ -110,11 +110,11 @@ class TrainJob:
 
     def result(self, place: Place) -> Path:
         """The file that says that the job is done."""
-        return place.folder / "checkpoints" / f"{self.training}-seed{self.seed}.safetensors"
+        return place.folder / "checkpoints" / model_name(self.training, self.seed)
 
     def working(self, place: Place) -> Path:
         """The checkpoint that an unfinished meta-training goes on from."""
-        return self.result(place).with_name(f"{self.training}-seeds{self.seed}.resume.safetensors")
+        return self.result(place).with_name(working_name(self.training, [self.seed]))
 
     def steps_begun(self, place: Place) -> int:
         """Meta-iterations that need not be done again: those of the working checkpoint."""

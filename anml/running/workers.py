@@ -20,8 +20,8 @@ from tqdm import tqdm
 from anml import data
 from anml.data import Drawings
 from anml.errors import AnmlError
-from anml.meta_training.graphed import choose_float32
 from anml.meta_training.memory import keep_freed_memory
+from anml.meta_training.precision import choose_float32
 from anml.results import running_commit
 from anml.running.jobs import Place, Plan, Resumable, Work
 from anml.store.code_state import code_state

@@ -6,7 +6,7 @@ Headers are read without torch: pages ask them how far a model is.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,24 @@ if TYPE_CHECKING:
 
 HEADER = "anml"
 FORMAT = 1
+WORKING = ".resume.safetensors"
+"""How the name of a working checkpoint ends."""
+
+
+def model_name(training: str, seed: int) -> str:
+    """The name of a finished model's file."""
+    return f"{training}-seed{seed}.safetensors"
+
+
+def working_name(training: str, seeds: Iterable[int]) -> str:
+    """The name of the file that a meta-training of `seeds`, side by side, goes on from."""
+    return f"{training}-seeds{'_'.join(map(str, seeds))}{WORKING}"
+
+
+def parse_working_name(name: str) -> tuple[str, tuple[int, ...]]:
+    """The reverse of `working_name`."""
+    training, _, seeds = name.removesuffix(WORKING).rpartition("-seeds")
+    return training, tuple(map(int, seeds.split("_")))
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
