@@ -7,10 +7,12 @@
 Written are cost.csv (every case of `CASES`), speed_sweeps.csv (`SWEEPS`) and speed_machine.csv (the
 machine); each row of the first two also holds how fast the machine multiplied large matrices just
 then, and ours the share of the time that convolutions and products take. Each case runs in a
-process of its own, one after another: a warm-up, then the median, the fastest and the slowest of a
-few meta-iterations (meta-gradient and Adam's step on a random episode), and the process's peak
-memory. Let the machine do nothing else meanwhile; the load at the start is recorded. The ways are
-those of `ways.WAYS`; libraries that are not installed leave their rows empty.
+process of its own, one after another: a warm-up, then a few meta-iterations (meta-gradient and
+Adam's step on a random episode). A machine that others share changes its speed by the minute, so
+that all of it is gone through `ROUNDS` times: a row has the median of the rounds' medians, the
+fastest and the slowest iteration of all, and the largest peak memory of a process. Let the machine
+do nothing else meanwhile; the load at the start is recorded. The ways are those of `ways.WAYS`;
+libraries that are not installed leave their rows empty.
 """
 
 import argparse
@@ -46,9 +48,10 @@ from anml.store.files import replacing, require_writable
 from anml.treatments import TRAININGS
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "reference"
+ROUNDS = 3
 ITERATIONS = 5
-"""Timed meta-iterations of a case, fewer (but three) where they take longer than `SECONDS`."""
-SECONDS = 8.0
+"""Timed meta-iterations of a case in a round, fewer (but three) if they take over `SECONDS`."""
+SECONDS = 4.0
 MATRIX = 2048
 """Side of the matrices whose product gives the machine's speed: large, so that it is the best."""
 QUICK = {
@@ -57,6 +60,11 @@ QUICK = {
 }
 
 Row = dict[str, Any]
+MERGED: dict[str, Callable[[list[float]], float]] = {
+    **{"seconds": median, "gflops": median, "products": median},
+    **{"fastest": min, "slowest": max, "peak_mb": max},
+}
+"""What becomes of a column's numbers of several rounds; the other columns are the same in all."""
 TIMES = ("seconds", "fastest", "slowest")
 COLUMNS = (
     *("profile", "training", "way", *TIMES, "peak_mb", "device", "multiply_adds"),
@@ -276,6 +284,15 @@ def measure_part(part: Sequence[str], quick: bool) -> list[Row]:
             return measure_machine(quick)
 
 
+def merged(rounds: Sequence[Row]) -> Row:
+    """One row of those that several rounds measured of the same thing."""
+    row = dict(rounds[0])
+    for name in MERGED.keys() & row.keys():
+        if row[name] != "":
+            row[name] = f"{MERGED[name]([float(each[name]) for each in rounds]):.4g}"
+    return row
+
+
 def write(path: Path, rows: Sequence[Row]) -> None:
     """Rows as a CSV file, in place of the old one only when complete."""
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
@@ -296,16 +313,20 @@ def run(out: Path, quick: bool) -> None:
             f"the machine is busy (load {load:.1f} on {cores} cores), so that nothing measured now "
             "would mean much: let it idle for some minutes, then run the same command"
         )
-    start, tables = time.monotonic(), {}
-    for part in parts(quick):
+    start, measured = time.monotonic(), {part: [] for part in parts(quick)}
+    for part in list(measured) * (1 if quick else ROUNDS):
         command = [sys.executable, __file__, *(["--quick"] if quick else []), "--part", *part]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if done.returncode:
             raise AnmlError(f"measuring {' '.join(part)!r} failed, see above: nothing was written")
         rows = json.loads(done.stdout.splitlines()[-1])  # libraries may print before it
-        tables.setdefault(part[0], []).extend(rows)
+        measured[part].append(rows)
         for row in rows:
             print(*(value for value in row.values() if value != ""), sep=", ", flush=True)
+    tables: dict[str, list[Row]] = {}
+    for part, rounds in measured.items():
+        rows = [merged(each) for each in zip(*rounds, strict=True)]
+        tables.setdefault(part[0], []).extend(rows)
     for name, rows in tables.items():
         write(out / f"{name}.csv", rows)
     print(f"{time.monotonic() - start:.0f} s; wrote {', '.join(tables)} to {out}")

@@ -101,6 +101,15 @@ def test_every_recorded_case_can_be_expressed() -> None:
     assert adjoint == {(p, t) for p in cost.PROFILES for t in ("anml", "oml", "pretrain")}
 
 
+def test_rounds_make_one_row() -> None:
+    own = {"profile": "paper", "way": "adjoint", "multiply_adds": 7, "note": ""}
+    times = [("2", "1.5", "9"), ("1", "0.5", "3"), ("4", "3", "5")]
+    rounds = [own | dict(zip(cost.TIMES, each, strict=True)) | {"products": ""} for each in times]
+    row = cost.merged(rounds)
+    assert row == own | {"seconds": "2", "fastest": "0.5", "slowest": "9", "products": ""}
+    assert cost.merged(rounds[:1]) == rounds[0]
+
+
 @pytest.mark.slow
 def test_the_whole_command_at_tiny_sizes(tmp_path) -> None:
     command = [sys.executable, cost.__file__, "--quick", "--out", str(tmp_path)]
