@@ -2,7 +2,7 @@
 
 Two polynomials of degree 2 and 3 have a product of degree 5, which its values at six points fix.
 With `V` the six points' powers (the last point is infinity, where only the highest coefficient
-counts), `V_3` and `V_4` its first columns,
+counts), `V_3` and `V_4` those for three and four coefficients,
 
     g * h = V^-1 [(V_3 g) . (V_4 h)].
 
@@ -34,7 +34,7 @@ TILE = 4
 POINTS = TILE + KERNEL - 1
 """Points of a row, and pixels that a row of a tile sees."""
 FINITE_POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
-"""Small powers, and small ones of their inverses: rounding stays at a few times a plain one's."""
+"""Of sizes near 1, since rounding grows with their powers: a few times that of a plain sum."""
 TILES_AT_ONCE = 192
 """Enough rows for fast products, few enough to stay in a processor's cache from step to step."""
 LEAST_CHANNELS, LEAST_SIDE = 100, 8
@@ -48,11 +48,11 @@ def worth(channels: int, side: int) -> bool:
 
 @dataclass(frozen=True)
 class Transforms:
-    """Of both axes together: each one's matrix times itself, by Kronecker."""
+    """To the points of both axes: the Kronecker product of a row's matrix with itself."""
 
-    pixels: Tensor  # [36, 36]
-    kernel: Tensor  # [36, 9]
-    responses: Tensor  # [36, 16], from the responses' side
+    pixels: Tensor  # [36, 36], of a tile's pixels: V^-T
+    kernel: Tensor  # [36, 9], of a kernel: V_3
+    responses: Tensor  # [36, 16], of the gradient of a tile's responses: V_4
 
 
 @cache
