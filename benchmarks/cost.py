@@ -7,7 +7,7 @@
 Written are cost.csv (every case of `CASES`), speed_sweeps.csv (`SWEEPS`) and speed_machine.csv (the
 machine); each row of the first two also holds how fast the machine multiplied large matrices just
 then, and ours the share of the time that convolutions and products take. Each case runs in a
-process of its own, one after another: a warm-up, then a few meta-iterations (meta-gradient and
+process of its own, one after another: warm-ups, then a few meta-iterations (meta-gradient and
 Adam's step on a random episode). A machine that others share changes its speed by the minute, so
 that all of it is gone through `ROUNDS` times: a row has the median of the rounds' medians, the
 fastest and the slowest iteration of all, and the largest peak memory of a process. Let the machine
@@ -48,7 +48,9 @@ from anml.store.files import replacing, require_writable
 from anml.treatments import TRAININGS
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "reference"
-ROUNDS = 3
+ROUNDS = 2
+WARM_UPS = 3
+"""Calls before timing, fewer where they take over `SECONDS`: memory is laid out anew in each."""
 ITERATIONS = 5
 """Timed meta-iterations of a case in a round, fewer (but three) if they take over `SECONDS`."""
 SECONDS = 4.0
@@ -167,8 +169,12 @@ def replica_step(profile: Profile, replicas: int) -> Callable[[], None]:
 
 
 def timed(step: Callable[[], object], quick: bool) -> dict[str, str]:
-    """Median, fastest and slowest seconds of `step`, after one call to warm up."""
-    step()
+    """Median, fastest and slowest seconds of `step`, warmed up."""
+    start = time.perf_counter()
+    for _ in range(1 if quick else WARM_UPS):
+        step()
+        if time.perf_counter() - start > SECONDS:
+            break
     seconds: list[float] = []
     enough = 1 if quick else ITERATIONS
     while len(seconds) < enough and (len(seconds) < 3 or sum(seconds) < SECONDS):
