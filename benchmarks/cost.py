@@ -26,13 +26,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
+from machine import machine_facts
 from shares import products_share
 from torch import Tensor
 from ways import WAYS
@@ -43,7 +42,7 @@ from anml.figures.arithmetic import multiply_adds
 from anml.meta_training.memory import keep_freed_memory
 from anml.meta_training.training_job import build_model, rates
 from anml.profiles import META_TRAIN_CLASSES, PROFILES, Profile
-from anml.results import device_name, git_commit
+from anml.results import device_name
 from anml.store.files import replacing, require_writable
 from anml.treatments import TRAININGS
 
@@ -233,38 +232,6 @@ def product_speed(quick: bool) -> float:
     return 2 * side**3 / float(timed(lambda: a @ b, quick)["fastest"]) / 1e9
 
 
-def measure_machine(quick: bool) -> list[Row]:
-    """What the numbers were measured on and with, and its speed in a large matrix product."""
-    facts = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": git_commit(),
-        "device": device_name(),
-        "processor": processor(),
-        "load at the start": f"{os.getloadavg()[0]:.2f}",
-        "matrix side": 128 if quick else MATRIX,
-        "python": platform.python_version(),
-    }
-    libraries = ("torch", *(way.library for way in WAYS.values() if way.library))
-    facts |= {name: version_of(name) for name in libraries}
-    return [{"what": what, "value": value} for what, value in facts.items()]
-
-
-def processor() -> str:
-    """The processor's name where the system tells it, else its architecture."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def version_of(library: str) -> str:
-    """The installed version, or that there is none."""
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return "not installed"
-
-
 def parts(quick: bool) -> list[tuple[str, ...]]:
     """What runs in a process of its own each, as command-line words; first the file it is for.
 
@@ -287,7 +254,7 @@ def measure_part(part: Sequence[str], quick: bool) -> list[Row]:
         case ["speed_sweeps", name]:
             return measure_sweep(name, quick)
         case _:
-            return measure_machine(quick)
+            return machine_facts(128 if quick else MATRIX)
 
 
 def merged(rounds: Sequence[Row]) -> Row:

@@ -114,9 +114,7 @@ class Way:
     gradient: Callable[[nn.Module, Episode, float], Gradients]
     library: str = ""  # empty: torch and this package
     second_order: bool = True
-    by_points: bool = (
-        False  # outer convolutions by `anml.gradients.winograd` where networks are wide
-    )
+    by_points: bool = False  # what `anml.figures.arithmetic.multiply_adds` means by it
 
     @property
     def installed(self) -> bool:
