@@ -17,9 +17,9 @@ SIDES = st.integers(1, 13)
 """Of responses: fewer than a tile, a whole number of tiles, and what lies between."""
 
 
-def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+def normal(*shape: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def by_torch(maps: Tensor, kernel: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -17,7 +17,7 @@ from anml.models import KERNEL
 
 def convolve(maps: Tensor, kernel: Tensor) -> Tensor:
     """Responses [B, S, S, C] of `maps` [B, S + 2, S + 2, C_in] to `kernel` [C, C_in, 3, 3]."""
-    if _fast(maps):
+    if _fast(maps, maps.shape[3], maps.shape[1]):
         return winograd.convolve(maps, kernel)
     # Position-major maps are what torch calls channels-last: it takes them as they are.
     return F.conv2d(maps.permute(0, 3, 1, 2), kernel).permute(0, 2, 3, 1)
@@ -25,7 +25,7 @@ def convolve(maps: Tensor, kernel: Tensor) -> Tensor:
 
 def gradients(u: Tensor, maps: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of `maps` and of `kernel` from `u` [B, S, S, C], that of the responses."""
-    if _fast(maps):
+    if _fast(maps, maps.shape[3], maps.shape[1]):
         return winograd.gradients(u, maps, kernel)
     images = (u.permute(0, 3, 1, 2), maps.permute(0, 3, 1, 2))
     of_maps, of_kernel, _ = torch.ops.aten.convolution_backward(
@@ -36,9 +36,9 @@ def gradients(u: Tensor, maps: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
     return of_maps.permute(0, 2, 3, 1), of_kernel
 
 
-def _fast(maps: Tensor) -> bool:
-    """Whether Winograd's way is the faster for `maps` [B, side, side, C_in]."""
-    return not maps.is_cuda and winograd.worth(maps.shape[3], maps.shape[1] - KERNEL + 1)
+def _fast(maps: Tensor, channels: int, side: int) -> bool:
+    """Whether Winograd's way is the faster on the device of `maps`, for maps of such a size."""
+    return not maps.is_cuda and winograd.worth(channels, side - KERNEL + 1)
 
 
 def conv2d(images: Tensor, weight: Tensor, bias: Tensor, stride: int, groups: int) -> Tensor:
@@ -46,14 +46,12 @@ def conv2d(images: Tensor, weight: Tensor, bias: Tensor, stride: int, groups: in
 
     `images` [B, groups * C_in, side, side], `weight` [groups * C, C_in, 3, 3], `bias` [groups * C].
     """
-    side = images.shape[2] - KERNEL + 1
-    channels, channels_in = len(weight) // groups, weight.shape[1]
-    if stride == 1 and not images.is_cuda:
-        if winograd.worth(channels_in, side):
-            return _ByWinograd.apply(images, weight, bias, groups)
-        if channels_in == 1 and winograd.worth(channels, side):
-            # Drawings that are said to be channels-last have such responses: position-major maps.
-            images = images.clone(memory_format=torch.channels_last)
+    channels, channels_in, side = len(weight) // groups, weight.shape[1], images.shape[2]
+    if stride == 1 and _fast(images, channels_in, side):
+        return _ByWinograd.apply(images, weight, bias, groups)
+    if channels_in == 1 and _fast(images, channels, side):
+        # Drawings that are said to be channels-last have such responses: position-major maps.
+        images = images.clone(memory_format=torch.channels_last)
     return F.conv2d(images, weight, bias, stride=stride, groups=groups)
 
 

@@ -1,10 +1,11 @@
 """ANML's second and third block behind their convolution: norm, max-pool, ReLU; with derivatives.
 
-The convolution itself is the caller's: a product with unfolded maps in the inner step, torch's in
-the outer passes. Maps are position-major [..., P, C]; leading axes are what is normalised apart.
-With `d` the response less its mean, norm and affine are `y = gain * d + shift`, and `gain = scale *
-inverse_std`. The two sums that are the gradients of shift and gain are also what the norm takes
-from the response's gradient: each derivative passes over the maps only a few times.
+The convolution itself is the caller's: a product with unfolded maps in the inner step, that of
+`convolution` in the outer passes. Maps are position-major [..., P, C]; leading axes are what is
+normalised apart. With `d` the response less its mean, norm and affine are `y = gain * d + shift`,
+and `gain = scale * inverse_std`. The two sums that are the gradients of shift and gain are also
+what the norm takes from the response's gradient: each derivative passes over the maps only a few
+times.
 """
 
 from dataclasses import dataclass

@@ -5,7 +5,7 @@
 - convolution and norm of the first block are one product, whose derivative skips the 26 x 26 maps;
 - norm, pooling and ReLU take a few drawings at a time, which stay in the processor's cache;
 - maps are position-major, so that pooling is vectorised, and convolutions take them as they are;
-- those go by fewer multiplications where networks are wide (`winograd`).
+- those take fewer multiplications where networks are wide (`convolution`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence

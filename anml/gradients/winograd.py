@@ -2,7 +2,7 @@
 
 Two polynomials of degree 2 and 3 have a product of degree 5, which its values at six points fix.
 With `V` the six points' powers (the last point is infinity, where only the highest coefficient
-counts), `V_3` and `V_4` those for three and four coefficients,
+counts), `V_3` and `V_4` those for three and four coefficients, and `.` entry by entry,
 
     g * h = V^-1 [(V_3 g) . (V_4 h)].
 
@@ -42,7 +42,7 @@ LEAST_CHANNELS, LEAST_SIDE = 100, 8
 
 
 def worth(channels: int, side: int) -> bool:
-    """Whether a CPU is faster so, at `side` x `side` responses and as many channels as before."""
+    """Whether a CPU is faster so, for maps of so many channels and `side` x `side` responses."""
     return channels >= LEAST_CHANNELS and side >= LEAST_SIDE
 
 
