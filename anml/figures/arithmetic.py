@@ -80,11 +80,13 @@ def _passes(layers: Sequence[Convolution], products: tuple[int, int]) -> int:
 
 def _batch(layers: Sequence[Convolution], drawings: int, by_points: bool) -> int:
     """Multiply-adds of an outer pass: a stack of layers forward and differentiated."""
-    total = drawings * _passes(layers, TRAINED)
-    for layer in layers if by_points else ():
-        if layer.by_points:
-            total += _with_points(layer, drawings) - drawings * TRAINED[1] * layer.forward
-    return total
+    first, *later = layers
+    return TRAINED[0] * drawings * first.forward + sum(
+        _with_points(layer, drawings)
+        if by_points and layer.by_points
+        else TRAINED[1] * drawings * layer.forward
+        for layer in later
+    )
 
 
 def _with_points(layer: Convolution, drawings: int) -> int:
