@@ -18,8 +18,9 @@ from tqdm import tqdm
 from anml import __version__
 from anml.drawings.pixels import INK, find_pixels, take_ink
 from anml.errors import AnmlError
-from anml.meta_training.outer_step import OuterLoop, State, new_optimizer, said
+from anml.meta_training.outer_step import OuterLoop, State, new_optimizer
 from anml.meta_training.precision import choose_float32
+from anml.meta_training.progress import progress_text
 from anml.meta_training.training_job import Job, build_model, initial_model
 from anml.profiles import Profile
 from anml.results import device_name, running_commit, together
@@ -87,7 +88,8 @@ def meta_train(
                 _refuse_divergence(job, log, iteration)
                 if on_step:
                     on_step(iteration + 1, job.iterations)
-            bar.set_postfix_str(said(log[max(0, outer.done - 50) : outer.done]), refresh=False)
+            latest = log[max(0, outer.done - 50) : outer.done]
+            bar.set_postfix_str(progress_text(latest), refresh=False)
             bar.update(len(rows))
             asked = interrupt.asked  # read once: Ctrl-C may come between the two questions
             if asked or time.monotonic() - saved > checkpoint_seconds:

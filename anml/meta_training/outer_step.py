@@ -90,12 +90,6 @@ def redrawn_gradient(job: Job, state: State, episode: Episode, rows: Tensor) -> 
     return result
 
 
-def said(rows: Tensor) -> str:
-    """What a progress bar says of log rows [n, R, 3]: their means."""
-    loss, _, remembered = rows.nanmean((0, 1))
-    return f"loss {loss:.2f}, remember {100 * remembered:.0f}%"
-
-
 def on_gpu(device: str) -> bool:
     """Whether a device, such as 'cuda:0', is a GPU."""
     return torch.device(device).type == "cuda"

@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 from anml.errors import AnmlError
 from anml.meta_train import CODE, initial_state, made_by, refuse_other_settings, save_working
-from anml.meta_training.outer_step import OuterLoop, State, new_optimizer, said
+from anml.meta_training.outer_step import OuterLoop, State, new_optimizer
 from anml.meta_training.precision import choose_float32
+from anml.meta_training.progress import progress_text
 from anml.meta_training.training_job import Job
 from anml.results import running_commit, together
 from anml.store.checkpoint import load_checkpoint
@@ -104,6 +105,6 @@ def _settle(job: Job, state: State, done: int, settling: int, progress: bool) ->
             left = (done - outer.done) / settling
             own["lr"].fill_(usual * (1 + (SETTLING_RATE - 1) * left))
             rows = outer.run()
-            bar.set_postfix_str(said(rows), refresh=False)
+            bar.set_postfix_str(progress_text(rows), refresh=False)
             bar.update(len(rows))
     return optimizer

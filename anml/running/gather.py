@@ -21,12 +21,7 @@ from anml.results import Provenance, provenance_now, together, write_table
 from anml.running.groups import group_name
 from anml.running.jobs import Place, Row, TrainJob, Work, read_part
 from anml.running.lengths import LengthJob
-from anml.store.checkpoint import (
-    load_checkpoint,
-    parse_working_name,
-    read_header,
-    working_name,
-)
+from anml.store.checkpoint import WORKING_FILES, load_checkpoint, parse_working_name, read_header
 from anml.store.tables import LOG_METRICS
 from anml.treatments import find_training
 
@@ -56,7 +51,7 @@ class Working:
 
 def working_checkpoints(place: Place) -> list[Working]:
     """Every working checkpoint of a run."""
-    paths = sorted((place.folder / "checkpoints").glob(working_name("*", "*")))
+    paths = sorted((place.folder / "checkpoints").glob(WORKING_FILES))
     return [Working(path, *parse_working_name(path.name)) for path in paths]
 
 

@@ -24,6 +24,8 @@ HEADER = "anml"
 FORMAT = 1
 WORKING = ".resume.safetensors"
 """How the name of a working checkpoint ends."""
+WORKING_FILES = f"*-seeds*{WORKING}"
+"""Pattern of the names that `working_name` gives."""
 
 
 def model_name(training: str, seed: int) -> str:
