@@ -7,10 +7,12 @@ time is too little work for a GPU.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from anml.models import (
     ANML,
@@ -25,6 +27,9 @@ from anml.models import (
 
 Named = Mapping[str, Tensor]
 Inputs = tuple[Tensor, ...]
+Layer = Callable[[Named, str, Tensor], Tensor]
+"""A linear layer by its name: `models.linear`, or what learns by it."""
+GATE = "nm.gate"
 FEATURE_BATCH = 500
 """Drawings that are passed through a network at once: bounds the memory."""
 
@@ -34,12 +39,13 @@ class Split:
     """A network cut in front of its first layer that learns, and in front of its linear layers.
 
     `frozen`: images [B, 1, 28, 28] to what never changes about them, tensors [B, ...]. `features`:
-    from weights [R, ...] and those tensors, [R, B, ...], to what the linear layers get, [R, B, D].
-    `linears`: names of the linear layers, ReLU between them; they and a convolution learn.
+    from weights [R, ...] and those tensors, [R, B, ...], to what the linear layers get, [R, B, D],
+    with the `Layer` that stands for a linear layer among them. `linears`: names of the linear
+    layers behind, ReLU between them; they and a convolution learn.
     """
 
     frozen: Callable[[Tensor], Inputs]
-    features: Callable[[Named, Inputs], Tensor]
+    features: Callable[[Named, Inputs, Layer], Tensor]
     linears: tuple[str, ...]
 
 
@@ -54,20 +60,26 @@ def split_anml(model: ANML, plastic: tuple[str, ...]) -> Split:
     def gated(weights: Named, images: Tensor, gate: Tensor) -> Tensor:
         return gate * anml_tower(_as_channels(images), tower_blocks(weights, "pln."))
 
-    def gate(weights: Named, features: Tensor) -> Tensor:
-        return torch.sigmoid(linear(weights, "nm.gate", features))
+    def gate(weights: Named, features: Tensor, layer: Layer) -> Tensor:
+        return torch.sigmoid(layer(weights, GATE, features))
 
     def tower(weights: Named, images: Tensor) -> Tensor:
         return anml_tower(_as_channels(images), tower_blocks(weights, "nm.tower."))
 
     head = ("head",)
     if _learns(model, "nm.tower.", plastic):
-        return Split(lambda x: (x,), lambda w, i: gated(w, i[0], gate(w, tower(w, i[0]))), head)
-    if _learns(model, "nm.gate.", plastic):
         return Split(
-            lambda x: (x, model.nm.tower(x)), lambda w, i: gated(w, i[0], gate(w, i[1])), head
+            lambda x: (x,),
+            lambda w, i, layer: gated(w, i[0], gate(w, tower(w, i[0]), layer)),
+            head,
         )
-    return Split(lambda x: (x, model.nm(x)), lambda w, i: gated(w, *i), head)
+    if _learns(model, f"{GATE}.", plastic):
+        return Split(
+            lambda x: (x, model.nm.tower(x)),
+            lambda w, i, layer: gated(w, i[0], gate(w, i[1], layer)),
+            head,
+        )
+    return Split(lambda x: (x, model.nm(x)), lambda w, i, _: gated(w, *i), head)
 
 
 def split_oml(model: nn.Module, plastic: tuple[str, ...]) -> Split:
@@ -82,7 +94,7 @@ def split_oml(model: nn.Module, plastic: tuple[str, ...]) -> Split:
         maps = oml_tower(images, layers, OML_STRIDES[:depth])[0].unflatten(1, (channels, -1))
         return (maps.unflatten(2, (round(maps.shape[2] ** 0.5), -1)),)
 
-    def features(weights: Named, inputs: Inputs) -> Tensor:
+    def features(weights: Named, inputs: Inputs, _: Layer) -> Tensor:
         maps = _as_channels(inputs[0])
         return oml_tower(maps, oml_layers(weights)[depth:], OML_STRIDES[depth:])
 
@@ -105,6 +117,27 @@ def frozen_inputs(split: Split, parts: Iterable[Tensor]) -> Inputs:
     with torch.no_grad():
         parts = [split.frozen(part) for part in parts]
     return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
+
+
+class _IntoSlot(torch.autograd.Function):
+    """A linear layer for one drawing, `x` [R, 1, D], that writes its weight's gradient to `slot`.
+
+    The gradient is an outer product of millions of numbers: autograd's would be made and then
+    moved. `slot` is like `weight`, [R, O, D].
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, slot: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.slot = slot
+        return torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, u: Tensor) -> tuple[Tensor | None, None, Tensor, None]:
+        x, weight = ctx.saved_tensors
+        torch.mul(u.mT, x, out=ctx.slot)
+        return torch.bmm(u, weight) if ctx.needs_input_grad[0] else None, None, u.squeeze(1), None
 
 
 class Learners:
@@ -135,9 +168,9 @@ class Learners:
         )
         fixed = {name: p.expand(copies, *p.shape) for name, p in named.items()}
         self.weights = fixed | own
-        # The linear layers' gradients are written by hand: autograd's would be made and then moved.
-        behind = tuple(f"{name}." for name in split.linears)
-        self.leaves = [name for name in learning if not name.startswith(behind)]
+        # Gradients of the linear layers' weights are written by hand, into their slots.
+        by_hand = (*(f"{name}." for name in split.linears), f"{GATE}.weight")
+        self.leaves = [name for name in learning if not name.startswith(by_hand)]
         for name in self.leaves:
             own[name].requires_grad_()
         groups = []
@@ -148,7 +181,7 @@ class Learners:
 
     def step(self, inputs: Inputs, labels: Sequence[int]) -> None:
         """Learn one drawing each: `inputs` [R, 1, ...], `labels` [R]."""
-        features = self.split.features(self.weights, inputs)
+        features = self.split.features(self.weights, inputs, self._learn_layer)
         upstream = torch.stack(
             [self._learn_linears(r, x[0].detach(), labels[r]) for r, x in enumerate(features)]
         )
@@ -159,6 +192,11 @@ class Learners:
             if gradient is not None:
                 self.slots[name].copy_(gradient)
         self.optimizer.step()
+
+    def _learn_layer(self, weights: Named, name: str, x: Tensor) -> Tensor:
+        """A linear layer in front: its bias is a leaf, its weight's gradient goes to its slot."""
+        weight = f"{name}.weight"
+        return _IntoSlot.apply(x, weights[weight], weights[f"{name}.bias"], self.slots[weight])
 
     def _learn_linears(self, which: int, x: Tensor, label: int) -> Tensor:
         """Gradient of the cross-entropy in `x` [D]; that of the linear layers into their slots."""
@@ -186,7 +224,7 @@ class Learners:
         """Logits [B, outputs] of copy `which` for `inputs` [B, ...]."""
         weights = {name: tensor[which : which + 1] for name, tensor in self.weights.items()}
         with torch.no_grad():
-            x = self.split.features(weights, tuple(x.unsqueeze(0) for x in inputs))
+            x = self.split.features(weights, tuple(x.unsqueeze(0) for x in inputs), linear)
             for depth, name in enumerate(self.split.linears):
                 x = linear(weights, name, F.relu(x) if depth else x)
         return x[0]
