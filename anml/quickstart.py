@@ -26,7 +26,7 @@ from anml.meta_testing.regimes import learning_order
 from anml.meta_testing.trajectories import Trajectory
 from anml.meta_train import Job, initial_model, load_model, meta_train
 from anml.meta_training.episodes import Stream, to_unit
-from anml.meta_training.memory import keep_freed_memory
+from anml.process import prepare_process
 from anml.profiles import PROFILES, Profile, find_profile
 from anml.running.jobs import make_runs, trajectory_seeds
 from anml.treatments import Treatment, find_training, find_treatment
@@ -100,7 +100,7 @@ class Outcome:
 def use_one_core() -> None:
     """Compute on one core: networks this small gain nothing from more."""
     torch.set_num_threads(1)
-    keep_freed_memory()
+    prepare_process()
 
 
 def small_profile(profile: str, meta_iterations: int, n_classes: int, trajectories: int) -> Profile:

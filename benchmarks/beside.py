@@ -28,7 +28,7 @@ import torch
 from cost import OUT, Row, replica_step, timed, write
 
 from anml.errors import AnmlError
-from anml.meta_training.memory import keep_freed_memory
+from anml.process import prepare_process
 from anml.profiles import PROFILES, Profile
 from anml.results import device_name, git_commit
 from anml.store.files import require_writable
@@ -68,7 +68,7 @@ def busy() -> Iterator[subprocess.Popen]:
 
 def measure(profile: Profile, quick: bool = False) -> Row:
     """Time ANML's meta-iteration in this process, on the threads that it has."""
-    keep_freed_memory()
+    prepare_process()
     return timed(replica_step(profile, 1), quick) | {"device": device_name("cpu")}
 
 

@@ -39,8 +39,8 @@ from ways import WAYS
 from anml.adapt import Episode, anml_meta_gradient
 from anml.errors import AnmlError
 from anml.figures.arithmetic import multiply_adds
-from anml.meta_training.memory import keep_freed_memory
 from anml.meta_training.training_job import build_model, rates
+from anml.process import prepare_process
 from anml.profiles import META_TRAIN_CLASSES, PROFILES, Profile
 from anml.results import device_name
 from anml.store.files import replacing, require_writable
@@ -247,7 +247,7 @@ def parts(quick: bool) -> list[tuple[str, ...]]:
 
 def measure_part(part: Sequence[str], quick: bool) -> list[Row]:
     """The rows of one part."""
-    keep_freed_memory()
+    prepare_process()
     match part:
         case ["cost", *words]:
             return [measure(Case(*words), quick)]

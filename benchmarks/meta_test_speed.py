@@ -33,8 +33,8 @@ from torch import Tensor
 from anml.errors import AnmlError
 from anml.meta_testing.linear_learning import OPTIMIZERS, Linears, learn_linears, plain_learn
 from anml.meta_testing.trajectories import TRAINING_DRAWINGS
-from anml.meta_training.memory import keep_freed_memory
 from anml.meta_training.training_job import build_model
+from anml.process import prepare_process
 from anml.profiles import PROFILES, Profile
 from anml.results import device_name
 from anml.store.files import require_writable
@@ -116,7 +116,7 @@ def measure(
 def run(out: Path, threads: Sequence[int]) -> None:
     """Measure everything and write the table; AnmlError: the folder cannot be written."""
     require_writable(out)
-    keep_freed_memory()
+    prepare_process()
     rows: list[Row] = []
     for name, treatment, optimizer, n in product(
         PROFILE_NAMES, TREATMENT_NAMES, OPTIMIZERS, threads

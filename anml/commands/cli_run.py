@@ -178,8 +178,8 @@ def prepare(args: argparse.Namespace) -> tuple["Profile", Any, Path]:
     import torch
 
     from anml import data
-    from anml.meta_training.memory import keep_freed_memory
     from anml.meta_training.precision import choose_float32
+    from anml.process import prepare_process
     from anml.profiles import find_profile
     from anml.running.pipeline import default_folder
 
@@ -190,7 +190,7 @@ def prepare(args: argparse.Namespace) -> tuple["Profile", Any, Path]:
         raise AnmlError(
             f"--device {args.device}: not available here: choose one of {', '.join(devices)}"
         )
-    keep_freed_memory()
+    prepare_process()
     choose_float32(tf32=False)  # meta-training may be asked for another
     drawings = data.load(args.data)
     return profile, drawings, args.out or default_folder(profile, drawings.source, overrides)

@@ -20,8 +20,8 @@ from tqdm import tqdm
 from anml import data
 from anml.data import Drawings
 from anml.errors import AnmlError
-from anml.meta_training.memory import keep_freed_memory
 from anml.meta_training.precision import choose_float32
+from anml.process import prepare_process
 from anml.results import running_commit
 from anml.running.jobs import Place, Plan, Resumable, Work
 from anml.store.code_state import code_state
@@ -122,7 +122,7 @@ _worker: _Worker
 def _start_worker(data_name: str, codes: set[str], ticks: "Queue[float]", stop: c_byte) -> None:
     """Set up a worker process: one thread, its own copy of the drawings."""
     global _worker
-    keep_freed_memory()
+    prepare_process()
     torch.set_num_threads(THREADS)
     choose_float32(tf32=False)  # meta-test and probes too, whatever this worker did before
     signal.signal(signal.SIGTERM, signal.default_int_handler)
