@@ -253,6 +253,13 @@ def test_what_was_not_run_is_shown_so():
     assert sense(table, linear) == [
         f"{answer}: not run at this scale." for answer in list(linear.answers)[1:]
     ]
+    first, second, *_ = linear.answers
+    everything = synthetic_disagreements.table({})
+    frame = everything.frame
+    rows = frame[(frame["question"] != "linear") | (frame["answer"] == second)]
+    assert sense(Table(rows, everything.provenance), linear)[0] == (
+        f"{second}: nothing to compare with, {first} was not run at this scale."
+    )
     figure = disagreements_figure(shown_values(table), table.provenance)
     titles = [axis.get_title(loc="left") for axis in figure.axes]
     assert titles == [question.title for question in some]

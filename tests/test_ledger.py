@@ -105,7 +105,7 @@ def test_a_number_is_reproduced_only_at_the_papers_scale(meta_test):
     shorter = Table(same.frame[same.frame["n_classes"] < 600], same.provenance)
     entry = entries({"meta_test": shorter})["anml_600"]
     assert (entry.verdict, entry.n_classes) == (NOT_COMPARABLE, "50")  # below OML-OLFT at 50
-    assert "Measured up to N = 50, not 600" in entry.why
+    assert "All that it takes was measured up to N = 50, not 600" in entry.why
 
 
 @pytest.mark.parametrize(("value", "verdict"), [(0.64, DIRECTION), (0.4, NOT)])

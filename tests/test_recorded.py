@@ -55,13 +55,30 @@ def test_the_drawings_are_named():
     assert sheet(recorded.accuracy_rows(FIVE)).loc["drawings", "quick"] == "Omniglot"
 
 
-def test_the_n_is_the_longest_that_most_were_measured_at():
+def test_each_quantity_stands_at_the_longest_n_that_it_was_measured_at():
     frame = TABLE.frame
     network = frame["treatment"] == "Scratch"
     shorter = Table(frame[~(network & (frame["n_classes"] == 600))], TABLE.provenance)
     shown = sheet(recorded.accuracy_rows(FIVE), shorter)
-    assert shown.loc["N", "quick"] == "50"
-    assert "" not in set(shown["quick"])
+    assert shown.loc["N", "quick"] == "600"
+    ends = shown["quick"].str.endswith(", N = 50")
+    assert list(ends[ends].index) == ["Scratch"]
+    assert shown.loc["ANML", "quick"] == sheet(recorded.accuracy_rows(FIVE)).loc["ANML", "quick"]
+
+
+def test_an_answer_that_stands_under_another_question_is_shown_under_both():
+    """As the page does, where a table is older than a question."""
+    full = synthetic_disagreements.table({})
+    settings = [s for question in QUESTIONS for s in question.answers.values()]
+    question, answer = next(
+        (question, answer)
+        for question in QUESTIONS
+        for answer, setting in question.answers.items()
+        if settings.count(setting) > 1
+    )
+    own = (full.frame["question"] == question.id) & (full.frame["answer"] == answer)
+    shown = sheet(recorded.answer_rows, Table(full.frame[~own], full.provenance))
+    assert shown.loc[f"{question.title} {answer}", "quick"]
 
 
 def test_regimes_are_told_apart():

@@ -94,6 +94,21 @@ def test_four_a_side_are_enough_and_the_exact_p_is_known():
     assert "4 and 4 replicates" in result.text
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "p"),
+    [
+        ([0.9, 0.9, 0.9, 0.9], [0.1, 0.2, 0.3, 0.4], 2 / 70),
+        ([0.9, 0.8, 0.7, 0.4], [0.1, 0.2, 0.3, 0.4], 4 / 70),
+        ([0.5] * 4, [0.5] * 4, 1.0),
+    ],
+)
+def test_ties_leave_p_exact(a, b, p):
+    """The share of the 70 splits whose U lies as far from its mean, counted by hand."""
+    result = mann_whitney(a, b)
+    assert result.p == pytest.approx(p)
+    assert result.p >= smallest_p(4, 4)
+
+
 def test_a_tiny_p_is_not_shown_as_zero():
     assert "p < 0.001" in mann_whitney(np.arange(10) + 100, np.arange(10)).text
 

@@ -43,8 +43,8 @@ _SMALL_RATE = (
     "and forgets little; the page of Figure 3 says where the best found is the smallest tried."
 )
 _OPEN_GATE = (
-    "The gate leaves more units open here than the paper's does. How far longer meta-training and "
-    "wider networks close it is measured on the page about how much meta-training."
+    "More units stay active after the gate here than in the paper. How far longer meta-training "
+    "and wider networks close it is measured on the page about how much meta-training."
 )
 
 WHY: dict[str, str] = {

@@ -39,7 +39,7 @@ def answer_values(table: Table, question: Question, seed: int = 0) -> pd.DataFra
     Columns: `answer`, `metric`, `n_classes`, `mean`, `low`, `high` (fractions in [0, 1]; two-level
     bootstrap interval, seeded with `seed`), `models`, `trajectories`. No rows where not run.
     """
-    rows = _rows(table, question)
+    rows = question_rows(table, question)
     if rows.empty:
         columns = ["answer", "metric", "n_classes", "mean", "low", "high", "models", "trajectories"]
         return pd.DataFrame(columns=columns)
@@ -58,7 +58,7 @@ def differences(table: Table, question: Question) -> pd.DataFrame:
     `answer`, `n_classes`, `mean`, `low`, `high` (fractions; Student interval), `models`,
     `trajectories`.
     """
-    rows = _rows(table, question)
+    rows = question_rows(table, question)
     rows = rows[rows["metric"] == TESTING]
     first, *others = question.answers
     base = rows[rows["answer"] == first]
@@ -90,7 +90,8 @@ def answer_table(table: Table, question: Question, seed: int = 0) -> pd.DataFram
     With the learning rate of meta-test, and an arrow where no smaller or larger one was tried.
     """
     values = answer_values(table, question, seed)
-    tried = _rows(table, question).groupby(["answer", "n_classes"])[["optimizer", "learning_rate"]]
+    points = question_rows(table, question).groupby(["answer", "n_classes"])
+    tried = points[["optimizer", "learning_rate"]]
     rates = {point: _rates(rows, table.provenance) for point, rows in tried}
     metrics = {"training": TRAINING, "testing": TESTING}
     rows = []
@@ -124,12 +125,14 @@ def sense(table: Table, question: Question) -> list[str]:
     A difference is called one only where its whole interval lies on one side of zero.
     """
     gaps = differences(table, question)
+    run = set(question_rows(table, question)["answer"])
     first, *others = question.answers
     lines = []
     for answer in others:
         own = gaps[gaps["answer"] == answer] if len(gaps) else gaps
         if own.empty:
-            lines.append(f"{answer}: not run at this scale.")
+            reason = f"nothing to compare with, {first} was not" if answer in run else "not"
+            lines.append(f"{answer}: {reason} run at this scale.")
             continue
         for _, gap in own.sort_values("n_classes", ascending=False).iterrows():
             if gap["n_classes"] < own["n_classes"].max() and not _differs(gap):
@@ -175,7 +178,7 @@ def gaps_closed(table: Table) -> list[str]:
     the models and trajectories that all three have.
     """
     question = find_question("linear")
-    rows = _rows(table, question)
+    rows = question_rows(table, question)
     values = rows[rows["metric"] == TESTING].pivot(
         index=REPLICATE, columns="answer", values="value"
     )
@@ -204,7 +207,7 @@ def leads(table: Table) -> list[str]:
     """
     names = {"ANML": "released-anml", "OML": "released-oml"}
     questions = {name: find_question(question) for name, question in names.items()}
-    found = [_rows(table, question).assign(of=name) for name, question in questions.items()]
+    found = [question_rows(table, question).assign(of=name) for name, question in questions.items()]
     rows = pd.concat(found, ignore_index=True)
     rows = rows[rows["metric"] == TESTING]
     values = rows.pivot(index=REPLICATE, columns=["answer", "of"], values="value").dropna()
@@ -228,11 +231,11 @@ def leads(table: Table) -> list[str]:
 
 def was_run(table: Table, question: Question) -> bool:
     """Return whether the table holds at least two answers of a question."""
-    return _rows(table, question)["answer"].nunique() > 1
+    return question_rows(table, question)["answer"].nunique() > 1
 
 
-def _rows(table: Table, question: Question) -> pd.DataFrame:
-    """The observations of a question, of the answers that it has.
+def question_rows(table: Table, question: Question) -> pd.DataFrame:
+    """Return the observations of a question, of the answers that it has.
 
     A table may be older than a question. What it measured of an answer's setting then stands under
     another question, and is taken from there: of the models that the question's own rows have.

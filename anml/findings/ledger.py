@@ -277,7 +277,7 @@ def _why(
     iterations = provenance.profile_values.get("meta_iterations", META_ITERATIONS)
     reasons = {
         "Not measured on Omniglot.": provenance.data_source != "omniglot",
-        f"Measured up to N = {n_classes}, not {wanted}.": (
+        f"All that it takes was measured up to N = {n_classes}, not {wanted}.": (
             wanted.isdigit() and n_classes is not None and n_classes < int(wanted)
         ),
         f"Over fewer than {MODELS} models.": few,

@@ -10,6 +10,7 @@ from anml.figures.plot_fig6 import CURVES
 from anml.figures.plot_figs9 import figs9_rows
 from anml.figures.plot_learning import learning_values
 from anml.figures.plot_rates import RATES, best_rates, rates_values
+from anml.findings.disagreement_values import question_rows
 from anml.findings.measure import ACTIVITY, KNN_K
 from anml.meta_testing.regimes import SEQUENTIAL
 from anml.questions import QUESTIONS
@@ -35,9 +36,10 @@ and `model_seed`; perhaps `trajectory_seed` and `n_classes`."""
 def spread_sheet(tables: Mapping[str, Table], rows_of: RowsOf) -> pd.DataFrame:
     """Return what each recorded run gave, in words: a row a quantity, a column a profile with any.
 
-    Where there are several N, the longest of those that most quantities were measured at.
+    Where there are several N, the longest; of a quantity that was measured less far, its own, which
+    then stands behind it.
     """
-    found = {profile: _at_one_n(rows_of(table)) for profile, table in tables.items()}
+    found = {profile: _at_the_longest_n(rows_of(table)) for profile, table in tables.items()}
     found = {profile: rows for profile, rows in found.items() if len(rows)}
     what = dict.fromkeys(name for rows in found.values() for name in rows["what"])
     columns = {}
@@ -48,7 +50,7 @@ def spread_sheet(tables: Mapping[str, Table], rows_of: RowsOf) -> pd.DataFrame:
             "compute time": duration(source.seconds),
             **({"N": str(rows["n_classes"].max())} if "n_classes" in rows else {}),
             "most replicates": _replicates(rows),
-            **{name: _span(rows.loc[rows["what"] == name, "value"]) for name in what},
+            **{name: _span(rows[rows["what"] == name], rows) for name in what},
         }
     names = dict.fromkeys(name for own in columns.values() for name in own)
     sheet = pd.DataFrame(columns, index=list(names))
@@ -107,11 +109,14 @@ def knn_rows(table: Table) -> pd.DataFrame:
 
 def answer_rows(table: Table) -> pd.DataFrame:
     """A `RowsOf` for `disagreements` tables: testing accuracy of every answer."""
-    titles = {question.id: question.title for question in QUESTIONS}
     words = [f"{q.title} {answer}" for q in QUESTIONS for answer in q.answers]
-    rows = table.frame[table.frame["metric"] == TESTING]
-    rows = rows.assign(what=rows["question"].map(titles) + " " + rows["answer"])
-    return _in_order(rows, words)
+    found = [
+        rows.assign(what=f"{q.title} " + rows["answer"])
+        for q in QUESTIONS
+        if len(rows := question_rows(table, q))
+    ]
+    rows = pd.concat(found) if found else table.frame.assign(what="")
+    return _in_order(rows[rows["metric"] == TESTING], words)
 
 
 def length_rows(table: Table) -> pd.DataFrame:
@@ -150,13 +155,11 @@ def _in_order(rows: pd.DataFrame, words: Iterable[str]) -> pd.DataFrame:
     return rows.loc[rows["what"].map(places).sort_values(kind="stable").index]
 
 
-def _at_one_n(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows at the longest N of those that most quantities were measured at."""
-    if "n_classes" not in rows or rows.empty:
+def _at_the_longest_n(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows at the longest N that their quantity was measured at."""
+    if "n_classes" not in rows:
         return rows
-    counts = rows.groupby("n_classes")["what"].nunique()
-    longest = counts[counts == counts.max()].index.max()
-    return rows[rows["n_classes"] == longest]
+    return rows[rows["n_classes"] == rows.groupby("what")["n_classes"].transform("max")]
 
 
 def _replicates(rows: pd.DataFrame) -> str:
@@ -168,9 +171,15 @@ def _replicates(rows: pd.DataFrame) -> str:
     return replicates(models, most)
 
 
-def _span(values: pd.Series) -> str:
-    """A mean and the span of its single values in per cent; '' where there is none."""
+def _span(own: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """The mean of a quantity and the span of its single values in per cent; '' where it has none.
+
+    With its N where that is not the longest of all `rows`.
+    """
+    values = own["value"]
     if values.empty:
         return ""
     span = f" ({100 * values.min():.1f} to {100 * values.max():.1f})" if len(values) > 1 else ""
-    return f"{100 * values.mean():.1f}{span}"
+    shorter = "n_classes" in own and own["n_classes"].max() < rows["n_classes"].max()
+    at = f", N = {own['n_classes'].max()}" if shorter else ""
+    return f"{100 * values.mean():.1f}{span}{at}"
