@@ -14,8 +14,8 @@ from anml.store.tables import TRAINING
 
 def lead(mean: float, spread: float, name: str) -> pd.DataFrame:
     """Rows of a treatment that lies `mean` below 0.9, one model's value `spread` off it."""
-    rows = synthetic_results.meta_test(treatments=["OML"], numbers=[600]).frame
-    values = 0.9 - mean + spread * (rows["model_seed"] - 0.5)
+    rows = synthetic_results.meta_test(treatments=["OML"], numbers=[600], models=3).frame
+    values = 0.9 - mean + spread * (rows["model_seed"] - 1)
     return rows.assign(treatment=name, value=values)
 
 
@@ -28,6 +28,16 @@ def test_the_hardest_case_is_the_least_certain_one_not_the_smallest_lead():
     assert "Scratch" in found.text
 
 
+def test_the_margin_of_a_lead_has_students_bounds():
+    """Over the models' means, whose spread here is 0.1: 4.303 / sqrt(3) times that either way."""
+    frame = pd.concat([lead(0.0, 0.0, "ANML"), lead(0.1, 0.1, "OML")])
+    found = leads(
+        {"meta_test": frame}, 0, first=("ANML", "sequential"), others=[("OML", "sequential")]
+    )
+    assert found.margin.mean == pytest.approx(0.1)
+    assert found.margin.low == pytest.approx(0.1 - 0.1 * 4.303 / 3**0.5, abs=1e-4)
+
+
 def test_a_case_that_fails_is_shown_even_beside_one_without_an_interval():
     single = lead(0.1, 0.0, "Scratch").query("model_seed == 0 and trajectory_seed == 0")
     frame = pd.concat([lead(0.0, 0.0, "ANML"), lead(-0.01, 0.0, "OML"), single])
@@ -35,7 +45,7 @@ def test_a_case_that_fails_is_shown_even_beside_one_without_an_interval():
     found = leads({"meta_test": frame}, 0, first=("ANML", "sequential"), others=sides)
     assert found.margin.mean < 0
     assert found.models == 1  # the fewest of any
-    assert found.margin.models == 2  # the interval's own
+    assert found.margin.models == 3  # the interval's own
 
 
 def test_what_does_no_better_than_guessing_is_not_compared():
@@ -55,14 +65,14 @@ def test_a_claim_about_every_n_reaches_as_far_as_something_was_compared() -> Non
 
 def test_each_is_compared_at_the_longest_n_that_it_was_run_at_over_the_same_replicates():
     """Else a refutation at 600 would hide behind a treatment that stops at 100."""
-    ours = pd.concat([lead(0.0, 0.2, "ANML"), lead(0.3, 0.0, "ANML").assign(n_classes=100)])
+    ours = pd.concat([lead(0.0, 0.1, "ANML"), lead(0.3, 0.0, "ANML").assign(n_classes=100)])
     stops = lead(0.5, 0.0, "Scratch").assign(n_classes=100)
     better = lead(-0.05, 0.0, "OML").query("model_seed == 0")
     sides = [(name, "sequential") for name in ("OML", "Scratch")]
     frames = {"meta_test": pd.concat([ours, stops, better])}
     found = leads(frames, 0, first=("ANML", "sequential"), others=sides)
     assert found.n_classes == 600
-    # Model 0 alone has both: 0.8 against 0.95, whatever the other model of ANML has.
+    # Model 0 alone has both: 0.8 against 0.95, whatever the other models of ANML have.
     assert found.margin.mean == pytest.approx(-0.15)
     assert found.text == "80.0% ANML, 95.0% OML, N = 600"
     only = leads(frames, 0, first=("ANML", "sequential"), others=sides[1:])

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import pandas as pd
 
-from anml.stats import Interval, relative_drop, two_level_interval
+from anml.stats import Interval, relative_drop, student_interval
 from anml.store.tables import TESTING, TRAINING
 
 Side = tuple[str, str]
@@ -35,9 +35,11 @@ NO_ROWS = pd.DataFrame(columns=["treatment", "regime", "n_classes", *REPLICATE, 
 class Finding:
     """What one claim's test found.
 
-    `margin`: in fractions, with two-level bootstrap bounds, of the hardest case where the claim is
-    about several. `text`: the values behind it, for people. `n_classes`: the longest N that it is
-    about, None for representations. `models`: the fewest of any case.
+    `margin`: in fractions, of the hardest case where the claim is about several, with Student's
+    bounds, since a bootstrap of few models spans too little to decide by; those of relative drops
+    are a bootstrap's, which is wide enough as the two are taken apart. `text`: the values behind
+    it, for people. `n_classes`: the longest N that it is about, None for representations. `models`:
+    the fewest of any case.
     """
 
     margin: Interval
@@ -78,7 +80,7 @@ def leads(
                 return None
             theirs = both.assign(value=both["value_theirs"])
             text = f"{_named(both, first)}, {_named(theirs, side)}, N = {n}"
-            found.append(_finding(_lead(both, seed), text, n))
+            found.append(_finding(_lead(both), text, n))
             reached[side] = n
     if not found:
         return None
@@ -132,9 +134,7 @@ def stays_below(
     if not numbers:
         return None
     rows = [_at(frame, numbers[-1]) for frame in rows]
-    margins = [
-        two_level_interval(limit - frame["value"], frame["model_seed"], seed=seed) for frame in rows
-    ]
+    margins = [student_interval(limit - frame["value"], frame["model_seed"]) for frame in rows]
     values = ", ".join(_named(*one) for one in zip(rows, sides, strict=True))
     text = f"{values}, N = {numbers[-1]}"
     return _hardest([_finding(margin, text, numbers[-1]) for margin in margins])
@@ -156,7 +156,7 @@ def memorises_more(
             return None
         theirs = both.assign(value=both["value_theirs"])
         text = f"gap: {_named(both, side)}, {_named(theirs, than)}, N = {numbers[-1]}"
-        found.append(_finding(_lead(both, seed), text, numbers[-1]))
+        found.append(_finding(_lead(both), text, numbers[-1]))
     return _hardest(found)
 
 
@@ -176,7 +176,7 @@ def exceeds(
     if table not in frames:
         return None
     sides = [_where(frames[table], chosen).assign(trajectory_seed=0) for chosen in (high, low)]
-    margin = _paired(*sides, seed)
+    margin = _paired(*sides)
     if margin is None:
         return None
     names = (list(chosen.values())[-1] for chosen in (high, low))
@@ -195,7 +195,7 @@ def gate_sparsifies(frames: Frames, seed: int) -> Finding | None:
     before, after = (
         _where(active, {"layer": layer}).assign(trajectory_seed=0) for layer in ("latent", "gated")
     )
-    margin = _paired(before.assign(value=before["value"] / 2), after, seed)
+    margin = _paired(before.assign(value=before["value"] / 2), after)
     if margin is None:
         return None
     return _finding(margin, f"active: {_mean(before)} before, {_mean(after)} after", None)
@@ -215,7 +215,7 @@ def order_matters_little(
     means = frame.groupby([part, *REPLICATE])["value"].mean().reset_index()
     level = means.groupby("part")["value"].mean()
     best, worst = (means[means["part"] == which] for which in (level.idxmax(), level.idxmin()))
-    gap = _paired(best, worst, seed)
+    gap = _paired(best, worst)
     if gap is None:
         return None
     margin = replace(gap, mean=limit - gap.mean, low=limit - gap.high, high=limit - gap.low)
@@ -263,15 +263,15 @@ def _pairs(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
     return ours.merge(theirs, on=REPLICATE, suffixes=("", "_theirs"))
 
 
-def _paired(ours: pd.DataFrame, theirs: pd.DataFrame, seed: int) -> Interval | None:
+def _paired(ours: pd.DataFrame, theirs: pd.DataFrame) -> Interval | None:
     """The mean of `ours` - `theirs` over the replicates that both have; None if there are none."""
     both = _pairs(ours, theirs)
-    return None if both.empty else _lead(both, seed)
+    return None if both.empty else _lead(both)
 
 
-def _lead(both: pd.DataFrame, seed: int) -> Interval:
+def _lead(both: pd.DataFrame) -> Interval:
     """The mean difference of `_pairs`."""
-    return two_level_interval(both["value"] - both["value_theirs"], both["model_seed"], seed=seed)
+    return student_interval(both["value"] - both["value_theirs"], both["model_seed"])
 
 
 def _finding(margin: Interval, text: str, n_classes: int | None) -> Finding:
