@@ -55,6 +55,7 @@ def test_prose_cites_the_longest_n(found, values) -> None:
     at = at.set_index("treatment")
     assert said["overview_kept"] == pytest.approx(100 * at.loc[KEPT, "mean"])
     assert said["overview_anml_low"] == pytest.approx(100 * at.loc["ANML", "low"])
+    assert said["overview_replicates"] == "1 model × 10 trajectories"
     assert said["overview_published"].startswith("63.8 (paper), 65 (higherANML replication)")
 
 

@@ -27,6 +27,7 @@ from anml.findings.found_tables import find_table
 from anml.findings.kept_rows import kept_meta_tests
 from anml.findings.lengths_found import KEPT, WIDTHS, Tables
 from anml.results import Provenance, Table
+from anml.stats import replicates
 from anml.store.tables import TESTING
 
 NAME = "overview"
@@ -108,8 +109,8 @@ def overview(values: pd.DataFrame, found: Shown) -> Figure:
 def overview_glue(values: pd.DataFrame, found: Shown) -> dict[str, float | int | str]:
     """Return what prose cites, at the longest N of ANML in the paper's width; per cent.
 
-    `overview_n`; `overview_anml` and `overview_kept` with `_low` and `_high`; `overview_published`:
-    what each source published there, in words.
+    `overview_n`; `overview_anml` and `overview_kept` with `_low` and `_high`; of either,
+    `overview_replicates`; `overview_published`: what each source published there, in words.
     """
     wide = values[values["profile"] == WIDE]
     n = int(wide["n_classes"].max())
@@ -122,6 +123,9 @@ def overview_glue(values: pd.DataFrame, found: Shown) -> dict[str, float | int |
     marks = _marks(found)
     there = marks[(marks["treatment"] == "ANML") & (marks["n_classes"] == n)]
     words = [f"{100 * row.value:g} ({row.source})" for row in there.itertuples()]
+    there = wide[wide["n_classes"] == n]
+    counts = (replicates(row.models, row.trajectories) for row in there.itertuples())
+    result["overview_replicates"] = " or ".join(dict.fromkeys(counts))
     return result | {"overview_published": ", ".join(words)}
 
 
