@@ -12,6 +12,7 @@ from refusal import refusal
 
 from anml import cli
 from anml.data import Drawings
+from anml.meta_train import load_model
 from anml.profiles import Profile
 from anml.recording.record import record
 from anml.recording.verify import verify
@@ -20,7 +21,7 @@ from anml.running.gather import write_tables
 from anml.running.jobs import Place, TrainJob
 from anml.running.lengths import LengthJob
 from anml.running.probe_jobs import ProbeJob
-from anml.store.checkpoint import load_checkpoint
+from anml.store.checkpoint import load_checkpoint, read_header
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +150,28 @@ def test_a_recorded_model_may_be_measured_further_by_another_run(
         lambda: record(replace(other, profile=profile), folder, add=True, models=False)
     )
     assert "--without-models" in message
+
+
+def test_a_run_that_began_with_recorded_models_is_recorded_as_any_other(
+    tiny: Profile, noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    """Its models have no log and no head; recorded again they are the same files."""
+    profile = replace(tiny, probed=("anml",))
+    trained, probed = TrainJob("anml", 0), ProbeJob(0)
+    first, second = Place(profile, tmp_path / "first"), Place(profile, tmp_path / "second")
+    trained.run(first, noise_drawings, lambda n: None)
+    write_tables(first, noise_drawings, [trained])
+    recorded, again = tmp_path / "results" / "smoke", tmp_path / "results" / "again"
+    record(first, recorded)
+    shutil.copytree(recorded / "checkpoints", second.folder / "checkpoints")
+    probed.run(second, noise_drawings, lambda n: None)
+    write_tables(second, noise_drawings, [trained, probed])
+    record(second, again)
+    model = trained.result(replace(first, folder=recorded))
+    copied = trained.result(replace(first, folder=again))
+    assert read_header(copied)["without"] == ["head.bias", "head.weight"]
+    assert copied.read_bytes() == model.read_bytes()
+    load_model(copied, "anml", profile)
 
 
 def test_a_shorter_state_is_not_kept_beside_a_further_one(

@@ -43,12 +43,13 @@ class Model:
     def headless(self, half: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and header as they are recorded; `half`: in half precision."""
         tensors, header = load_checkpoint(self.path)
-        tensors.pop("log")  # the table meta_train_log has it
+        tensors.pop("log", None)  # the table meta_train_log has it; a recorded model had none
         heads = [name for name in tensors if name.startswith("head.")]
         body = {name: tensor for name, tensor in tensors.items() if name not in heads}
         if half:
             body = {name: tensor.half() for name, tensor in body.items()}
-        return body, header | {"without": heads}
+        # A run may have begun with recorded models, which were without their heads already.
+        return body, header | {"without": heads or header.get("without", [])}
 
 
 def record(
