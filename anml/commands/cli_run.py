@@ -230,6 +230,7 @@ def _meta_train(args: argparse.Namespace) -> None:
     import torch
 
     from anml.meta_train import Job, meta_train
+    from anml.meta_training.finished_models import refuse_overwriting
     from anml.meta_training.warm_start import warm_start
     from anml.running.jobs import Place, TrainJob
     from anml.running.pipeline import alone
@@ -257,7 +258,8 @@ def _meta_train(args: argparse.Namespace) -> None:
         )
     place = Place(profile, folder, args.device, args.keep)
     with alone(place, drawings, [TrainJob(training.name, seed) for seed in seeds]) as log:
-        begins = args.recorded and not job.resume_path.is_file()
+        refuse_overwriting(job, args.resume)
+        begins = args.recorded and not finished and not job.resume_path.is_file()
         if begins:
             warm_start(job, args.recorded)
         paths = meta_train(job, resume=args.resume or begins, keep=args.keep)
