@@ -8,7 +8,7 @@ import synthetic_lengths as synthetic
 from refusal import refusal
 
 from anml.profiles import PROFILES
-from anml.recording.combine import combine, finish
+from anml.recording.combine import LOG, STAGES, combine, finish, without_recorded
 from anml.results import Table
 from anml.store.tables import checked
 
@@ -144,6 +144,56 @@ def test_a_finished_meta_training_is_under_way_no_longer() -> None:
     assert whole.provenance.seconds == 9.0
     left, _ = finish(Table(begun[1], provenance), log)
     assert left is None
+
+
+def one_model(trajectory: int) -> dict[str, Table]:
+    """The tables of a run that measured model 0 for 10 seconds after 1000 of meta-training."""
+    groups = {"meta-train.anml-seed0": 1000.0, "meta-test.anml-sequential": 10.0}
+    rows = {"profile": "laptop", "data": "omniglot", "device": "CPU", "jobs": 1}
+    stages = [
+        {**rows, "stage": group.partition(".")[0], "group": group, "seconds": seconds}
+        for group, seconds in groups.items()
+    ]
+    measured = synthetic.accuracy().frame.query("iterations == 1000").drop(columns="iterations")
+    frames = {
+        STAGES: pd.DataFrame(stages),
+        LOG: curve(0, [4, 8, 12]).drop(columns="asked"),
+        "meta_test.parquet": measured.assign(trajectory_seed=measured.trajectory_seed + trajectory),
+    }
+    made = replace(synthetic.accuracy().provenance, seconds=1010.0)
+    return {name: Table(frame, made) for name, frame in frames.items()}
+
+
+@pytest.mark.parametrize("began_with_the_recorded_model", [False, True])
+def test_a_model_that_two_runs_measured_was_trained_once(
+    began_with_the_recorded_model: bool,
+) -> None:
+    """In the tables that both have; one that is new keeps the time of what it rests on."""
+    standing, run = one_model(0), one_model(100)
+    run["knn.parquet"] = run["meta_test.parquet"]
+    under_way = curve(1, [2, 4], done=4, seconds=3.0, device="CPU")
+    made = replace(run[STAGES].provenance, seconds=3.0)
+    for tables in (standing, run):
+        tables["unfinished_log.parquet"] = Table(under_way, made)
+    if began_with_the_recorded_model:
+        del run[LOG]  # as of models that were recorded, which have none
+    own = without_recorded(run, standing)
+    assert own.keys() == {*standing, *run} - {LOG}
+    assert own["knn.parquet"].provenance.seconds == 1010.0
+    assert own["unfinished_log.parquet"].provenance.seconds == 3.0
+    both = {
+        name: combine(name.removesuffix(".parquet"), standing[name], own[name])
+        for name in (STAGES, "meta_test.parquet")
+    }
+    assert {name: table.provenance.seconds for name, table in both.items()} == {
+        STAGES: 1020.0,
+        "meta_test.parquet": 1020.0,
+    }
+    stages = both[STAGES].frame.set_index("group")["seconds"]
+    assert stages.to_dict() == {
+        "meta-train.anml-seed0": 1000.0,
+        "meta-test.anml-sequential": 20.0,
+    }
 
 
 @pytest.mark.parametrize(

@@ -62,19 +62,43 @@ def combine(name: str, standing: Table, new: Table) -> Table:
     return Table(rows, provenance)
 
 
-def without_recorded(tables: Mapping[str, Table], standing: Table) -> dict[str, Table]:
-    """Tables of a run, by file, without the meta-trainings that a recorded log (`standing`) has.
+def without_recorded(
+    tables: Mapping[str, Table], standing: Mapping[str, Table]
+) -> dict[str, Table]:
+    """Tables of a run, by file, without the meta-trainings that the recorded ones (`standing`) log.
 
     A model may be measured in several runs, but it was trained once: neither its curve nor its time
-    is to be recorded again. AnmlError: the run's curve is not the recorded one, so that its model
-    is another.
+    is to be recorded again, in whatever table of the run is added to a recorded one. A run that
+    began with recorded models has their time and no curve. AnmlError: the run's curve is not the
+    recorded one, so that its model is another.
     """
-    if LOG not in tables:
+    if LOG not in standing:
         return dict(tables)
-    own = tables[LOG]
-    again = _trainings(own.frame).isin(_trainings(standing.frame))
+    recorded = standing[LOG].frame
+    found = dict(tables)
+    if LOG in tables:
+        own = tables[LOG]
+        again = _trainings(own.frame).isin(_trainings(recorded))
+        _refuse_other_curves(own.frame[again], recorded)
+        found[LOG] = replace(own, frame=own.frame[~again])
+    if STAGES in tables:
+        stages = tables[STAGES].frame
+        trained = recorded[TRAINING].drop_duplicates().itertuples(index=False, name=None)
+        done = stages["group"].isin([group_name(TrainJob(*which)) for which in trained])
+        seconds = float(stages.loc[done, "seconds"].sum())
+        found[STAGES] = replace(tables[STAGES], frame=stages[~done])
+        # What is under way has a provenance of its own, with nothing finished in it.
+        others = ({*standing, STAGES} & found.keys()) - {f"{UNFINISHED}.parquet"}
+        found |= {name: _less(found[name], seconds) for name in others}
+    if LOG in found and found[LOG].frame.empty:
+        del found[LOG]
+    return found
+
+
+def _refuse_other_curves(own: pd.DataFrame, recorded: pd.DataFrame) -> None:
+    """AnmlError if a curve is not the one that is recorded of the same meta-training."""
     keys = [*TRAINING, "iteration", "metric"]
-    both = own.frame[again].merge(standing.frame, on=keys, how="left", suffixes=("", "_recorded"))
+    both = own.merge(recorded, on=keys, how="left", suffixes=("", "_recorded"))
     others = both[~both["value"].eq(both["value_recorded"])]
     if not others.empty:
         which = others.iloc[0]
@@ -82,20 +106,12 @@ def without_recorded(tables: Mapping[str, Table], standing: Table) -> dict[str, 
             f"the run's {which.treatment} of seed {which.model_seed} is another model than the "
             "recorded one: its curve differs; record the run without --add, or elsewhere with --to"
         )
-    names = {
-        group_name(TrainJob(training, seed))
-        for training, seed in own.frame.loc[again, TRAINING].itertuples(index=False)
-    }
-    found = {name: table for name, table in tables.items() if name != LOG}
-    if not again.all():
-        found[LOG] = replace(own, frame=own.frame[~again])
-    if STAGES in tables:
-        stages = tables[STAGES]
-        done = stages.frame["group"].isin(names)
-        seconds = stages.provenance.seconds - stages.frame.loc[done, "seconds"].sum()
-        provenance = replace(stages.provenance, seconds=float(seconds))
-        found[STAGES] = Table(stages.frame[~done], provenance)
-    return found
+
+
+def _less(table: Table, seconds: float) -> Table:
+    """The table with so much less time in its provenance; rounding leaves none below nothing."""
+    left = max(0.0, table.provenance.seconds - seconds)
+    return replace(table, provenance=replace(table.provenance, seconds=left))
 
 
 def finish(unfinished: Table, log: Table) -> tuple[Table | None, Table]:

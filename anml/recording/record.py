@@ -78,9 +78,11 @@ def record(
     if add:
         finished = [model for model in finished if not _outdone(model, destination)]
         _refuse_other_models(finished)
-        log = destination / LOG
-        tables = without_recorded(tables, read_table(log)) if log.is_file() else tables
-        tables = {name: _added(destination / name, table) for name, table in tables.items()}
+        recorded = {path.name: read_table(path) for path in table_paths(destination)}
+        tables = {
+            name: combine(Path(name).stem, recorded[name], table) if name in recorded else table
+            for name, table in without_recorded(tables, recorded).items()
+        }
         tables, emptied = _finished_since(destination, tables)
         superseded = {*emptied, *_shorter(finished, destination)}
     bodies = {model.recorded: model.headless(half) for model in finished}
@@ -117,11 +119,6 @@ def finished_models(place: Place, destination: Path) -> list[Model]:
     compared = {model.path.name: model.iterations for model in found}
     lengths = [m for m in furthest.values() if compared.get(m.path.name) != m.iterations]
     return [model for model in (*found, *lengths) if model.path.is_file()]
-
-
-def _added(path: Path, table: Table) -> Table:
-    """The table with the rows that are recorded at `path`, if any."""
-    return combine(path.stem, read_table(path), table) if path.is_file() else table
 
 
 def _finished_since(
