@@ -1,5 +1,6 @@
 """Whole runs added to what is recorded: rows and models, and what is refused."""
 
+import errno
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -98,6 +99,74 @@ def test_nothing_is_written_when_what_is_to_be_added_stands_there(
     message = refusal(lambda: record(runs[0], folder, add=True, models=False))
     assert "recorded already" in message
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def contents_of(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in recorded_files(folder)}
+
+
+def full_disk(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("add", [True, False])
+def test_a_full_disk_leaves_what_is_recorded_and_the_same_command_does_it_again(
+    add: bool, runs: dict[int, Place], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The models are what is written last."""
+    folder, whole = tmp_path / "results" / "smoke", tmp_path / "whole" / "smoke"
+    for one in (folder, whole):
+        record(runs[0], one)
+    record(runs[1], whole, add=add)
+    before = contents_of(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr("safetensors.torch.save_file", full_disk)
+        message = refusal(lambda: record(runs[1], folder, add=add))
+    assert "nothing was recorded" in message
+    assert "No space left on device; free some space, then run the same command" in message
+    assert contents_of(folder) == before
+    record(runs[1], folder, add=add)
+    assert contents_of(folder) == contents_of(whole)
+
+
+@pytest.mark.parametrize("add", [True, False])
+@pytest.mark.parametrize("moved", [0, 1, 3])
+def test_what_stops_between_two_files_is_finished_by_the_same_command(
+    moved: int, add: bool, runs: dict[int, Place], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, whole = tmp_path / "results" / "smoke", tmp_path / "whole" / "smoke"
+    for one in (folder, whole):
+        record(runs[0], one)
+    written = record(runs[1], whole, add=add)
+    done: list[Path] = []
+    replace_file = Path.replace
+
+    def kill(self: Path, target: Path) -> Path:
+        if len(done) == moved:
+            raise KeyboardInterrupt
+        done.append(target)
+        return replace_file(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", kill)
+        with pytest.raises(KeyboardInterrupt):
+            record(runs[1], folder, add=add)
+    assert len(done) == moved
+    again = record(runs[1], folder, add=add)
+    assert [path.relative_to(folder) for path in again] == [p.relative_to(whole) for p in written]
+    assert contents_of(folder) == contents_of(whole)
+    assert not any(path.name.startswith(".") for path in folder.iterdir())
+
+
+def test_another_command_finishes_what_was_stopped_and_does_its_own(
+    runs: dict[int, Place], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "results" / "smoke"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full_disk)
+        assert "run the same command to finish" in refusal(lambda: record(runs[0], folder))
+    record(runs[1], folder, add=True)
+    assert set(read_table(folder / "lengths.parquet").frame["model_seed"]) == {0, 1}
 
 
 def test_a_further_state_of_a_model_takes_the_place_of_a_shorter_one(

@@ -7,8 +7,9 @@ state is kept in the same way. How far unfinished meta-trainings are is recorded
 own, their weights never.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ from torch import Tensor
 
 from anml.errors import AnmlError
 from anml.recording.combine import LOG, combine, finish, without_recorded
+from anml.recording.staged import Bodies, move_in_place, write_aside
 from anml.recording.under_way import how_far
-from anml.results import Table, duration, read_table, write_table
+from anml.results import Table, duration, read_table
 from anml.running.gather import UNFINISHED, table_paths
 from anml.running.jobs import Place, TrainJob
 from anml.running.length_names import LENGTHS, recorded_models
 from anml.running.lengths import plan_lengths
-from anml.store.checkpoint import load_checkpoint, read_header, save_checkpoint
+from anml.store.checkpoint import load_checkpoint, read_header
 from anml.store.files import require_writable
 from anml.treatments import TREATMENTS, find_training
 
@@ -60,9 +62,10 @@ def record(
     `models`: or none of them; `half`: in half precision. Tables and models that were recorded there
     before and that the run does not have are removed. With `add` what is there stays, and the run's
     rows and models are added; of the states of one model or meta-training the further one is kept.
-    Returns what was written. AnmlError, before anything is written: the run has no tables,
-    `destination` is a run's folder or not writable, too much would be recorded in all, or what is
-    to be added does not fit what is there.
+    Returns what was written. What was stopped while it was recorded is finished first; the same
+    call then has nothing else to do. AnmlError, before anything is recorded: the run has no tables,
+    `destination` is a run's folder or not writable, the disk is full, too much would be recorded in
+    all, or what is to be added does not fit what is there.
     """
     paths = table_paths(place.folder / "results")
     if not paths:
@@ -72,6 +75,10 @@ def record(
             f"{destination} is the folder of a run, which recorded results would overwrite: choose "
             "another folder with --to"
         )
+    asked = _request(place, paths, models, half, add)
+    stopped = move_in_place(destination)
+    if stopped and stopped[0] == asked:
+        return stopped[1]
     finished = finished_models(place, destination) if models else []
     tables = {path.name: read_table(path) for path in paths}
     superseded: set[Path] = set()
@@ -90,14 +97,17 @@ def record(
     staying = set(standing) - superseded if add else set()
     _require_room(destination, paths, bodies, staying)
     require_writable(destination)
-    for name, table in tables.items():
-        write_table(destination / name, table.frame, table.provenance)
-    for path, (tensors, header) in bodies.items():
-        save_checkpoint(path, tensors, header)
     written = [*(destination / name for name in tables), *bodies]
-    for path in set(standing) - staying - set(written):
-        path.unlink()
+    removed = sorted(set(standing) - staying - set(written))
+    write_aside(destination, tables, bodies, removed, asked)
+    move_in_place(destination)
     return written
+
+
+def _request(place: Place, tables: Sequence[Path], *how: bool) -> str:
+    """What tells one call of `record` from another: the run, as it is gathered, and `how`."""
+    contents = sha256(b"".join(sha256(path.read_bytes()).digest() for path in tables))
+    return f"{place.folder.resolve()} {how} {contents.hexdigest()}"
 
 
 def finished_models(place: Place, destination: Path) -> list[Model]:
@@ -171,7 +181,7 @@ def _shorter(models: Sequence[Model], folder: Path) -> list[Path]:
 def _require_room(
     destination: Path,
     tables: Sequence[Path],
-    bodies: Mapping[Path, tuple[Mapping[str, Tensor], Any]],
+    bodies: Bodies,
     staying: Collection[Path],
 ) -> None:
     """AnmlError if the recorded tables or models of all folders together would become too large.
