@@ -106,6 +106,8 @@ def test_the_command(
     asked = ["results", "verify", "--table", "knn", "--sample", "2"]
     assert cli.main([*asked, "--folder", str(recorded)]) == 0
     assert capsys.readouterr().out.count("agrees") == 2
+    assert cli.main([*asked, "--folder", str(recorded), "--longest", "2"]) == 2
+    assert "--longest is about meta-tests, and knn has none" in capsys.readouterr().err
     changed = shutil.copytree(recorded, tmp_path / "changed")
     table = found(changed)
     write_table(changed / "knn.parquet", table.frame.assign(value=0.0), table.provenance)

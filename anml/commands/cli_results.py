@@ -13,8 +13,8 @@ from anml.commands.cli_run import (
     add_recorded,
     add_workers,
     prepare,
-    require,
 )
+from anml.commands.option_checks import require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,8 +80,8 @@ def add_results_parser(subparsers: Subparsers) -> None:
     verify.add_argument(
         "--longest",
         type=int,
-        default=DEFAULT_LONGEST,
-        help=f"meta-tests of at most so many classes (default: {DEFAULT_LONGEST})",
+        help=f"meta-tests of at most so many classes (default: {DEFAULT_LONGEST}); not for "
+        "neighbours",
     )
     verify.add_argument("--seed", type=int, default=0, help="of the choice (default: 0)")
     verify.set_defaults(func=_verify)
@@ -164,6 +164,7 @@ def _show(args: argparse.Namespace) -> None:
 def _verify(args: argparse.Namespace) -> int:
     import pandas as pd
 
+    from anml.errors import AnmlError
     from anml.findings.found_tables import repository_root
     from anml.recording.verify import verify
     from anml.recording.verify_probes import PROBE_TABLES, verify_neighbours
@@ -176,6 +177,11 @@ def _verify(args: argparse.Namespace) -> int:
     folder = args.folder or repository_root() / "results" / profile.name
     there = [name for name in VERIFIED if (folder / f"{name}.parquet").is_file()]
     name = args.table or next(iter(there), VERIFIED[0])
+    if name in PROBE_TABLES and args.longest is not None:
+        raise AnmlError(
+            f"--longest is about meta-tests, and {name} has none: leave it out or choose another "
+            "--table"
+        )
     asked = {
         "table": read_table(folder / f"{name}.parquet"),
         **{"folder": folder, "drawings": drawings, "device": args.device},
@@ -185,7 +191,7 @@ def _verify(args: argparse.Namespace) -> int:
     checks = (
         verify_neighbours(**asked)
         if name in PROBE_TABLES
-        else verify(**asked, longest=args.longest)
+        else verify(**asked, longest=args.longest or DEFAULT_LONGEST)
     )
     rows = [
         {

@@ -3,11 +3,11 @@
 import argparse
 import sys
 from collections.abc import Iterable
-from math import inf, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anml.commands.cli_data import Subparsers, add_data_option
+from anml.commands.option_checks import refuse_beside, require
 from anml.errors import AnmlError
 
 if TYPE_CHECKING:
@@ -196,13 +196,6 @@ def prepare(args: argparse.Namespace) -> tuple["Profile", Any, Path]:
     return profile, drawings, args.out or default_folder(profile, drawings.source, overrides)
 
 
-def require(value: float | None, option: str, low: float, high: float = inf) -> None:
-    """Refuse an option's value outside `low` to `high`; None stands for a default."""
-    if value is not None and not (low <= value <= high and isfinite(value)):
-        allowed = f"{low:g} to {high:g}" if isfinite(high) else f"{low:g} or more"
-        raise AnmlError(f"{option} {value}: allowed is {allowed}")
-
-
 def _seeds(text: str) -> tuple[int, ...]:
     """Seeds from '0', '0,1,2' or '0-9'."""
     try:
@@ -242,6 +235,8 @@ def _meta_train(args: argparse.Namespace) -> None:
     require(args.threads, "--threads", 1)
     if args.tf32 and args.device == "cpu":
         raise AnmlError("--tf32 is for a GPU: add --device cuda or leave it out")
+    if args.keep and not args.resume:
+        raise AnmlError("--keep is for what is gone on with: add --resume or leave it out")
     profile, drawings, folder = prepare(args)
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -313,6 +308,8 @@ def _run(args: argparse.Namespace) -> None:
     from anml.store.interrupt import Interrupted
 
     require(args.workers, "--workers", 1)
+    refuse_beside(args, "--group", "--only", "--gather")
+    refuse_beside(args, "--gather", "--only", "--workers")
     profile, drawings, folder = prepare(args)
     print(
         f"{profile.name}: {profile.summary}; data: {drawings.source}; folder: {folder}",
