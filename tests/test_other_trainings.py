@@ -19,7 +19,7 @@ from anml.findings.claims import published_points
 from anml.findings.found_tables import Found
 from anml.findings.headline import KEPT_COLUMN, headline, headline_sheet, kept_replicates, with_kept
 from anml.findings.rates_found import found_rates
-from anml.results import Table, write_table
+from anml.results import Table, read_table, write_table
 from anml.store.checkpoint import save_checkpoint
 from anml.store.tables import TESTING
 
@@ -189,6 +189,16 @@ def test_figure_3_has_kept_rows_at_the_profiles_own_length(tmp_path: Path) -> No
     more = rates.iloc[len(own) :]
     assert more[["n_classes", "learning_rate"]].to_numpy().tolist() == [[100, 3e-4], [600, 3e-4]]
     assert set(more["treatment"]) == {lengths_found.KEPT}
+    path = tmp_path / "results" / "laptop_redraw_kept" / "length_rates.parquet"
+    searched = read_table(path)
+    other = searched.frame.assign(model_seed=1, trajectory_seed=1)
+    other["value"] = 0.5 * (other["learning_rate"] == 3e-3)
+    write_table(path, pd.concat([searched.frame, other]), searched.provenance)
+    two = kept_rows.with_kept_rates(own, found, root=tmp_path).iloc[len(own) :]
+    assert two.loc[two["n_classes"] == 600, ["learning_rate", "models"]].to_numpy().tolist() == [
+        [3e-4, "0"],
+        [3e-3, "1"],
+    ]
     (note,) = kept_rows.search_note(rates)
     assert "was searched at N = 100, 600, that of ANML at N = 10, 600" in note
     assert kept_rows.search_note(own) == []

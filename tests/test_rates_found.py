@@ -49,3 +49,29 @@ def test_only_the_longest_n_is_noted():
         "a smaller one may be better still."
     ]
     assert edge_notes(found_rates(SEARCHED, ["ANML"])) == []
+
+
+def test_all_rates_are_shown_where_each_model_had_a_search_of_its_own():
+    """Two of three models agree; one search over all of them would show their rate alone."""
+    rates = {0: 1e-4, 1: 1e-5, 2: 1e-4}
+    own = [
+        table({("ANML", 10): 1e-4, ("ANML", 600): rate}).frame.assign(model_seed=model)
+        for model, rate in rates.items()
+    ]
+    frame = pd.concat(own)
+    frame["trajectory_seed"] += 10 * frame["model_seed"]
+    searched = Table(frame, SEARCHED.provenance)
+    each = found_rates(searched, ["ANML"], each_model=True)
+    assert each["models"].tolist() == ["", "1", "0, 2"]
+    (row,) = rate_sheet(each).to_dict("records")
+    assert row == {
+        "treatment": "ANML",
+        "N = 10": "0.0001",
+        "N = 600": "1e-05 ↓ (model 1); 0.0001 (models 0, 2)",
+    }
+    assert edge_notes(each) == [
+        "At N = 600 the best learning rate is the smallest that was tried, 1e-05, for ANML, "
+        "model 1: a smaller one may be better still."
+    ]
+    together = rate_sheet(found_rates(searched, ["ANML"]))
+    assert together["N = 600"].tolist() == ["0.0001"]

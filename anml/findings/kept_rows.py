@@ -44,9 +44,12 @@ def kept_meta_tests(own: Found, optimizer: str = "adam", root: Path | None = Non
 def with_kept_rates(
     rates: pd.DataFrame, own: Found, optimizer: str = "adam", root: Path | None = None
 ) -> pd.DataFrame:
-    """Return `found_rates` (`anml.findings.rates_found`) and, behind them, those of the kept."""
+    """Return `found_rates` (`anml.findings.rates_found`) and, behind them, those of the kept.
+
+    Each model of those had a search of its own.
+    """
     searched = _as_long("length_rates", own, optimizer, root).values()
-    kept = [found_rates(table, [KEPT], optimizer=optimizer) for table in searched]
+    kept = [found_rates(table, [KEPT], optimizer=optimizer, each_model=True) for table in searched]
     return pd.concat([rates, *kept], ignore_index=True)
 
 

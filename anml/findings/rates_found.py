@@ -24,11 +24,15 @@ def found_rates(
     treatments: Sequence[str],
     regimes: Sequence[str] = ("sequential",),
     optimizer: str = "adam",
+    *,
+    each_model: bool = False,
 ) -> pd.DataFrame:
     """Return the rate that each search in a `learning_rates` table chose, treatments in order.
 
-    Columns: `treatment`, `regime`, `n_classes`, `learning_rate`, `edge`: 'smallest' or 'largest'
-    where it is the end of what was tried, else ''.
+    `each_model`: in a `length_rates` table, where each model had a search of its own; else the
+    trajectories of all models are one search. Columns: `treatment`, `regime`, `n_classes`,
+    `learning_rate`, `edge`: 'smallest' or 'largest' where it is the end of what was tried, else '';
+    and `models`: '' where all have that rate, else those that have it, a row for each rate.
     """
     frame = table.frame[table.frame["optimizer"] == optimizer]
     rows = []
@@ -36,21 +40,49 @@ def found_rates(
         for regime in regimes:
             own = frame[(frame["treatment"] == treatment) & (frame["regime"] == regime)]
             for n, searches in own.groupby("n_classes"):
-                rate, tried = best_rate(searches.to_dict("records")), searches["learning_rate"]
-                rows.append((treatment, regime, int(n), rate, edge_of(rate, tried)))
-    return pd.DataFrame(rows, columns=["treatment", "regime", "n_classes", "learning_rate", "edge"])
+                found = _rates_of_models(searches) if each_model else {_chosen(searches): []}
+                for (rate, edge), models in found.items():
+                    named = ", ".join(map(str, models)) if len(found) > 1 else ""
+                    rows.append((treatment, regime, int(n), rate, edge, named))
+    columns = ["treatment", "regime", "n_classes", "learning_rate", "edge", "models"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _chosen(searches: pd.DataFrame) -> tuple[float, str]:
+    """The rate that a search chose, and at which end of the rates tried it is."""
+    rate = best_rate(searches.to_dict("records"))
+    return rate, edge_of(rate, searches["learning_rate"])
+
+
+def _rates_of_models(searches: pd.DataFrame) -> dict[tuple[float, str], list[int]]:
+    """The models whose own search chose each rate, by rate and edge, the smallest rate first."""
+    chosen = {model: _chosen(own) for model, own in searches.groupby("model_seed")}
+    return {
+        found: [model for model, own in chosen.items() if own == found]
+        for found in sorted(set(chosen.values()))
+    }
+
+
+def _model_words(models: pd.Series) -> pd.Series:
+    """What names models behind a rate: `model 1`, `models 0, 2`; '' for all of them."""
+    several = models.str.contains(",")
+    return (models.where(models == "", "model ") + models).mask(several, "models " + models)
 
 
 def rate_sheet(rates: pd.DataFrame) -> pd.DataFrame:
     """Return `found_rates` for reading: a row a treatment (and regime), a column an N searched.
 
-    An arrow says that the grid ends there, and on which side.
+    An arrow says that the grid ends there, and on which side. Where models have other rates, all
+    stand there, each with its models.
     """
     several = rates["regime"].nunique() > 1
     words = rates["treatment"] + (", " + rates["regime"] if several else "")
     text = rates["learning_rate"].map("{:g}".format) + rates["edge"].map(ARROWS)
+    named = _model_words(rates["models"])
+    text += named.where(named == "", " (" + named + ")")
     shown = pd.DataFrame({"treatment": words, "n": rates["n_classes"], "text": text})
-    sheet = shown.pivot(index="treatment", columns="n", values="text").loc[words.unique()]
+    joined = shown.groupby(["treatment", "n"], as_index=False)["text"].agg("; ".join)
+    sheet = joined.pivot(index="treatment", columns="n", values="text").loc[words.unique()]
     sheet.columns = [f"N = {n}" for n in sheet.columns]
     return sheet.fillna("-").reset_index()
 
@@ -61,9 +93,11 @@ def edge_notes(rates: pd.DataFrame) -> list[str]:
     last, notes = rates[rates["n_classes"] == longest], []
     for edge, other in ((SMALLEST, "smaller"), (LARGEST, "larger")):
         own = last[last["edge"] == edge]
+        named = _model_words(own["models"])
+        own = own.assign(whose=own["treatment"] + named.where(named == "", ", " + named))
         for (n, rate), rows in own.groupby(["n_classes", "learning_rate"]):
             notes.append(
                 f"At N = {n} the best learning rate is the {edge} that was tried, {rate:g}, for "
-                f"{'; '.join(rows['treatment'].unique())}: a {other} one may be better still."
+                f"{'; '.join(rows['whose'].unique())}: a {other} one may be better still."
             )
     return notes
