@@ -46,7 +46,14 @@ def test_the_rate_that_wins_is_found_and_the_end_of_the_grid_marked():
 def test_only_the_longest_n_is_noted():
     assert edge_notes(found_rates(SEARCHED, ["ANML", "OML"])) == [
         "At N = 600 the best learning rate is the smallest that was tried, 1e-05, for OML: "
-        "a smaller one may be better still."
+        "a smaller one may be better still.",
+        "At N = 10 the best learning rate is the largest that was tried, 0.001, for OML: "
+        "a larger one may be better still.",
+    ]
+    ends = table({(name, n): 1e-3 for name in ("OML", "ANML") for n in (10, 600)})
+    assert edge_notes(found_rates(ends, ["ANML", "OML"])) == [
+        "At N = 10, 600 the best learning rate is the largest that was tried, 0.001, for ANML; "
+        "OML: a larger one may be better still."
     ]
     assert edge_notes(found_rates(SEARCHED, ["ANML"])) == []
 

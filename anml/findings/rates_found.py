@@ -75,8 +75,7 @@ def rate_sheet(rates: pd.DataFrame) -> pd.DataFrame:
     An arrow says that the grid ends there, and on which side. Where models have other rates, all
     stand there, each with its models.
     """
-    several = rates["regime"].nunique() > 1
-    words = rates["treatment"] + (", " + rates["regime"] if several else "")
+    words = _row_words(rates)
     text = rates["learning_rate"].map("{:g}".format) + rates["edge"].map(ARROWS)
     named = _model_words(rates["models"])
     text += named.where(named == "", " (" + named + ")")
@@ -88,16 +87,25 @@ def rate_sheet(rates: pd.DataFrame) -> pd.DataFrame:
 
 
 def edge_notes(rates: pd.DataFrame) -> list[str]:
-    """Return a sentence for each end of a grid that is the best rate at the longest N searched."""
-    longest = rates.groupby(["treatment", "regime"])["n_classes"].transform("max")
-    last, notes = rates[rates["n_classes"] == longest], []
+    """Return a sentence for each end of a grid that is the best rate, with the N where it is."""
+    notes = []
     for edge, other in ((SMALLEST, "smaller"), (LARGEST, "larger")):
-        own = last[last["edge"] == edge]
+        own = rates[rates["edge"] == edge]
+        whose = _row_words(rates).loc[own.index]
         named = _model_words(own["models"])
-        own = own.assign(whose=own["treatment"] + named.where(named == "", ", " + named))
-        for (n, rate), rows in own.groupby(["n_classes", "learning_rate"]):
-            notes.append(
-                f"At N = {n} the best learning rate is the {edge} that was tried, {rate:g}, for "
-                f"{'; '.join(rows['whose'].unique())}: a {other} one may be better still."
-            )
+        own = own.assign(whose=whose + named.where(named == "", ", " + named))
+        alike: dict[tuple[float, tuple[int, ...]], list[str]] = {}
+        for (rate, who), rows in own.groupby(["learning_rate", "whose"], sort=False):
+            alike.setdefault((rate, tuple(rows["n_classes"])), []).append(who)
+        notes += [
+            f"At N = {', '.join(map(str, numbers))} the best learning rate is the {edge} that was "
+            f"tried, {rate:g}, for {'; '.join(who)}: a {other} one may be better still."
+            for (rate, numbers), who in alike.items()
+        ]
     return notes
+
+
+def _row_words(rates: pd.DataFrame) -> pd.Series:
+    """The treatment, with its regime where there are several."""
+    several = rates["regime"].nunique() > 1
+    return rates["treatment"] + (", " + rates["regime"] if several else "")
