@@ -15,12 +15,15 @@ from anml.profiles import Profile, find_profile
 from anml.results import read_table
 from anml.running.disagreements import DisagreementJob
 from anml.running.evaluations import EvaluateJob, SearchJob
-from anml.running.jobs import Place, TrainJob
-from anml.running.pipeline import claim, default_folder, run
+from anml.running.groups import find_group
+from anml.running.jobs import PART, Place, TrainJob
+from anml.running.pipeline import claim, default_folder, run, run_group
 from anml.running.plan import plan
 from anml.running.points import Point
 from anml.running.probe_jobs import ProbeJob
+from anml.store import code_state as code_module
 from anml.store.checkpoint import load_checkpoint
+from anml.store.code_state import code_state, modules_state
 from anml.store.tables import LOG_METRICS
 from anml.treatments import TRAININGS, TREATMENTS
 
@@ -128,6 +131,32 @@ def test_a_run_clears_what_killed_ones_left_half_written(
     assert "nothing that is finished" in refusal(lambda: run(*args))
     assert not left.exists()
     assert mine.exists()
+
+
+@pytest.mark.parametrize("how", ["run", "group"])
+def test_code_that_is_edited_during_a_run_leaves_its_results_to_it(
+    how: str, tiny: Profile, noise_drawings: Drawings, tmp_path: Path, monkeypatch
+) -> None:
+    """Its workers imported the tree as it was at the beginning."""
+    place, job = Place(tiny, tmp_path), EvaluateJob(Point("Scratch", 2), 0)
+    state, real = code_state(job.code, *job.rows), code_module.bare_source
+
+    def work_while_somebody_edits(*_: object) -> None:
+        part = dict.fromkeys(PART, "unknown") | {"tables": {}, "seconds": 1.0, "code": state}
+        job.result(place).parent.mkdir()
+        job.result(place).write_text(json.dumps(part))
+        monkeypatch.setattr(code_module, "bare_source", lambda path: f"{real(path)} edited")
+
+    monkeypatch.setattr("anml.running.pipeline.run_jobs", work_while_somebody_edits)
+    modules_state.cache_clear()
+    try:
+        if how == "run":
+            assert run(tiny, noise_drawings, "", tmp_path)[1] == len(plan(tiny)) - 1
+        else:
+            run_group(place, noise_drawings, "", find_group(tiny, "meta-test.scratch-sequential"))
+        assert code_state(job.code, *job.rows) == state
+    finally:
+        modules_state.cache_clear()
 
 
 # --- a whole run

@@ -53,6 +53,18 @@ def test_a_run_that_is_complete_starts_no_process(
     module.run_jobs(place, "glyphs", jobs, 1)
 
 
+@pytest.mark.slow
+def test_a_worker_that_finds_other_code_than_the_run_began_with_refuses(
+    tiny: Profile, packed_noise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers are processes of their own, in which nothing is patched."""
+    monkeypatch.setattr(module, "code_state", lambda *names: "that of another tree")
+    jobs, place = plan(tiny, ["search rate Scratch"]), Place(tiny, tmp_path)
+    message = refusal(lambda: module.run_jobs(place, str(packed_noise), jobs, 1))
+    assert "changed while the run was going on: run the same command again" in message
+    assert not (tmp_path / "parts").exists()
+
+
 LONG = {"meta_iterations": 1_000_000, "pretrain_iterations": 1_000_000}
 
 

@@ -25,6 +25,7 @@ from anml.running.plan import plan
 from anml.running.run_log import RunLog
 from anml.running.staleness import set_aside, stale_beginnings, stale_jobs
 from anml.running.workers import run_jobs
+from anml.store.code_state import pin_states
 from anml.store.files import clear_leftovers, replacing, require_writable
 from anml.store.lock import locked
 
@@ -55,9 +56,11 @@ def run(
     as for `plan`; the tables then hold all that is finished so far. `workers`: processes of one
     thread each (default: `default_workers`). `keep`: do not do again what other code made.
     AnmlError: another run is at work in the folder, it holds a run of other settings, the disk is
-    too full, or a job failed. KeyboardInterrupt: after workers have saved.
+    too full, a job failed, or code changed before all workers had it. KeyboardInterrupt: after
+    workers have saved.
     """
     place = Place(profile, folder, device, keep)
+    _pin_code(plan(profile))
     jobs = plan(profile, only)
     claim(place, drawings)
     with locked(folder / LOCK, str(folder)):
@@ -66,6 +69,13 @@ def run(
         log = RunLog(folder / "logs")
         do(place, data_name, jobs, workers or default_workers(device), log)
         return gather(place, drawings)
+
+
+def _pin_code(jobs: Plan) -> None:
+    """Hold this process to the code as it is now: by the tree at the end of a long run, results
+    that its workers made from the tree at its beginning would be of other code.
+    """
+    pin_states({job.code for job in jobs})
 
 
 def default_workers(device: str) -> int:
@@ -80,8 +90,9 @@ def run_group(
 
     AnmlError: a group that it waits for is not finished; or as `run`.
     """
-    claim(place, drawings)
     waits = plan(place.profile)
+    _pin_code(waits)
+    claim(place, drawings)
     missing = [
         job.name
         for own in group.jobs

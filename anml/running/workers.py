@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from ctypes import c_byte
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 
@@ -23,8 +24,8 @@ from anml.errors import AnmlError
 from anml.meta_training.precision import choose_float32
 from anml.process import prepare_process
 from anml.results import running_commit
-from anml.running.jobs import Place, Plan, Resumable, Work
-from anml.store.code_state import code_state
+from anml.running.jobs import Place, Plan, Resumable, TrainJob, Work
+from anml.store.code_state import code_state, pin_states
 from anml.store.interrupt import hold_interrupt, terminate_as_interrupt
 
 BAR_FORMAT = "{desc} |{bar}| {percentage:3.0f}% [{elapsed}, about {remaining} left{postfix}]"
@@ -44,7 +45,7 @@ def run_jobs(
     """Run the jobs whose file is missing, each after those that it waits for.
 
     `data_name`: what `data.load` was asked for; `heard` is told of each job's end. AnmlError: a job
-    failed, or a worker was killed.
+    failed, a worker was killed, or one that was started late found other code than this process.
     """
     done = {job for job in jobs if job.result(place).is_file()}
     total = sum(job.weight() * job.steps(place.profile) for job in jobs)
@@ -59,7 +60,8 @@ def run_jobs(
     running: dict[Future[None], Work] = {}
     context = multiprocessing.get_context("spawn")
     ticks, stop = context.Queue(), context.RawValue("b", 0)
-    set_up = (data_name, {job.code for job in waiting}, ticks, stop)
+    codes = {TrainJob.code, *(job.code for job in waiting)}  # other jobs meta-train too
+    set_up = (data_name, codes, ticks, stop)
     with (
         terminate_as_interrupt(),
         ProcessPoolExecutor(workers, context, _start_worker, set_up) as pool,
@@ -76,8 +78,9 @@ def run_jobs(
                 for job in [job for job in waiting if done.issuperset(jobs[job])]:
                     if len(running) < workers:
                         waiting.remove(job)
+                        state = code_state(job.code, *job.rows)
                         with hold_interrupt():
-                            running[pool.submit(_work, job, place)] = job
+                            running[pool.submit(_work, job, place, state)] = job
                 ready, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
                 _advance(bar, ticks)
                 for future in ready:
@@ -131,7 +134,8 @@ def _start_worker(data_name: str, codes: set[str], ticks: "Queue[float]", stop: 
     ).start()
     running_commit()  # before the tree may change under a long run
     for module in codes:
-        code_state(module)
+        import_module(module)  # first: what is imported after its state was taken may be newer
+    pin_states(codes)
     ticks.cancel_join_thread()  # progress is no reason to wait at the end
     _worker = _Worker(data.load(data_name), ticks, stop)
 
@@ -142,8 +146,17 @@ def _end_with(parent: BaseProcess) -> None:
     os._exit(1)
 
 
-def _work(job: Work, place: Place) -> None:
-    """Run one job in a worker, reporting weighted steps about once in `REPORT_SECONDS`."""
+def _work(job: Work, place: Place, state: str) -> None:
+    """Run one job in a worker, reporting weighted steps about once in `REPORT_SECONDS`.
+
+    AnmlError: the code is not in the `state` in which the run began. The pool starts a worker when
+    it needs one, perhaps hours later, and that worker imports the tree as it is then.
+    """
+    if code_state(job.code, *job.rows) != state:
+        raise AnmlError(
+            f"the code that decides {job.name} changed while the run was going on: "
+            "run the same command again"
+        )
     pending, reported = 0, time.monotonic()
 
     def on_step(steps: int) -> None:

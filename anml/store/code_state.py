@@ -7,6 +7,7 @@ whose contents are compared as values anyway.
 
 import ast
 import importlib.util
+from collections.abc import Iterable
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -38,9 +39,15 @@ def code_state(module: str, *rows: object) -> str:
     return sha256(f"{modules_state(module)} {rows!r}".encode()).hexdigest()[:16]
 
 
+def pin_states(modules: Iterable[str]) -> None:
+    """Take the states of `modules` now: this process holds to them, whatever the tree becomes."""
+    for module in modules:
+        modules_state(module)
+
+
 @cache
 def modules_state(module: str) -> str:
-    """The part of `code_state` that reads files."""
+    """The part of `code_state` that reads files, once in a process."""
     total = sha256(f"{torch.__version__} {np.__version__}".encode())
     sources = {last(name): source_path(name) for name in reached(module) - COMPARED_AS_VALUES}
     for name, path in sorted(sources.items()):
