@@ -1,14 +1,17 @@
 """Which code a result was made by: what counts as a change and what does not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from anml.questions import QUESTIONS, Setting
 from anml.running.disagreements import DisagreementJob
 from anml.running.evaluations import EvaluateJob, SearchJob
+from anml.running.lengths import LengthJob
 from anml.running.probe_jobs import ProbeJob
 from anml.store import code_state as module
-from anml.store.code_state import bare_source, code_state, imported, modules_state, reached
+from anml.store.code_state import bare_source, code_state, imported, last, modules_state, reached
 
 
 def source(tmp_path: Path, text: str) -> str:
@@ -86,6 +89,38 @@ def test_both_ways_of_importing_are_seen(tmp_path):
         *("anml.data", "anml.models"),
         *("anml.drawings.packed", "anml.drawings.pixels", "anml.store.files"),
     }
+
+
+@pytest.mark.parametrize("name", ["progress", "questions", "errors"])
+def test_the_state_does_not_change_with_modules_that_only_say_something(name, monkeypatch):
+    jobs = (LengthJob, DisagreementJob)
+    assert any(last(other) == name for job in jobs for other in reached(job.code))
+    before, real = [code_state(job.code) for job in jobs], bare_source
+    monkeypatch.setattr(module, "bare_source", lambda path: real(path) + "!" * (path.stem == name))
+    modules_state.cache_clear()
+    try:
+        assert [code_state(job.code) for job in jobs] == before
+    finally:
+        modules_state.cache_clear()
+
+
+def test_of_the_questions_what_decides_rows_counts_and_their_prose_does_not(monkeypatch):
+    job = DisagreementJob(Setting("ANML", optimizer="sgd"), 5)
+    before, variant = job.rows, Setting("ANML (first order)")
+    at = next(i for i, one in enumerate(QUESTIONS) if job.setting in one.settings())
+    question = QUESTIONS[at]
+
+    def rows_with(**changes):
+        others = [replace(question, **changes), *QUESTIONS[at + 1 :], *QUESTIONS[:at]]
+        monkeypatch.setattr("anml.running.disagreements.QUESTIONS", others)
+        return job.rows
+
+    assert rows_with(title="In other words?", paper="", code="", here="") == before
+    assert rows_with(id="other") != before
+    renamed = {f"{label}!": setting for label, setting in question.answers.items()}
+    assert rows_with(answers=renamed) != before
+    assert rows_with(answers=question.answers | {"of fewer models": variant}) != before
+    assert job.setting in before
 
 
 def test_the_state_changes_with_code_that_is_reached_and_with_torch(monkeypatch):

@@ -17,7 +17,7 @@ from anml.data import Drawings
 from anml.meta_testing.trajectories import TRAINING_DRAWINGS, Trajectory
 from anml.meta_training.episodes import Stream, generator
 from anml.profiles import MAX_META_TEST_CLASSES, META_TRAIN_CLASSES, Profile
-from anml.questions import QUESTIONS, Setting
+from anml.questions import QUESTIONS, Question, Setting
 from anml.running.evaluations import (
     EvaluateJob,
     accuracies,
@@ -52,8 +52,12 @@ def numbers(profile: Profile) -> tuple[int, ...]:
 
 def model_seeds(profile: Profile, settings: Sequence[Setting]) -> list[int]:
     """The models that all of `settings` have: of a variant perhaps fewer."""
-    variant = any(setting.treatment in VARIANTS for setting in settings)
-    return profile.model_numbers(profile.variant_models if variant else None)
+    return profile.model_numbers(profile.variant_models if has_variant(settings) else None)
+
+
+def has_variant(settings: Sequence[Setting]) -> bool:
+    """Whether one of `settings` meta-tests a variant, of which there may be fewer models."""
+    return any(setting.treatment in VARIANTS for setting in settings)
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,9 @@ class DisagreementJob:
 
     @property
     def rows(self) -> Rows:
-        """The rows of `anml.treatments` that it works by."""
-        return (find_treatment(self.setting.treatment),)
+        """Its treatment, its setting, and as which answers, of which models, it is kept."""
+        answers = sorted((q.id, label, has_variant(q.settings())) for q, label in self._answered())
+        return (find_treatment(self.setting.treatment), self.setting, *answers)
 
     def result(self, place: Place) -> Path:
         """The file that says that the job is done."""
@@ -178,10 +183,17 @@ class DisagreementJob:
         """One observation as a row of each question that it answers with a model it may use."""
         return [
             row | {"question": question.id, "answer": label}
+            for question, label in self._answered()
+            if row["model_seed"] in model_seeds(profile, question.settings())
+        ]
+
+    def _answered(self) -> list[tuple[Question, str]]:
+        """The questions that have this setting, each with the label of the answer that it is."""
+        return [
+            (question, label)
             for question in QUESTIONS
             for label, setting in question.answers.items()
             if setting == self.setting
-            and row["model_seed"] in model_seeds(profile, question.settings())
         ]
 
 

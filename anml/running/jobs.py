@@ -25,15 +25,15 @@ from anml.results import device_name, running_commit
 from anml.store.checkpoint import model_name, read_header, working_name
 from anml.store.code_state import code_state
 from anml.store.files import replacing, require_writable
-from anml.treatments import TRAININGS, MetaTraining, Treatment, find_training
+from anml.treatments import TRAININGS, find_training
 
 OnStep = Callable[[int], None]
 Row = dict[str, Any]
 Tables = Mapping[str, Sequence[Row]]
 """Rows by the name of their table (`anml.store.tables`), without the columns profile and data."""
 
-Rows = tuple[MetaTraining | Treatment, ...]
-"""Rows of `anml.treatments`; `Row` is one of a result table."""
+Rows = tuple[object, ...]
+"""Rows of `anml.treatments`, and what else is data and decides numbers; `Row` is one of a table."""
 
 PART = ("tables", "seconds", "code", "commit", "made_on")
 """What a part holds."""
@@ -63,7 +63,7 @@ class Work(Protocol):
 
     @property
     def rows(self) -> Rows:
-        """The rows of `anml.treatments` that it works by."""
+        """The data that it works by; first, if it meta-trains, the row of its meta-training."""
 
     def result(self, place: Place) -> Path:
         """The file that says that the job is done."""

@@ -19,12 +19,13 @@ PACKAGE = "anml"
 COMPARED_AS_VALUES = frozenset(
     f"{PACKAGE}.{name}"
     for name in (
-        *("profiles", "treatments"),  # values: a run's `run.json`, and the `rows` below
+        # values: a run's `run.json`, and the `rows` below, which leave the questions' prose out
+        *("profiles", "treatments", "questions"),
         *("drawings.glyphs", "drawings.glyph_alphabets"),  # drawings: by their fingerprint
         *("drawings.glyph_strokes", "drawings.glyph_writers"),
         # None of these changes a number.
         *("errors", "results", "store.checkpoint", "store.files", "store.interrupt"),
-        "store.tables",
+        *("store.tables", "meta_training.progress"),
     )
 )
 
@@ -32,9 +33,9 @@ COMPARED_AS_VALUES = frozenset(
 def code_state(module: str, *rows: object) -> str:
     """The fingerprint, 16 hexadecimal digits, of `module` ('anml.meta_train') and what it imports.
 
-    `rows`: those of `anml.treatments` that a job works by, which are data. Docstrings, comments and
-    layout do not count; the versions of torch, which computes, and of NumPy, which draws what is
-    random, do.
+    `rows`: those of `anml.treatments` and `anml.questions` that a job works by, which are data.
+    Docstrings, comments and layout do not count; the versions of torch, which computes, and of
+    NumPy, which draws what is random, do.
     """
     return sha256(f"{modules_state(module)} {rows!r}".encode()).hexdigest()[:16]
 
