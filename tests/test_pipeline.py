@@ -1,6 +1,7 @@
 """A whole run: its plan and its folder, what it leaves, what it does again."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from anml.drawings.packed import Drawings
 from anml.meta_testing.regimes import REGIMES
 from anml.profiles import Profile, find_profile
 from anml.results import read_table
+from anml.running import plan as plan_module
 from anml.running.disagreements import DisagreementJob
 from anml.running.evaluations import EvaluateJob, SearchJob
 from anml.running.groups import find_group
@@ -27,6 +29,7 @@ from anml.store.code_state import code_state, modules_state
 from anml.store.tables import LOG_METRICS
 from anml.treatments import TRAININGS, TREATMENTS
 
+POINT = Point("ANML", 5)
 TABLES = ("meta_test", "learning_rates", "class_accuracy", "meta_train_log")
 
 
@@ -57,6 +60,33 @@ def test_part_of_a_plan_and_what_it_waits_for() -> None:
     message = refusal(lambda: plan(profile, ["nonsense"]))
     assert "'nonsense'" in message
     assert "meta-t" in message
+
+
+@pytest.mark.parametrize("name", ["smoke", "laptop"])
+@pytest.mark.parametrize("optimizers", ["adam", "sgd", "adam,sgd"])
+@pytest.mark.parametrize("more", [{}, {"drawings_split": "first", "models": "0", "n_classes": 7}])
+def test_every_search_waits_for_the_model_that_it_tries_rates_on(
+    name: str, optimizers: str, more: dict[str, object]
+) -> None:
+    """Those too that no evaluation reads: questions about classes are asked with Adam alone."""
+    profile = find_profile(name, {"optimizers": optimizers, **more})
+    jobs = plan(profile)
+    searches = [job for job in jobs if isinstance(job, SearchJob)]
+    assert {job.point.optimizer for job in searches} == {"adam", *optimizers.split(",")}
+    for job in searches:
+        training = TREATMENTS[job.point.treatment].training
+        model = TrainJob(training, job.search % profile.model_seeds)
+        assert jobs[job] == ([] if training == "scratch" else [model])
+
+
+def test_a_job_that_no_planner_plans_is_refused_unless_it_is_a_meta_training(monkeypatch) -> None:
+    profile, (test, search) = find_profile("smoke"), (EvaluateJob(POINT, 0), SearchJob(POINT, 0))
+    waits = [TrainJob("anml", 0), search]
+    monkeypatch.setattr(plan_module, "PLANNERS", [lambda _: {test: waits}])
+    with pytest.raises(ValueError, match=re.escape(search.name)):
+        plan(profile)
+    waits.remove(search)
+    assert plan(profile) == {test: waits, waits[0]: []}
 
 
 # --- the folder

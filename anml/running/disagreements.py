@@ -22,8 +22,9 @@ from anml.running.evaluations import (
     EvaluateJob,
     accuracies,
     best_rate,
+    plan_evaluations,
+    plan_searches,
     read_searches,
-    search_jobs,
     search_learning_rate,
 )
 from anml.running.jobs import (
@@ -122,8 +123,11 @@ class DisagreementJob:
         """The jobs whose files this one reads."""
         models = model_seeds(profile, [self.setting])
         trained = train_jobs(find_treatment(self.setting.treatment).training, models)
-        searches = search_jobs(profile, self._point()) if self._changes_classes else []
-        return self.evaluations(profile) or [*trained, *searches]
+        return self.evaluations(profile) or [*trained, *self.searches(profile)]
+
+    def searches(self, profile: Profile) -> Plan:
+        """The comparison's searches whose rate it takes, with what they wait for; else none."""
+        return plan_searches(profile, self._point()) if self._changes_classes else {}
 
     def evaluations(self, profile: Profile) -> list[EvaluateJob]:
         """The jobs that measure this setting for the comparison of treatments, if it does."""
@@ -198,11 +202,18 @@ class DisagreementJob:
 
 
 def plan_disagreements(profile: Profile) -> Plan:
-    """One job a setting and N, each after those whose files it reads."""
+    """One job a setting and N, each after those whose files it reads; and the searches that they
+    read and the comparison of treatments has not, with another optimiser than the profile's.
+    """
     settings = dict.fromkeys(s for question in QUESTIONS for s in question.settings())
     asked = [setting for setting in settings if model_seeds(profile, [setting])]
     jobs = [DisagreementJob(setting, n) for setting in asked for n in numbers(profile)]
-    return {job: job.waits_for(profile) for job in jobs}
+    searches: Plan = {}
+    for job in jobs:
+        searches |= job.searches(profile)
+    planned = plan_evaluations(profile)
+    own = {search: waits for search, waits in searches.items() if search not in planned}
+    return own | {job: job.waits_for(profile) for job in jobs}
 
 
 def with_extra_class(drawings: Drawings) -> Drawings:

@@ -124,14 +124,21 @@ def plan_evaluations(profile: Profile) -> Plan:
             for optimizer in profile.optimizers:
                 for n in measured.n_classes:
                     point = Point(treatment.name, n, optimizer, regime)
-                    searches = search_jobs(profile, point)
-                    for search in searches:
-                        model = [search.search % profile.model_seeds]
-                        jobs[search] = train_jobs(treatment.training, model)
+                    searches = plan_searches(profile, point)
+                    jobs |= searches
                     for seed in profile.model_numbers(measured.models):
                         trained = train_jobs(treatment.training, [seed])
                         jobs[EvaluateJob(point, seed)] = [*trained, *searches]
     return jobs
+
+
+def plan_searches(profile: Profile, point: Point) -> Plan:
+    """The searches for `point`, each after the meta-training of the model whose turn it is."""
+    training = find_treatment(point.treatment).training
+    return {
+        job: train_jobs(training, [job.search % profile.model_seeds])
+        for job in search_jobs(profile, point)
+    }
 
 
 def search_jobs(profile: Profile, point: Point) -> list[SearchJob]:

@@ -6,7 +6,7 @@ from anml.errors import AnmlError
 from anml.profiles import Profile
 from anml.running.disagreements import plan_disagreements
 from anml.running.evaluations import plan_evaluations
-from anml.running.jobs import Plan
+from anml.running.jobs import Plan, TrainJob
 from anml.running.lengths import plan_lengths
 from anml.running.probe_jobs import plan_probes
 from anml.running.rate_search import plan_rate_search
@@ -19,19 +19,26 @@ PLANNERS: tuple[Callable[[Profile], Plan], ...] = (
     plan_rate_search,
     plan_lengths,
 )
-"""What a run consists of; the jobs that theirs wait for are added by `plan`."""
+"""What a run consists of; the meta-trainings that theirs wait for are added by `plan`."""
 
 
 def plan(profile: Profile, only: Sequence[str] = ()) -> Plan:
     """Every job of a run with the jobs that it waits for, the longest first.
 
     `only`: parts of names; given some, just the jobs with one of them in their name, and what those
-    wait for. AnmlError if there is no such job.
+    wait for.
+
+    Raises:
+        AnmlError: there is no such job.
+        ValueError: a planner names a job to wait for that none of them plans, a mistake in them.
     """
     jobs: Plan = {}
     for planner in PLANNERS:
         jobs |= planner(profile)
-    jobs |= {job: [] for waits in list(jobs.values()) for job in waits if job not in jobs}
+    for job in {job for waits in jobs.values() for job in waits if job not in jobs}:
+        if not isinstance(job, TrainJob):  # alone in waiting for nothing
+            raise ValueError(f"no planner says what this job waits for: {job.name}")
+        jobs[job] = []
     if only:
         jobs = _chosen(jobs, only)
     cost = {job: job.weight() * job.steps(profile) for job in jobs}
