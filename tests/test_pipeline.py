@@ -100,7 +100,16 @@ def test_default_folders() -> None:
         for one in ({"meta_iterations": 5}, {"meta_iterations": 6})
     }
     assert len(marked) == 2
-    assert all(path.name.startswith("smoke-glyphs-") for path in marked)
+    assert all(re.fullmatch("smoke-glyphs-[0-9a-f]{8}", path.name) for path in marked)
+
+
+def test_a_marked_folder_stays_the_runs_own_when_the_profile_says_or_has_something_else() -> None:
+    text, typed = {"meta_iterations": "1_000", "models": "0"}, {"models": (0,)}
+    profile = find_profile("smoke", text)
+    folder = default_folder(profile, "glyphs", text)
+    later = replace(profile, summary="in other words", nm_channels=17)
+    assert default_folder(later, "glyphs", typed | {"meta_iterations": 1000}) == folder
+    assert default_folder(profile, "glyphs", typed) != folder
 
 
 def test_a_folder_belongs_to_one_run(tiny: Profile, noise_drawings: Drawings, tmp_path) -> None:

@@ -34,8 +34,12 @@ LOCK = "run.lock"
 
 
 def default_folder(profile: Profile, source: str, overrides: Mapping[str, Any]) -> Path:
-    """`runs/<profile>-<data source>`, with a mark of its own when single values are overridden."""
-    mark = sha256(json.dumps(profile.values(), sort_keys=True).encode()).hexdigest()[:8]
+    """`runs/<profile>-<data source>`, with a mark of its own when single values are overridden.
+
+    The mark is of these values alone, so that it stays when the profile's prose or others change.
+    """
+    values = {name: profile.values()[name] for name in overrides}
+    mark = sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
     return Path("runs") / (f"{profile.name}-{source}" + (f"-{mark}" if overrides else ""))
 
 
