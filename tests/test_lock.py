@@ -1,9 +1,11 @@
 """Locks: one writer at a time, and nothing left behind by a process that was killed."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,34 @@ def test_a_second_one_is_refused_and_told_who_holds_it(holder, tmp_path):
         assert message.startswith("runs/x is in use by another run")
         assert f"process {process.pid} on " in message
         assert "--out" in message
+
+
+def test_one_that_waits_gets_the_lock_when_it_is_given_back(tmp_path):
+    path, order = tmp_path / "run.lock", []
+
+    def wait() -> None:
+        with locked(path, "x", wait_seconds=60):
+            order.append("second")
+
+    with locked(path, "x"):
+        second = threading.Thread(target=wait)
+        second.start()
+        second.join(0.2)
+        order.append("first")
+        assert "in use" in refusal(lambda: take(path))
+    second.join()
+    assert order == ["first", "second"]
+
+
+def test_a_lock_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    message = refusal(lambda: take(tmp_path / "run.lock"))
+    assert "run.lock: No space left on device" in message
+    (tmp_path / "folder").mkdir()
+    assert "cannot write" in refusal(lambda: take(tmp_path / "folder"))
 
 
 def test_shared_holders_stand_each_other_but_nobody_alone(holder, tmp_path):

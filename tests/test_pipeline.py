@@ -1,7 +1,11 @@
 """A whole run: its plan and its folder, what it leaves, what it does again."""
 
+import errno
 import json
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +18,7 @@ from anml.drawings.packed import Drawings
 from anml.meta_testing.regimes import REGIMES
 from anml.profiles import Profile, find_profile
 from anml.results import read_table
+from anml.running import pipeline
 from anml.running import plan as plan_module
 from anml.running.disagreements import DisagreementJob
 from anml.running.evaluations import EvaluateJob, SearchJob
@@ -140,10 +145,52 @@ def test_a_folder_of_another_versions_profiles_is_taken_for_their_defaults(
 def test_a_damaged_mark_and_an_unwritable_folder_are_one_line(
     tiny: Profile, noise_drawings: Drawings, tmp_path: Path
 ) -> None:
-    (tmp_path / "run.json").write_text('{"profile": ')
-    assert "damaged" in refusal(lambda: claim(Place(tiny, tmp_path), noise_drawings))
+    for text in ('{"profile": ', "[]", '{"profile": [1]}'):
+        (tmp_path / "run.json").write_text(text)
+        assert "damaged" in refusal(lambda: claim(Place(tiny, tmp_path), noise_drawings))
+    (tmp_path / "run.json").write_text('{"profile": {"name": []}}')
+    assert "other settings" in refusal(lambda: claim(Place(tiny, tmp_path), noise_drawings))
     place = Place(tiny, tmp_path / "run.json" / "x")
     assert "cannot write" in refusal(lambda: claim(place, noise_drawings))
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_folder_to_nobody(
+    tiny: Profile, noise_drawings: Drawings, tmp_path: Path, monkeypatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        message = refusal(lambda: claim(Place(tiny, tmp_path), noise_drawings))
+    assert message.startswith(f"cannot write {tmp_path / 'run.json'}: No space left on device")
+    claim(Place(replace(tiny, meta_iterations=9), tmp_path), noise_drawings)
+
+
+def test_of_two_runs_that_claim_a_folder_at_once_one_is_refused(
+    tiny: Profile, noise_drawings: Drawings, tmp_path: Path, monkeypatch
+) -> None:
+    other, refused = Place(replace(tiny, meta_iterations=9), tmp_path), []
+
+    def claim_other() -> None:
+        refused.append(refusal(lambda: claim(other, noise_drawings)))
+
+    second = threading.Thread(target=claim_other)
+    real = pipeline.replacing
+
+    @contextmanager
+    def replacing_while_another_comes(path: Path) -> Iterator[Path]:
+        with real(path) as temporary:
+            if not second.ident:
+                second.start()
+                second.join(0.5)  # it has to wait; if it did not, it would be through by then
+            yield temporary
+
+    monkeypatch.setattr(pipeline, "replacing", replacing_while_another_comes)
+    claim(Place(tiny, tmp_path), noise_drawings)
+    second.join()
+    assert [("other settings" in message) for message in refused] == [True]
+    claim(Place(tiny, tmp_path), noise_drawings)
 
 
 def test_a_meta_training_of_several_seeds_is_not_begun_anew_one_by_one(

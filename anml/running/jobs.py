@@ -24,7 +24,7 @@ from anml.profiles import Profile
 from anml.results import device_name, running_commit
 from anml.store.checkpoint import model_name, read_header, working_name
 from anml.store.code_state import code_state
-from anml.store.files import replacing, require_writable
+from anml.store.files import replacing, require_writable, telling_failure
 from anml.treatments import TRAININGS, find_training
 
 OnStep = Callable[[int], None]
@@ -177,14 +177,8 @@ def write_part(job: Work, place: Place, tables: Tables, seconds: float) -> None:
         "made_on": device_name(place.device),
     }
     text = json.dumps(part)
-    try:
-        with replacing(path) as temporary:
-            temporary.write_text(text)
-    except OSError as error:
-        raise AnmlError(
-            f"cannot write {path}: {error.strerror or error}; "
-            "free some space, then run the same command to go on"
-        ) from error
+    with telling_failure(path), replacing(path) as temporary:
+        temporary.write_text(text)
 
 
 def read_json(path: Path) -> Any:

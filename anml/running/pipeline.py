@@ -26,11 +26,15 @@ from anml.running.run_log import RunLog
 from anml.running.staleness import set_aside, stale_beginnings, stale_jobs
 from anml.running.workers import run_jobs
 from anml.store.code_state import pin_states
-from anml.store.files import clear_leftovers, replacing, require_writable
+from anml.store.files import clear_leftovers, replacing, require_writable, telling_failure
 from anml.store.lock import locked
 
 LOCK = "run.lock"
 """In a run's folder: held alone by a whole run, shared by groups of jobs."""
+CLAIM_LOCK = Path("locks") / "claim"
+"""In a run's folder: held by whoever looks what it is a run of, and says so if nobody has."""
+CLAIM_SECONDS = 30.0
+"""How long to wait for that lock, which nobody holds for longer than it takes to write a line."""
 
 
 def default_folder(profile: Profile, source: str, overrides: Mapping[str, Any]) -> Path:
@@ -189,27 +193,37 @@ def gather(place: Place, drawings: Drawings) -> tuple[Path, int]:
 
 
 def claim(place: Place, drawings: Drawings) -> None:
-    """Write what this folder is a run of; AnmlError if it is another run's or cannot be written."""
+    """Write what this folder is a run of, one process at a time.
+
+    AnmlError: it is another run's, or it cannot be written.
+    """
     settings = {
         "profile": place.profile.settings(),
         "data_fingerprint": drawings.fingerprint,
     }
     path = place.folder / "run.json"
     require_writable(place.folder)
-    if not path.is_file():
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(settings, indent=1))
-    elif _in_this_version(read_json(path)) != settings:
-        raise AnmlError(
-            f"{place.folder} holds a run with other settings or drawings: "
-            "delete that folder, or choose another one with --out"
-        )
+    with locked(place.folder / CLAIM_LOCK, str(path), wait_seconds=CLAIM_SECONDS):
+        if not path.is_file():
+            with telling_failure(path), replacing(path) as temporary:
+                temporary.write_text(json.dumps(settings, indent=1))
+        elif _held_settings(path) != settings:
+            raise AnmlError(
+                f"{place.folder} holds a run with other settings or drawings: "
+                "delete that folder, or choose another one with --out"
+            )
 
 
-def _in_this_version(held: dict[str, Any]) -> dict[str, Any]:
+def _held_settings(path: Path) -> dict[str, Any]:
     """What run.json holds (`claim`), with this version's value of the named profile for any that
     the version that wrote it did not have yet, and without those that it alone had.
+
+    AnmlError: it is damaged.
     """
-    own = held.get("profile", {})
-    known = PROFILES[own["name"]].settings() if own.get("name") in PROFILES else own
+    held = read_json(path)
+    own = held.get("profile", {}) if isinstance(held, dict) else None
+    if not isinstance(own, dict):
+        raise AnmlError(f"{path} is damaged: delete it, then run the same command to go on")
+    named = PROFILES.get(str(own.get("name")))
+    known = named.settings() if named else own
     return held | {"profile": known | {k: v for k, v in own.items() if k in known}}

@@ -33,6 +33,22 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def telling_failure(path: Path) -> Iterator[None]:
+    """Say in one line why `path` cannot be written while the block runs: the disk may be full.
+
+    Raises:
+        AnmlError: the system refused.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise AnmlError(
+            f"cannot write {path}: {error.strerror or error}; "
+            "free some space, then run the same command to go on"
+        ) from error
+
+
 def clear_leftovers(folder: Path) -> None:
     """Delete what killed processes were writing anywhere in `folder`; nobody may be writing now."""
     for path in folder.rglob(".*"):

@@ -7,37 +7,60 @@ leaves nothing that somebody would have to clear away.
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TextIO
 
 from anml.errors import AnmlError
-from anml.store.files import require_writable
+from anml.store.files import require_writable, telling_failure
+
+RETRY_SECONDS = 0.05
+"""Who waits for a lock asks again about this often."""
 
 
 @contextmanager
-def locked(path: Path, what: str, *, shared: bool = False) -> Iterator[None]:
+def locked(
+    path: Path, what: str, *, shared: bool = False, wait_seconds: float = 0
+) -> Iterator[None]:
     """Hold the lock file `path` while the block runs.
 
     `what`: what it protects, for the message. `shared`: several may hold it so at once, but none of
-    them together with one that holds it alone.
+    them together with one that holds it alone. `wait_seconds`: how long to wait for it, as for one
+    that is held briefly.
 
     Raises:
         AnmlError: another process holds it, or its folder cannot be written.
     """
     require_writable(path.parent)
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise AnmlError(
-                f"{what} is in use by another run ({file.read().strip() or 'unknown'}): wait until "
-                "it ends or stop it, or choose another folder with --out"
-            ) from error
-        file.truncate(0)
+    with telling_failure(path):
+        file = path.open("a+")
+    with file:
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        give_up = time.monotonic() + wait_seconds
+        while not _taken(file, kind):
+            if time.monotonic() >= give_up:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                raise AnmlError(
+                    f"{what} is in use by another run ({holder}): wait until it ends or stop it, "
+                    "or choose another folder with --out"
+                )
+            time.sleep(RETRY_SECONDS)
         now = datetime.now().astimezone().isoformat(timespec="seconds")
-        file.write(f"process {os.getpid()} on {socket.gethostname()}, since {now}\n")
-        file.flush()
+        line = f"process {os.getpid()} on {socket.gethostname()}, since {now}\n"
+        with telling_failure(path):
+            file.truncate(0)
+            os.write(file.fileno(), line.encode())  # nothing stays to be written when it is closed
         yield
+
+
+def _taken(file: TextIO, kind: int) -> bool:
+    """Take the lock of a file, `fcntl.LOCK_SH` or `LOCK_EX`, unless another process has it."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
