@@ -1,11 +1,14 @@
 """Lengths of meta-training: what is planned, what a job goes on from and leaves."""
 
+import errno
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from refusal import refusal
 
 from anml.data import Drawings
 from anml.profiles import PROFILES, Profile
@@ -142,6 +145,46 @@ def test_a_longer_job_goes_on_from_the_furthest_that_is_not_too_long(
     heard.clear()
     LengthJob(0, 6, 4).run(place, noise_drawings, heard.append)
     assert iterations(heard) == 2  # the model with 8 is too long
+
+
+def test_a_checkpoint_that_goes_too_far_while_it_is_copied_is_left_out(
+    place: Place, noise_drawings: Drawings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The meta-training that it belongs to may be at work beside, and replaces it at any time."""
+    LengthJob(0, 4, 0).run(place, noise_drawings, unheard)
+    training = TrainJob("anml", 0)
+    training.run(
+        replace(place, profile=replace(place.profile, meta_iterations=5)), noise_drawings, unheard
+    )
+    real = shutil.copyfile
+
+    def copy_what_has_moved_on(source: Path, target: Path) -> None:
+        if source == training.working(place):
+            training.result(place).unlink(missing_ok=True)
+            training.run(place, noise_drawings, unheard)  # to the profile's 8
+        real(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", copy_what_has_moved_on)
+    heard: list[int] = []
+    job = LengthJob(0, 6, 4)
+    job.run(place, noise_drawings, heard.append)
+    assert iterations(heard) == 2  # from the length before
+    assert read_header(working(place, job))["iteration"] == 6
+    assert [path.name for path in working(place, job).parent.glob(".*")] == []
+
+
+def test_a_disk_that_is_full_when_a_checkpoint_is_copied_is_one_line(
+    place: Place, noise_drawings: Drawings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    LengthJob(0, 4, 0).run(place, noise_drawings, unheard)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    job = LengthJob(0, 6, 4)
+    message = refusal(lambda: job.run(place, noise_drawings, unheard))
+    assert message.startswith(f"cannot write {working(place, job)}: No space left on device")
 
 
 def test_checkpoints_that_are_damaged_or_of_other_code_are_left_out(

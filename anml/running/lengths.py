@@ -7,7 +7,8 @@ same drawings in i.i.d. order (the Oracle) say how much of what is missing was f
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -34,8 +35,12 @@ from anml.running.points import LINEAR_WEIGHT, Point, extent, rate_grid
 from anml.running.probe_jobs import activity_rows
 from anml.running.rate_choice import best_rate
 from anml.store.checkpoint import read_header
-from anml.store.files import replacing, require_writable
+from anml.store.files import replacing, require_writable, telling_failure
 from anml.treatments import find_training, find_treatment
+
+
+class _MovedOnError(Exception):
+    """A copied checkpoint is not the one whose header was read."""
 
 
 @dataclass(frozen=True)
@@ -142,16 +147,38 @@ class LengthJob:
         is further; returns the seconds that the copied one took, which are not this job's.
         """
         own = self.training.working(self.own(place))
-        begun = dict(self._begun(place))
-        done = begun.pop(own, {"iteration": 0})["iteration"]
-        furthest = max(begun, key=lambda path: begun[path]["iteration"], default=None)
-        if furthest is None:
-            return 0.0
-        if begun[furthest]["iteration"] > done:
-            require_writable(own.parent)
-            with replacing(own) as temporary:
-                shutil.copyfile(furthest, temporary)
-        return begun[furthest].get("seconds", 0.0)
+        while True:
+            begun = dict(self._begun(place))
+            done = begun.pop(own, {"iteration": 0})["iteration"]
+            furthest = max(begun, key=lambda path: begun[path]["iteration"], default=None)
+            header = begun.get(furthest, {})
+            if header.get("iteration", 0) > done:
+                header = self._copied(furthest, own, place)
+            if header is not None:
+                return header.get("seconds", 0.0)
+
+    def _copied(self, path: Path, own: Path, place: Place) -> dict[str, Any] | None:
+        """Copy a working checkpoint to `own` and return the copy's header; no copy, and None, if
+        that is not usable: a meta-training beside this job may have replaced the file by one that
+        is further since its header was read.
+
+        AnmlError: the disk is full, or `own` cannot be written.
+        """
+        require_writable(own.parent)
+        with suppress(_MovedOnError), telling_failure(own), replacing(own) as temporary:
+            shutil.copyfile(path, temporary)
+            header = read_header(temporary)
+            if not self._usable(header, place):
+                raise _MovedOnError
+            return header
+        return None
+
+    def _usable(self, header: Mapping[str, Any], place: Place) -> bool:
+        """Whether it can go on from a checkpoint with this header, of its own code and not too long
+        (`place.keep`: of any code).
+        """
+        known = self.training.goes_on_from(header, place)
+        return known and header["iteration"] <= self.iterations
 
     def _begun(self, place: Place) -> Iterator[tuple[Path, dict[str, Any]]]:
         """Working checkpoints of this meta-training in the run's folder that are not too long, with
@@ -163,7 +190,7 @@ class LengthJob:
                 header = read_header(path)
             except AnmlError:  # not there, or damaged: nothing to go on from
                 continue
-            if self.training.goes_on_from(header, place) and header["iteration"] <= self.iterations:
+            if self._usable(header, place):
                 yield path, header
 
     def _activity(self, own: Place, drawings: Drawings) -> list[Row]:
