@@ -12,6 +12,8 @@ from anml.treatments import TRAININGS
 MAX_META_TEST_CLASSES = 659
 """Omniglot's evaluation classes; the paper says 660."""
 META_TRAIN_CLASSES = 963
+MAX_TRAJECTORIES = 1000
+"""Of one model: its trajectories have so many seeds before those of the next begin."""
 
 LEARNING_RATE_GRID = (
     *(1e-3, 6e-4, 4e-4, 3.5e-4, 3e-4, 2.5e-4, 2e-4),
@@ -133,11 +135,12 @@ class Profile:
 
 _COUNTS = (
     *("pln_channels", "nm_channels", "oml_channels", "oml_hidden", "meta_iterations"),
-    *("pretrain_iterations", "remember", "model_seeds", "trajectories", "search_trajectories"),
-    *("network_models", "network_trajectories", "network_search_trajectories"),
-    *("epochs_models", "epochs_network_models", "epochs_trajectories", "variant_models"),
+    *("pretrain_iterations", "remember", "model_seeds", "search_trajectories"),
+    *("network_models", "network_search_trajectories"),
+    *("epochs_models", "epochs_network_models", "variant_models"),
     *("length_models", "length_iterations"),
 )
+_TRAJECTORIES = ("trajectories", "network_trajectories", "epochs_trajectories")
 _RATES = (
     *("anml_inner_rate", "anml_outer_rate", "oml_inner_rate", "oml_outer_rate"),
     *("pretrain_rate", "learning_rates", "network_learning_rates"),
@@ -148,6 +151,7 @@ _NUMBERS = (
 )
 _RANGES = (
     *((name, 1, 10_000_000) for name in _COUNTS),
+    *((name, 1, MAX_TRAJECTORIES) for name in _TRAJECTORIES),
     *((name, 1e-9, 10.0) for name in _RATES),
     ("rate_search_iterations", 0, 10_000_000),
     ("inner_steps", 1, 20),

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anml.errors import AnmlError
-from anml.profiles import LEARNING_RATE_GRID, PROFILES, Profile, find_profile
+from anml.profiles import LEARNING_RATE_GRID, MAX_TRAJECTORIES, PROFILES, Profile, find_profile
+from anml.running.jobs import SEEDS_A_MODEL, trajectory_seeds
 
 NUMBERS = (10, 50, 75, 100, 150, 200, 300, 400, 500, 600)
 
@@ -123,6 +124,13 @@ def test_overrides_from_a_command_line_and_from_a_notebook() -> None:
     assert find_profile("smoke") == PROFILES["smoke"]
 
 
+def test_no_two_models_share_the_seeds_of_their_trajectories() -> None:
+    most = find_profile("smoke", {"trajectories": MAX_TRAJECTORIES}).trajectories
+    first, second = (trajectory_seeds(model, most) for model in (0, 1))
+    assert not set(first) & set(second)
+    assert most == SEEDS_A_MODEL
+
+
 BAD = [
     ({"meta_iterations": "0"}, "1 to"),
     ({"meta_iterations": "-5"}, "1 to"),
@@ -150,6 +158,9 @@ BAD = [
     ({"network_search_n_classes": "0"}, "2 to 659"),
     ({"network_learning_rates": "0"}, "1e-09 to 10"),
     ({"epochs_models": 0}, "1 to"),
+    ({"trajectories": 1001}, "1 to 1000"),
+    ({"network_trajectories": 1001}, "1 to 1000"),
+    ({"epochs_trajectories": 1001}, "1 to 1000"),
     ({"n_classes": "10;50"}, "whole number"),
     ({"n_classes": ()}, "out of range"),
     ({"inner_steps": 21}, "1 to 20"),
