@@ -9,6 +9,7 @@ from refusal import refusal
 
 from anml.drawings.packed import Drawings
 from anml.profiles import Profile
+from anml.running import disk
 from anml.running import staleness as module
 from anml.running.evaluations import EvaluateJob, search_jobs
 from anml.running.jobs import Place, TrainJob, write_part
@@ -118,6 +119,19 @@ def test_what_is_stale_is_set_aside_and_done_again(
     assert not search.result(place).exists()
     assert train.result(place).is_file()
     assert len(done) == 1
+
+
+def test_what_is_stale_stays_where_the_disk_has_no_room_to_make_it_again(
+    finished, monkeypatch, packed_noise: Path
+) -> None:
+    place, jobs, everything = finished
+    change(monkeypatch, "anml.meta_train")
+    monkeypatch.setattr(disk, "free_bytes", lambda folder: disk.SPARE_BYTES)
+    monkeypatch.setattr("anml.running.pipeline.run_jobs", lambda *a: None)
+    args = (str(packed_noise), jobs, 1, RunLog(place.folder / "logs"))
+    assert "GB free and the run needs" in refusal(lambda: do(place, *args))
+    assert all(job.result(place).is_file() for job in everything)
+    do(replace(place, keep=True), *args)  # which writes nothing
 
 
 @pytest.mark.slow

@@ -1,11 +1,12 @@
 """How much a run will write, and whether the disk has room for it."""
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from anml.errors import AnmlError
 from anml.meta_training.training_job import build_model
-from anml.running.jobs import Place, Plan, TrainJob
+from anml.running.jobs import Place, Plan, TrainJob, Work
 from anml.running.lengths import LengthJob
 from anml.running.rate_search import RateJob
 from anml.treatments import find_training
@@ -19,11 +20,11 @@ SPARE_BYTES = 200_000_000
 """Left free for everything else."""
 
 
-def bytes_to_write(place: Place, jobs: Plan) -> int:
-    """About how many bytes the jobs that are not finished will write."""
+def bytes_to_write(place: Place, jobs: Plan, again: Collection[Work] = ()) -> int:
+    """About how many bytes the jobs will write that are not finished, or are to be done `again`."""
     total = 0
     for job in jobs:
-        if job.result(place).is_file():
+        if job.result(place).is_file() and job not in again:
             continue
         training, own = job, place
         if isinstance(job, LengthJob | RateJob):
@@ -47,9 +48,10 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def require_space(place: Place, jobs: Plan) -> None:
-    """AnmlError if the disk has less room than the jobs need."""
-    needed, free = bytes_to_write(place, jobs) + SPARE_BYTES, free_bytes(place.folder.absolute())
+def require_space(place: Place, jobs: Plan, again: Collection[Work] = ()) -> None:
+    """AnmlError if the disk has less room than the jobs need (`bytes_to_write`)."""
+    needed = bytes_to_write(place, jobs, again) + SPARE_BYTES
+    free = free_bytes(place.folder.absolute())
     if needed > free:
         raise AnmlError(
             f"{place.folder} has {free / 1e9:.1f} GB free and the run needs {needed / 1e9:.1f} GB: "

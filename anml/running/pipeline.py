@@ -73,7 +73,7 @@ def run(
     claim(place, drawings)
     with locked(folder / LOCK, str(folder)):
         clear_leftovers(folder)
-        require_space(place, jobs)
+        require_space(place, jobs)  # a log needs some too; `do` counts what it makes again
         log = RunLog(folder / "logs")
         do(place, data_name, jobs, workers or default_workers(device), log)
         return gather(place, drawings)
@@ -135,10 +135,14 @@ def alone(place: Place, drawings: Drawings, jobs: Sequence[Work]) -> Iterator[Ru
 
 
 def do(place: Place, data_name: str, jobs: Plan, workers: int, log: RunLog) -> None:
-    """Set stale results aside, then do what is missing; everything is said in the log as well."""
+    """Set stale results aside, then do what is missing; everything is said in the log as well.
+
+    AnmlError: as `run`; nothing is set aside where the disk has no room to make it again.
+    """
     _refuse_shared_beginnings(place, jobs)
+    stale = [] if place.keep else stale_jobs(place, jobs, plan(place.profile))
+    require_space(place, jobs, stale)  # set aside, they take up their room as before
     if not place.keep:
-        stale = stale_jobs(place, jobs, plan(place.profile))
         paths = [job.result(place) for job in stale] + stale_beginnings(place, jobs)
         if paths:
             text = (
