@@ -103,7 +103,7 @@ def test_rounding_in_float32_is_a_few_times_a_plain_convolutions(side: int) -> N
     for one, other, true in zip(ours, plain, exact, strict=True):
         error, usual = ((each.double() - true).norm() / true.norm() for each in (one, other))
         assert 0 < error < 10 * usual
-        assert error < 2e-6
+        assert error < 4e-6  # processors add up in different orders: 1e-6 to 2e-6 was seen
 
 
 def test_the_transforms_are_one_identity() -> None:
