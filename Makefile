@@ -99,6 +99,7 @@ pages: $(STAMP) ## for contributors: make the committed pages again, from record
 bench: $(STAMP) ## measure the speed, on an idle machine: what the page on speed shows
 	"$(BIN)/python" benchmarks/cost.py
 	"$(BIN)/python" benchmarks/meta_test_speed.py
+	"$(BIN)/python" benchmarks/network_speed.py
 	"$(BIN)/python" benchmarks/beside.py
 	"$(BIN)/python" workflow/profile_table.py
 

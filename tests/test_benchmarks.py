@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import beside
 import cost
+import network_speed
 import pandas as pd
 import pytest
 import torch
 from reference_networks import networks, random_episode
 from refusal import refusal
 from shares import products_share
+from torch.func import functional_call
 from ways import WAYS, Way
 
 from anml.adapt import plain_meta_gradient
@@ -187,6 +189,29 @@ def test_a_meta_iteration_is_timed_on_the_threads_that_it_has() -> None:
     row = beside.measure(tiny, quick=True)
     assert float(row["seconds"]) > 0
     assert row["device"] == device_name("cpu")
+
+
+@pytest.mark.parametrize("treatment", network_speed.TREATMENT_NAMES)
+def test_steps_of_whole_networks_learn_the_same_by_each_way(treatment, tiny) -> None:
+    problem = network_speed.draw_problem(treatment, tiny, 3)
+    problem = replace(problem, model=problem.model.double(), images=problem.images.double())
+    logits = [
+        functional_call(problem.model, way(problem), problem.images)
+        for way in network_speed.WAYS.values()
+    ]
+    for other in logits[1:]:
+        torch.testing.assert_close(logits[0], other, rtol=1e-6, atol=1e-8)
+    before = problem.model(problem.images)
+    assert (logits[0] - before).abs().max() > 1e-3
+
+
+def test_steps_of_whole_networks_are_timed(tiny) -> None:
+    rows = list(network_speed.measure("Scratch", tiny, steps=2, stretches=2))
+    assert [row["way"] for row in rows] == list(network_speed.WAYS)
+    for row in rows:
+        fastest, middle, slowest = (float(row[f"{x}_ms"]) for x in ("fastest", "step", "slowest"))
+        assert 0 < fastest <= middle <= slowest
+        assert float(row["trajectory_seconds"]) == pytest.approx(9 * middle, rel=0.01)
 
 
 def test_a_quick_run_never_replaces_recorded_numbers() -> None:

@@ -82,6 +82,18 @@ def meta_test() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def network() -> pd.DataFrame:
+    made = {"date": "2025-01-04", "commit": "0123456789ab", "device": "CPU, 1 thread"}
+    rows = [
+        {"profile": "paper", "treatment": treatment, "way": way, "step_ms": ms}
+        | {"trajectory_seconds": 9 * ms, "processor": "a processor"}
+        | made
+        for treatment, times in (("Scratch", 50), ("ANML-FT:PLN", 12))
+        for way, ms in (("ours", times), ("torch.optim", 1.5 * times))
+    ]
+    return pd.DataFrame(rows)
+
+
 @pytest.fixture
 def speed() -> Speed:
     facts = {
@@ -93,7 +105,7 @@ def speed() -> Speed:
     facts |= {"load at the start": "0.01", "matrix side": "2048", "python": "3.11.0"}
     facts |= {name: "1.0" for name in ("torch", "higher", "torchopt")}
     facts |= {"learn2learn": "not installed"}
-    return Speed(costs(), sweeps(), facts, meta_test(), beside())
+    return Speed(costs(), sweeps(), facts, meta_test(), network(), beside())
 
 
 def test_every_way_that_is_measured_has_its_label():
@@ -156,6 +168,16 @@ def test_tables_of_the_floor_and_of_meta_testing(speed):
     assert row["torch.optim, ms a step"] == "1.5"
 
 
+def test_steps_where_convolutions_learn_stand_beside_the_plain_loop(speed):
+    table = plot_speed.network_table(speed, "paper")
+    assert list(table["treatment"]) == ["Scratch", "ANML-FT:PLN"]
+    assert list(table["ours, ms a step"]) == ["50", "12"]
+    assert set(table["times faster than torch.optim"]) == {"1.50"}
+    assert table["ours, s a trajectory"].iloc[1] == "108"
+    line = plot_speed.network_line(speed)
+    assert line == "Measured on 2025-01-04 at commit 0123456789ab: CPU, 1 thread, a processor"
+
+
 def test_settings_stand_alone_and_beside_a_busy_process(speed):
     table = plot_speed.beside_table(speed, "paper")
     assert list(table["setting"]) == [setting.name for setting in SETTINGS]
@@ -183,11 +205,12 @@ def test_glued_numbers(speed):
 def test_measurements_are_read_or_asked_for(speed, tmp_path):
     speed.costs.to_csv(tmp_path / "cost.csv", index=False)
     with pytest.raises(
-        AnmlError, match=r"speed_sweeps, speed_machine, meta_test_speed.*make bench"
+        AnmlError, match=r"speed_sweeps, speed_machine, meta_test_speed, network_speed.*make bench"
     ):
         read_speed(tmp_path)
     speed.sweeps.to_csv(tmp_path / "speed_sweeps.csv", index=False)
     speed.meta_test.to_csv(tmp_path / "meta_test_speed.csv", index=False)
+    speed.network.to_csv(tmp_path / "network_speed.csv", index=False)
     speed.beside.to_csv(tmp_path / "beside.csv", index=False)
     machine = pd.DataFrame(speed.machine.items(), columns=["what", "value"])
     machine.to_csv(tmp_path / "speed_machine.csv", index=False)

@@ -19,7 +19,7 @@ from anml.figures.arithmetic import floor_seconds
 from anml.figures.plot_style import INK, MUTED, TREATMENTS, style
 
 NAMES = ("speed_ways", "speed_sweeps")
-FILES = ("cost", "speed_sweeps", "speed_machine", "meta_test_speed", "beside")
+FILES = ("cost", "speed_sweeps", "speed_machine", "meta_test_speed", "network_speed", "beside")
 OURS = "adjoint"
 WAYS = {
     OURS: "this companion",
@@ -51,6 +51,7 @@ class Speed:
     sweeps: pd.DataFrame  # a row for each value of what was varied
     machine: dict[str, str]  # what the numbers were measured on and with
     meta_test: pd.DataFrame  # a row for each treatment's layers, optimiser and way
+    network: pd.DataFrame  # a row for each treatment in which convolutions learn, and way
     beside: pd.DataFrame  # a row for each setting of threads, alone and beside a busy process
 
 
@@ -63,7 +64,7 @@ def floor(rows: pd.DataFrame) -> pd.Series:
 
 
 def read_speed(folder: Path) -> Speed:
-    """Read the five tables of `make bench` from `folder`.
+    """Read the six tables of `make bench` from `folder`.
 
     Raises:
         AnmlError: one is missing, with the command that makes them.
@@ -159,6 +160,25 @@ def meta_test_table(speed: Speed, profile: str) -> pd.DataFrame:
     return frame.reset_index()
 
 
+def network_table(speed: Speed, profile: str) -> pd.DataFrame:
+    """A step where convolutions learn, on one thread: ours and torch's, and how they compare."""
+    own = speed.network[speed.network["profile"] == profile]
+    steps = own.pivot(index="treatment", columns="way", values="step_ms")
+    steps = steps.loc[list(_order(own["treatment"])), list(_order(own["way"]))]
+    frame = steps.map("{:.3g}".format).add_suffix(", ms a step")
+    for way in steps.columns[1:]:
+        frame[f"times faster than {way}"] = (steps[way] / steps["ours"]).map("{:.2f}".format)
+    seconds = own[own["way"] == "ours"].set_index("treatment")["trajectory_seconds"]
+    frame["ours, s a trajectory"] = seconds.map("{:.0f}".format)
+    return frame.rename_axis(columns=None).reset_index()
+
+
+def network_line(speed: Speed) -> str:
+    """Where and when those steps were measured."""
+    first = speed.network.iloc[0]
+    return f"{_made(first)}, {first['processor']}"
+
+
 def beside_table(speed: Speed, profile: str) -> pd.DataFrame:
     """Seconds of ANML's meta-iteration by setting: alone, and beside a process that never rests."""
     own = speed.beside[speed.beside["profile"] == profile]
@@ -177,8 +197,12 @@ def beside_table(speed: Speed, profile: str) -> pd.DataFrame:
 
 def beside_line(speed: Speed) -> str:
     """Where and when the settings were measured."""
-    first = speed.beside.iloc[0]
-    return f"Measured on {first['date']} at commit {first['commit']}: {first['device']}"
+    return _made(speed.beside.iloc[0])
+
+
+def _made(row: pd.Series) -> str:
+    """When, at which commit and on which device a row was measured."""
+    return f"Measured on {row['date']} at commit {row['commit']}: {row['device']}"
 
 
 def speed_lines(speed: Speed) -> list[str]:
