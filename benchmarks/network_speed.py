@@ -45,8 +45,8 @@ from anml.store.files import require_writable
 from anml.treatments import TREATMENTS, find_training
 
 TREATMENT_NAMES = [name for name, row in TREATMENTS.items() if row.learns_convolutions]
-STEPS = 32
-STRETCHES = 5
+STEPS = 64
+STRETCHES = 3
 Weights = dict[str, Tensor]
 
 
