@@ -141,10 +141,7 @@ class _IntoSlot(torch.autograd.Function):
 
 
 class Learners:
-    """`R` copies of a network that learn side by side, each at its own rate.
-
-    The plastic weights of each copy are one row of a matrix, so that its optimiser is one call.
-    """
+    """`R` copies of a network that learn side by side, each at its own rate."""
 
     def __init__(
         self,
@@ -155,29 +152,36 @@ class Learners:
         optimizer: type[torch.optim.Optimizer],
     ) -> None:
         """Copies of `model`, with the parameters that `plastic` names free to learn."""
-        self.split, copies = split, len(rates)
+        self.split = split
         named = {name: parameter.detach() for name, parameter in model.named_parameters()}
-        learning = {name: p for name, p in named.items() if name.startswith(plastic)}
-        rows = torch.cat([p.flatten() for p in learning.values()]).repeat(copies, 1)
-        gradients = torch.zeros_like(rows)
-        ends = torch.tensor([p.numel() for p in learning.values()]).cumsum(0).tolist()
-        parts = dict(zip(learning, map(slice, [0, *ends], ends), strict=False))
-        own, self.slots = (
-            {name: flat[:, parts[name]].unflatten(1, p.shape) for name, p in learning.items()}
-            for flat in (rows, gradients)
-        )
-        fixed = {name: p.expand(copies, *p.shape) for name, p in named.items()}
+        fixed = {name: p.expand(len(rates), *p.shape) for name, p in named.items()}
+        own = {
+            name: p.contiguous().clone() for name, p in fixed.items() if name.startswith(plastic)
+        }
         self.weights = fixed | own
         # Gradients of the linear layers' weights are written by hand, into their slots.
         by_hand = (*(f"{name}." for name in split.linears), f"{GATE}.weight")
-        self.leaves = [name for name in learning if not name.startswith(by_hand)]
+        self.slots = {
+            name: torch.zeros_like(p) for name, p in own.items() if name.startswith(by_hand)
+        }
+        # What the optimiser moves: each copy's part of the weights that the network runs with.
+        self.copies = [{name: p[r] for name, p in own.items()} for r in range(len(rates))]
+        for name, slot in self.slots.items():
+            self._hand_over(name, slot)
+        self.leaves = [name for name in own if name not in self.slots]
         for name in self.leaves:
             own[name].requires_grad_()
-        groups = []
-        for row, gradient, rate in zip(rows, gradients, rates, strict=True):
-            row.grad = gradient
-            groups.append({"params": [row], "lr": rate})
+        groups = [
+            {"params": list(copy.values()), "lr": rate}
+            for copy, rate in zip(self.copies, rates, strict=True)
+        ]
         self.optimizer = optimizer(groups, fused=True)
+
+    def _hand_over(self, name: str, gradient: Tensor) -> None:
+        """Give the optimiser the gradient [R, ...] of a parameter, where it lies if that can be."""
+        # The fused kernel goes through weights and gradients in the order of their memory.
+        for copy, own in zip(self.copies, gradient.contiguous(), strict=True):
+            copy[name].grad = own
 
     def step(self, inputs: Inputs, labels: Sequence[int]) -> None:
         """Learn one drawing each: `inputs` [R, 1, ...], `labels` [R]."""
@@ -186,11 +190,11 @@ class Learners:
             [self._learn_linears(r, x[0].detach(), labels[r]) for r, x in enumerate(features)]
         )
         leaves = [self.weights[name] for name in self.leaves]
-        # A convolution's bias in front of a norm has no part in the loss: its gradient stays zero.
-        flat = torch.autograd.grad(features, leaves, upstream.unsqueeze(1), allow_unused=True)
-        for name, gradient in zip(self.leaves, flat, strict=True):
+        # A convolution's bias in front of a norm has no part in the loss: it has no gradient.
+        found = torch.autograd.grad(features, leaves, upstream.unsqueeze(1), allow_unused=True)
+        for name, gradient in zip(self.leaves, found, strict=True):
             if gradient is not None:
-                self.slots[name].copy_(gradient)
+                self._hand_over(name, gradient)
         self.optimizer.step()
 
     def _learn_layer(self, weights: Named, name: str, x: Tensor) -> Tensor:
