@@ -27,6 +27,27 @@ def test_the_mean_weighs_models_alike_however_many_trajectories_they_have():
     assert replicates(interval.models, interval.trajectories) == "2 models × 3 trajectories"
 
 
+def test_of_four_models_students_interval_holds_what_it_says_and_the_bootstraps_less():
+    """What the glossary says of them: models and trajectories that differ alike, or otherwise."""
+    rng, held = np.random.default_rng(1), []
+    for trajectories, noise in ((1, 1), (5, 1), (5, 3)):
+        models, inside = np.repeat(np.arange(4), trajectories), []
+        for _ in range(400):
+            own, others = rng.normal(size=(4, 1)), rng.normal(0, noise, (4, trajectories))
+            values = (own + others).ravel()
+            found = (
+                two_level_interval(values, models, resamples=600),
+                student_interval(values, models),
+            )
+            inside.append([one.low <= 0 <= one.high for one in found])
+        held.append(np.mean(inside, axis=0))
+    bootstrap, student = np.transpose(held)
+    assert (bootstrap > 0.78).all()
+    assert (bootstrap < student).all()
+    assert bootstrap.min() < 0.84
+    assert (abs(student - 0.95) < 0.03).all()
+
+
 def test_many_models_give_the_normal_interval_of_the_mean():
     values = np.random.default_rng(0).normal(size=400)
     interval = two_level_interval(values, np.arange(400))
