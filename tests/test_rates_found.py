@@ -43,7 +43,7 @@ def test_the_rate_that_wins_is_found_and_the_end_of_the_grid_marked():
     assert found_rates(SEARCHED, ["ANML"], optimizer="sgd").empty
 
 
-def test_only_the_longest_n_is_noted():
+def test_every_n_whose_best_rate_ends_the_grid_is_noted():
     assert edge_notes(found_rates(SEARCHED, ["ANML", "OML"])) == [
         "At N = 600 the best learning rate is the smallest that was tried, 1e-05, for OML: "
         "a smaller one may be better still.",

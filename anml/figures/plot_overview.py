@@ -123,8 +123,8 @@ def overview_glue(values: pd.DataFrame, found: Shown) -> dict[str, float | int |
     marks = _marks(found)
     there = marks[(marks["treatment"] == "ANML") & (marks["n_classes"] == n)]
     words = [f"{100 * row.value:g} ({row.source})" for row in there.itertuples()]
-    there = wide[wide["n_classes"] == n]
-    counts = (replicates(row.models, row.trajectories) for row in there.itertuples())
+    points = wide[wide["n_classes"] == n]
+    counts = (replicates(row.models, row.trajectories) for row in points.itertuples())
     result["overview_replicates"] = " or ".join(dict.fromkeys(counts))
     return result | {"overview_published": ", ".join(words)}
 

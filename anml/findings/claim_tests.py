@@ -1,8 +1,8 @@
 """The tests that decide the paper's claims in words: each finds a margin in result tables.
 
 A margin is the smallest lead, or how far a limit is kept, in fractions; the claim holds where it is
-above 0. Every test takes frames by table name and the bootstrap's seed, and returns None where the
-tables do not hold what it needs.
+above 0. Every test takes frames by table name and the seed of the bootstrap, which relative drops
+alone need, and returns None where the tables do not hold what it needs.
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ def write_aside(
 ) -> None:
     """Write all that `move_in_place` moves into `destination`.
 
-    `tables`: by their file's name; `removed`: what goes then; `asked`: by whom, as it will return.
+    `tables`: by their file's name; `removed`: what goes then; `asked`: what tells this recording
+    from another, for `move_in_place` to return.
 
     Raises:
         AnmlError: the disk is full, or a table is not what its name says; nothing was recorded.
@@ -72,7 +73,7 @@ def write_aside(
 def move_in_place(destination: Path) -> tuple[str, list[Path]] | None:
     """Move what `write_aside` wrote to where it belongs; None if there is nothing (any more).
 
-    Returns who asked for it, and what was written.
+    Returns the recording's `asked` (`write_aside`), and what was written.
 
     Raises:
         AnmlError: a file cannot be moved; the next call goes on.
