@@ -100,6 +100,7 @@ bench: $(STAMP) ## measure the speed, on an idle machine: what the page on speed
 	"$(BIN)/python" benchmarks/cost.py
 	"$(BIN)/python" benchmarks/meta_test_speed.py
 	"$(BIN)/python" benchmarks/network_speed.py
+	"$(BIN)/python" benchmarks/memory_speed.py
 	"$(BIN)/python" benchmarks/beside.py
 	"$(BIN)/python" workflow/profile_table.py
 

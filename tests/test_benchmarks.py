@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import beside
 import cost
+import memory_speed
 import network_speed
 import pandas as pd
 import pytest
@@ -189,6 +190,29 @@ def test_a_meta_iteration_is_timed_on_the_threads_that_it_has() -> None:
     row = beside.measure(tiny, quick=True)
     assert float(row["seconds"]) > 0
     assert row["device"] == device_name("cpu")
+
+
+def test_ways_of_asking_for_memory_are_timed_in_rounds(monkeypatch, tmp_path) -> None:
+    seconds = iter([*range(1, 7), *range(3, 9)])
+
+    def measured(profile: str, setting: str) -> dict[str, str]:
+        time = next(seconds)
+        return {"seconds": f"{time}", "fastest": f"{time - 1}", "slowest": f"{time + 1}"}
+
+    monkeypatch.setattr(memory_speed, "measure_apart", measured)
+    memory_speed.run(tmp_path, rounds=2)
+    rows = pd.read_csv(tmp_path / "memory_speed.csv")
+    assert list(rows["setting"]) == list(memory_speed.SETTINGS) * 2
+    assert list(rows["seconds"]) == [2, 3, 4, 5, 6, 7]  # medians of rounds 2 apart
+    assert list(rows["fastest"]) == [0, 1, 2, 3, 4, 5]
+    assert set(rows["huge_pages"]) <= {"always", "madvise", "never"}
+
+
+def test_a_way_of_asking_for_memory_is_timed_in_a_process_of_its_own() -> None:
+    row = memory_speed.measure_apart("smoke", "kept")
+    assert 0 < float(row["fastest"]) <= float(row["seconds"]) <= float(row["slowest"])
+    assert row["page_faults"] < 10_000
+    assert "'unknown' failed" in refusal(lambda: memory_speed.measure_apart("smoke", "unknown"))
 
 
 @pytest.mark.parametrize("treatment", network_speed.TREATMENT_NAMES)

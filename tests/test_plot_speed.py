@@ -1,6 +1,7 @@
 """The page on speed: what it shows is what was measured, missing libraries and all."""
 
 import cost
+import memory_speed
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +10,7 @@ from figure_parts import words
 from ways import WAYS
 
 from anml.errors import AnmlError
-from anml.figures import plot_speed
+from anml.figures import plot_speed, speed_tables
 from anml.figures.arithmetic import multiply_adds
 from anml.figures.plot_speed import Speed, read_speed
 from anml.profiles import PROFILES
@@ -67,6 +68,16 @@ def beside() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def memory() -> pd.DataFrame:
+    """Made-up times: each setting is faster than the one before."""
+    made = {"device": "CPU, 2 threads", "processor": "a processor", "huge_pages": "madvise"}
+    made |= {"date": "2025-01-05", "commit": "0123456789ab"}
+    times = {"seconds": (1.2, 1.1, 1.0), "fastest": (1.0, 0.9, 0.8), "slowest": (1.3, 1.2, 1.1)}
+    own = pd.DataFrame({"setting": list(memory_speed.SETTINGS)} | times)
+    own = own.assign(page_faults=(61398, 1, 0), **made)
+    return pd.concat([own.assign(profile=name) for name in memory_speed.PROFILE_NAMES])
+
+
 def meta_test() -> pd.DataFrame:
     rows = [
         {
@@ -105,7 +116,7 @@ def speed() -> Speed:
     facts |= {"load at the start": "0.01", "matrix side": "2048", "python": "3.11.0"}
     facts |= {name: "1.0" for name in ("torch", "higher", "torchopt")}
     facts |= {"learn2learn": "not installed"}
-    return Speed(costs(), sweeps(), facts, meta_test(), network(), beside())
+    return Speed(costs(), sweeps(), facts, meta_test(), network(), beside(), memory())
 
 
 def test_every_way_that_is_measured_has_its_label():
@@ -126,7 +137,7 @@ def test_values_are_beside_ours_and_beside_their_own_arithmetic(speed):
 
 
 def test_a_library_that_is_missing_is_said_to_be_so(speed):
-    table = plot_speed.speed_table(plot_speed.speed_values(speed, "paper")).set_index("way")
+    table = speed_tables.speed_table(plot_speed.speed_values(speed, "paper")).set_index("way")
     assert table.loc["learn2learn", "seconds"] == "not installed"
     assert set(table.loc["learn2learn"][1:]) == {""}
     assert table.loc["higher", "times ours"] == "12.0"
@@ -158,38 +169,48 @@ def test_sweeps_stand_beside_the_arithmetic(speed):
 
 
 def test_tables_of_the_floor_and_of_meta_testing(speed):
-    floor = plot_speed.floor_table(speed)
+    floor = speed_tables.floor_table(speed)
     assert len(floor) == 3 * len(PROFILES)
     assert set(floor["in convolutions and products"]) == {"75%"}
     assert list(dict.fromkeys(floor["profile"])) == list(PROFILES)
-    row = plot_speed.meta_test_table(speed, "paper").iloc[0]
+    row = speed_tables.meta_test_table(speed, "paper").iloc[0]
     assert (row["treatment"], row["optimizer"]) == ("ANML", "adam")
     assert row["ours, ms a step"] == "0.5"  # on all threads
     assert row["torch.optim, ms a step"] == "1.5"
 
 
 def test_steps_where_convolutions_learn_stand_beside_the_plain_loop(speed):
-    table = plot_speed.network_table(speed, "paper")
+    table = speed_tables.network_table(speed, "paper")
     assert list(table["treatment"]) == ["Scratch", "ANML-FT:PLN"]
     assert list(table["ours, ms a step"]) == ["50", "12"]
     assert set(table["times faster than torch.optim"]) == {"1.50"}
     assert table["ours, s a trajectory"].iloc[1] == "108"
-    line = plot_speed.network_line(speed)
+    line = speed_tables.network_line(speed)
     assert line == "Measured on 2025-01-04 at commit 0123456789ab: CPU, 1 thread, a processor"
 
 
 def test_settings_stand_alone_and_beside_a_busy_process(speed):
-    table = plot_speed.beside_table(speed, "paper")
+    table = speed_tables.beside_table(speed, "paper")
     assert list(table["setting"]) == [setting.name for setting in SETTINGS]
     assert list(table["s beside nothing"]) == ["1.00", "2.00", "3.00", "4.00"]
     assert list(table["s beside one busy process"]) == ["4.00"] * 4
     assert list(table["times as long"]) == ["4.00", "2.00", "1.33", "1.00"]
-    line = plot_speed.beside_line(speed)
+    line = speed_tables.beside_line(speed)
     assert line == "Measured on 2025-01-03 at commit 0123456789ab: CPU, 2 threads"
 
 
+def test_ways_of_asking_for_memory_stand_beside_ours(speed):
+    table = speed_tables.memory_table(speed, "paper")
+    assert list(table["memory"]) == list(memory_speed.SETTINGS)
+    assert list(table["times ours"]) == ["1.20", "1.10", "1.00"]
+    assert list(table["fastest to slowest"]) == ["1 to 1.3", "0.9 to 1.2", "0.8 to 1.1"]
+    assert list(table["pages supplied in an iteration"]) == ["61,398", "1", "0"]
+    line = speed_tables.memory_line(speed)
+    assert line.endswith("CPU, 2 threads, a processor, huge pages: madvise")
+
+
 def test_provenance_says_what_was_there(speed):
-    text = "\n".join(plot_speed.speed_lines(speed))
+    text = "\n".join(speed_tables.speed_lines(speed))
     for part in ("2025-01-02", "CPU, 2 threads", "load before the run: 0.01", "200 to 200 GFLOP/s"):
         assert part in text
     assert "learn2learn not installed" in text
@@ -212,12 +233,13 @@ def test_measurements_are_read_or_asked_for(speed, tmp_path):
     speed.meta_test.to_csv(tmp_path / "meta_test_speed.csv", index=False)
     speed.network.to_csv(tmp_path / "network_speed.csv", index=False)
     speed.beside.to_csv(tmp_path / "beside.csv", index=False)
+    speed.memory.to_csv(tmp_path / "memory_speed.csv", index=False)
     machine = pd.DataFrame(speed.machine.items(), columns=["what", "value"])
     machine.to_csv(tmp_path / "speed_machine.csv", index=False)
     again = read_speed(tmp_path)
     assert again.machine == speed.machine
     assert set(again.costs["gflops"].dropna()) == {200.0}
     pd.testing.assert_frame_equal(
-        plot_speed.speed_table(plot_speed.speed_values(again, "paper")),
-        plot_speed.speed_table(plot_speed.speed_values(speed, "paper")),
+        speed_tables.speed_table(plot_speed.speed_values(again, "paper")),
+        speed_tables.speed_table(plot_speed.speed_values(speed, "paper")),
     )

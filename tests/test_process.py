@@ -1,6 +1,8 @@
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -79,3 +81,20 @@ def test_threads_of_the_process_flush_too() -> None:
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (found.stdout, found.stderr) == ("tensor(False)\n", "")
+
+
+@pytest.mark.skipif(
+    not Path("/sys/kernel/mm/transparent_hugepage/enabled").is_file()
+    or "[never]" in Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
+    or platform.libc_ver()[0] != "glibc",
+    reason="this system has no huge pages to ask for",
+)
+def test_tensors_lie_in_huge_pages() -> None:
+    program = (
+        "import torch; from anml.process import prepare_process; prepare_process();"
+        "x = torch.ones(1 << 26);"
+        "print(open('/proc/self/smaps_rollup').read().split('AnonHugePages:')[1].split()[0])"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert found.stderr == ""
+    assert int(found.stdout) > 0  # KiB
