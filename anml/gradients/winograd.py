@@ -19,12 +19,13 @@ belong to one channel each. The derivatives are the transposes once more:
 Maps are position-major, [B, side, side, C].
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
+from math import isqrt
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from anml.models import KERNEL
@@ -35,6 +36,8 @@ POINTS = TILE + KERNEL - 1
 """Points of a row, and pixels that a row of a tile sees."""
 FINITE_POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
 """Of sizes near 1, since rounding grows with their powers: a few times that of a plain sum."""
+HALO = KERNEL - 1
+"""Pixels beyond a tile's responses that it sees, along a row."""
 TILES_AT_ONCE = 192
 """Enough rows for fast products, few enough to stay in a processor's cache from step to step."""
 LEAST_CHANNELS, LEAST_SIDE = 100, 8
@@ -76,7 +79,9 @@ def convolve(maps: Tensor, kernel: Tensor) -> Tensor:
     result = maps.new_empty(count, side, side, len(kernel))
     for part in _parts(count, side):
         values = torch.bmm(_pixel_values(maps[part], side), weights)  # [36, N, C]
-        result[part] = _join(_apply(known.responses.mT, values.transpose(0, 1)), side)
+        tiles = _apply(known.responses.mT, values.transpose(0, 1))
+        for in_tiles, in_maps in _matched(tiles, TILE, result[part], _responses(side)):
+            in_maps.copy_(in_tiles)
     return result
 
 
@@ -86,10 +91,12 @@ def gradients(u: Tensor, maps: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
     known, weights = transforms(maps.dtype), _kernel_values(kernel)
     maps_gradient, weights_gradient = torch.empty_like(maps), torch.zeros_like(weights)
     for part in _parts(count, side):
-        values = _apply(known.responses, _split(u[part], side)).transpose(0, 1)  # [36, N, C]
+        tiles = _tiles(u[part], TILE, side, _responses(side))
+        values = _apply(known.responses, tiles).transpose(0, 1)  # [36, N, C]
         weights_gradient.baddbmm_(_pixel_values(maps[part], side).mT, values)
         pixels = torch.bmm(values, weights.mT)  # [36, N, C_in]
-        maps_gradient[part] = _overlap(_apply(known.pixels.mT, pixels.transpose(0, 1)), side)
+        tiles = _apply(known.pixels.mT, pixels.transpose(0, 1))
+        _add_up(tiles, maps_gradient[part], side)
     kernel_gradient = known.kernel.mT @ weights_gradient.flatten(1)
     kernel_gradient = kernel_gradient.view(KERNEL, KERNEL, *weights.shape[1:])
     return maps_gradient, kernel_gradient.permute(3, 2, 0, 1)
@@ -121,41 +128,75 @@ def _kernel_values(kernel: Tensor) -> Tensor:
 
 def _pixel_values(maps: Tensor, side: int) -> Tensor:
     """The tiles' pixels at the points, [36, N, C_in], N tiles of all maps."""
-    seen = tiles_along(side) * TILE + KERNEL - 1
-    tiles = _padded(maps, seen).unfold(1, POINTS, TILE).unfold(2, POINTS, TILE)
-    tiles = tiles.permute(0, 1, 2, 4, 5, 3).reshape(-1, POINTS**2, maps.shape[3])
+    tiles = _tiles(maps, POINTS, side, _pixels(side))
     return _apply(transforms(maps.dtype).pixels, tiles).transpose(0, 1)
 
 
-def _padded(maps: Tensor, side: int) -> Tensor:
-    """`maps` with zeros behind them, to `side`."""
-    missing = side - maps.shape[1]
-    return F.pad(maps, (0, 0, 0, missing, 0, missing)) if missing else maps
+@dataclass(frozen=True)
+class Span:
+    """Along one axis, places that some tiles share with maps: tile `i` of them starts at `4 i`."""
+
+    tiles: slice
+    within: slice  # places of each tile
+    maps: slice  # from the first of those places to the last
 
 
-def _split(u: Tensor, side: int) -> Tensor:
-    """Tiles [N, 16, C] of `u` [B, side, side, C], zero beyond its side."""
-    count = tiles_along(side)
-    grid = _padded(u, count * TILE).unflatten(2, (count, TILE)).unflatten(1, (count, TILE))
-    return grid.transpose(2, 3).reshape(-1, TILE**2, u.shape[3])
+def _spans(side: int, *wholes: tuple[slice, slice], halo: int = 0) -> tuple[Span, ...]:
+    """Spans of the whole tiles, and that of a last one that is cut off with its `halo`."""
+    whole, rest = divmod(side, TILE)
+    spans = [Span(slice(whole), *each) for each in wholes] if whole else []
+    if rest:
+        last = slice(whole, whole + 1)
+        spans.append(Span(last, slice(rest + halo), slice(whole * TILE, side + halo)))
+    return tuple(spans)
 
 
-def _join(tiles: Tensor, side: int) -> Tensor:
-    """The reverse of `_split`, [B, side, side, C]."""
-    count = tiles_along(side)
-    grid = tiles.view(-1, count, count, TILE, TILE, tiles.shape[2]).transpose(2, 3)
-    return grid.reshape(len(grid), count * TILE, count * TILE, -1)[:, :side, :side]
+def _responses(side: int) -> tuple[Span, ...]:
+    """Every response once."""
+    return _spans(side, (slice(TILE), slice(side // TILE * TILE)))
 
 
-def _overlap(tiles: Tensor, side: int) -> Tensor:
-    """The transpose of taking tiles [N, 36, C] from maps: where they overlap, they add up."""
-    count, channels = tiles_along(side), tiles.shape[2]
-    pixels = tiles.view(-1, count, count, POINTS, POINTS, channels).transpose(2, 3)
-    cells = tiles.new_zeros(len(pixels), count + 1, TILE, count + 1, TILE, channels)
-    parts = ((slice(0, count), slice(TILE)), (slice(1, None), slice(TILE, POINTS)))
-    for row, in_row in parts:
-        for column, in_column in parts:
-            added = pixels[:, :, in_row, :, in_column]
-            cells[:, row, : added.shape[2], column, : added.shape[4]].add_(added)
-    maps = cells.view(len(pixels), (count + 1) * TILE, (count + 1) * TILE, channels)
-    return maps[:, : side + KERNEL - 1, : side + KERNEL - 1]
+def _pixels(side: int) -> tuple[Span, ...]:
+    """What each tile sees: two pixels beyond its responses, which the next one sees as well."""
+    return _spans(side, (slice(POINTS), slice(side // TILE * TILE + HALO)), halo=HALO)
+
+
+def _pixels_apart(side: int) -> tuple[Span, ...]:
+    """The same in spans in which no pixel stands twice; the first has all that it covers alone."""
+    end = side // TILE * TILE
+    own, beyond = (slice(TILE), slice(end)), (slice(TILE, POINTS), slice(TILE, end + HALO))
+    return _spans(side, own, beyond, halo=HALO)
+
+
+def _matched(
+    tiles: Tensor, tile: int, maps: Tensor, spans: Sequence[Span]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Views of `tiles` [N, tile ** 2, C] and `maps` [B, ., ., C] with the same places, for spans of
+    rows and of columns: [B, rows of tiles, columns of tiles, rows within, columns within, C]."""
+    count = isqrt(len(tiles) // len(maps))
+    grid = tiles.view(-1, count, count, tile, tile, tiles.shape[2])
+    for row, column in product(spans, repeat=2):
+        in_tiles = grid[:, row.tiles, column.tiles, row.within, column.within]
+        height, width = in_tiles.shape[3:5]
+        in_maps = maps[:, row.maps, column.maps].unfold(1, height, TILE).unfold(2, width, TILE)
+        yield in_tiles, in_maps.permute(0, 1, 2, 4, 5, 3)
+
+
+def _tiles(maps: Tensor, tile: int, side: int, spans: Sequence[Span]) -> Tensor:
+    """Tiles [N, tile ** 2, C] of `maps` [B, ., ., C]; what is cut off is zero."""
+    shape = (len(maps) * tiles_along(side) ** 2, tile**2, maps.shape[3])
+    tiles = maps.new_zeros(shape) if side % TILE else maps.new_empty(shape)
+    for in_tiles, in_maps in _matched(tiles, tile, maps, spans):
+        in_tiles.copy_(in_maps)
+    return tiles
+
+
+def _add_up(tiles: Tensor, maps: Tensor, side: int) -> None:
+    """The transpose of taking tiles' pixels from `maps`, which are overwritten."""
+    first, *others = _matched(tiles, POINTS, maps, _pixels_apart(side))
+    end = side // TILE * TILE
+    maps[:, end:].zero_()
+    maps[:, :, end:].zero_()
+    first[1].copy_(first[0])
+    for in_tiles, in_maps in others:
+        in_maps.add_(in_tiles)
