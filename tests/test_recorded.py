@@ -12,6 +12,7 @@ import synthetic_results
 
 from anml.figures.plot_fig3 import FIVE
 from anml.findings import found_tables
+from anml.findings.disagreement_values import question_rows
 from anml.pages import recorded
 from anml.profiles import PROFILES
 from anml.questions import QUESTIONS
@@ -66,8 +67,9 @@ def test_each_quantity_stands_at_the_longest_n_that_it_was_measured_at():
     assert shown.loc["ANML", "quick"] == sheet(recorded.accuracy_rows(FIVE)).loc["ANML", "quick"]
 
 
-def test_an_answer_that_stands_under_another_question_is_shown_under_both():
-    """As the page does, where a table is older than a question."""
+@pytest.fixture
+def older() -> tuple[Table, str]:
+    """A table that lacks an answer under one question and has it under another, and its words."""
     full = synthetic_disagreements.table({})
     settings = [s for question in QUESTIONS for s in question.answers.values()]
     question, answer = next(
@@ -77,8 +79,25 @@ def test_an_answer_that_stands_under_another_question_is_shown_under_both():
         if settings.count(setting) > 1
     )
     own = (full.frame["question"] == question.id) & (full.frame["answer"] == answer)
-    shown = sheet(recorded.answer_rows, Table(full.frame[~own], full.provenance))
-    assert shown.loc[f"{question.title} {answer}", "quick"]
+    return Table(full.frame[~own], full.provenance), f"{question.title} {answer}"
+
+
+def test_an_answer_that_stands_under_another_question_is_shown_under_both(older):
+    """As the page does, where a table is older than a question."""
+    table, words = older
+    assert sheet(recorded.answer_rows, table).loc[words, "quick"]
+
+
+def test_every_observation_of_an_answer_is_shown_once(older):
+    table, _ = older
+    shown = recorded.answer_rows(table)
+    for question in QUESTIONS:
+        own = question_rows(table, question)
+        own = own[own["metric"] == TESTING]
+        for answer in question.answers:
+            values = shown.loc[shown["what"] == f"{question.title} {answer}", "value"]
+            assert len(values)
+            assert sorted(values) == sorted(own.loc[own["answer"] == answer, "value"])
 
 
 def test_regimes_are_told_apart():

@@ -115,7 +115,7 @@ def answer_rows(table: Table) -> pd.DataFrame:
         for q in QUESTIONS
         if len(rows := question_rows(table, q))
     ]
-    rows = pd.concat(found) if found else table.frame.assign(what="")
+    rows = pd.concat(found, ignore_index=True) if found else table.frame.assign(what="")
     return _in_order(rows[rows["metric"] == TESTING], words)
 
 
@@ -152,7 +152,7 @@ def _in_order(rows: pd.DataFrame, words: Iterable[str]) -> pd.DataFrame:
     """The rows whose quantity is one of `words`, in that order."""
     places = {name: place for place, name in enumerate(words)}
     rows = rows[rows["what"].isin(list(places))]
-    return rows.loc[rows["what"].map(places).sort_values(kind="stable").index]
+    return rows.iloc[rows["what"].map(places).argsort(kind="stable")]
 
 
 def _at_the_longest_n(rows: pd.DataFrame) -> pd.DataFrame:
