@@ -67,17 +67,21 @@ def test_each_quantity_stands_at_the_longest_n_that_it_was_measured_at():
     assert shown.loc["ANML", "quick"] == sheet(recorded.accuracy_rows(FIVE)).loc["ANML", "quick"]
 
 
-@pytest.fixture
-def older() -> tuple[Table, str]:
+SETTINGS = [setting for question in QUESTIONS for setting in question.answers.values()]
+SHARED = [
+    (question, answer)
+    for question in QUESTIONS
+    for answer, setting in question.answers.items()
+    if SETTINGS.count(setting) > 1
+]
+"""Answers whose setting is another question's as well."""
+
+
+@pytest.fixture(params=SHARED, ids=lambda shared: f"{shared[0].id}: {shared[1]}")
+def older(request) -> tuple[Table, str]:
     """A table that lacks an answer under one question and has it under another, and its words."""
     full = synthetic_disagreements.table({})
-    settings = [s for question in QUESTIONS for s in question.answers.values()]
-    question, answer = next(
-        (question, answer)
-        for question in QUESTIONS
-        for answer, setting in question.answers.items()
-        if settings.count(setting) > 1
-    )
+    question, answer = request.param
     own = (full.frame["question"] == question.id) & (full.frame["answer"] == answer)
     return Table(full.frame[~own], full.provenance), f"{question.title} {answer}"
 
