@@ -188,6 +188,22 @@ def test_a_copy_bears_the_title_that_the_contents_give_it():
         assert copy.splitlines() == [first, "", "# no title"]
 
 
+def test_a_copy_links_to_the_copies_for_its_own_profile():
+    text = "[a](claims_ledger.ipynb#x), [](lengths.ipynb) and [c](../method.md)."
+    both = "[a](claims_ledger.ipynb), [at full width](claims_ledger_paper.ipynb)."
+    for name, ledger in (
+        ("fig4_oracles", "claims_ledger"),
+        ("fig4_oracles_paper", "claims_ledger_paper"),  # of lengths there is no such copy
+        ("fig4_oracles_nowhere", "claims_ledger"),
+        ("elsewhere", "claims_ledger"),
+    ):
+        cells = [nbformat.v4.new_markdown_cell(each) for each in (text, both)]
+        notebook = execute.clean(nbformat.v4.new_notebook(cells=cells), "fig4_oracles", name)
+        one, two = (cell.source for cell in notebook.cells)
+        assert one == text.replace("claims_ledger", ledger)
+        assert two == both
+
+
 @pytest.mark.parametrize("source", sorted((SCRIPT.parents[1] / "notebooks").glob("*.ipynb")))
 def test_sources_hold_no_outputs(source):
     for cell in nbformat.read(source, as_version=4).cells:

@@ -37,6 +37,7 @@ from anml.store.files import replacing
 KERNEL_START_S = 300
 INJECTED_ID = "injected-parameters"
 CONTENTS = Path(__file__).resolve().parent.parent / "_toc.yml"
+PAGE_LINK = re.compile(r"\]\((\w+)\.ipynb(?=[)#])")
 FIGURE_LINK = re.compile(r"\{download\}`[^`]*<\.\./\.\./figures/[^`]*`[,;]\s*")
 
 
@@ -147,8 +148,8 @@ def joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
 
 
 @cache
-def titles() -> dict[str, str]:
-    """The titles that the book's table of contents gives to pages, by the page's name."""
+def titles() -> dict[str, str | None]:
+    """The book's pages by name, with the title that its table of contents gives to some."""
 
     def entries(part: dict) -> Iterator[dict]:
         for entry in [*part.get("parts", []), *part.get("chapters", []), *part.get("sections", [])]:
@@ -156,7 +157,19 @@ def titles() -> dict[str, str]:
             yield from entries(entry)
 
     contents = yaml.safe_load(CONTENTS.read_text(encoding="utf-8"))
-    return {Path(e["file"]).name: e["title"] for e in entries(contents) if "title" in e}
+    return {Path(e["file"]).name: e.get("title") for e in entries(contents) if "file" in e}
+
+
+def among_siblings(text: str, ending: str) -> str:
+    """`text` with its links to pages turned to those pages' copies with the same `ending` (that of
+    another profile), where the book has them and the text doesn't link to both."""
+
+    def turned(link: re.Match) -> str:
+        sibling = link[1] + ending
+        there = sibling in titles() and f"]({sibling}.ipynb" not in text
+        return f"]({sibling}.ipynb" if there else link[0]
+
+    return PAGE_LINK.sub(turned, text)
 
 
 def clean(notebook: NotebookNode, source: str, out: str) -> NotebookNode:
@@ -164,8 +177,9 @@ def clean(notebook: NotebookNode, source: str, out: str) -> NotebookNode:
 
     A copy under another name (another profile's results, the reader's own run) gets figure labels
     of its own: names that begin with the source's begin with the copy's instead, since a label may
-    occur once in a book. It bears the title that the table of contents has for it, if any. And it
-    loses its links to the figure's files, which are not this copy's.
+    occur once in a book. It bears the title that the table of contents has for it, if any, and
+    links to other pages' copies for the same profile. And it loses its links to the figure's files,
+    which are not this copy's.
     """
     notebook.metadata.pop("papermill", None)
     notebook.metadata.get("language_info", {}).pop("version", None)
@@ -186,6 +200,8 @@ def clean(notebook: NotebookNode, source: str, out: str) -> NotebookNode:
         if cell.cell_type != "code":
             if out != source:
                 cell.source = FIGURE_LINK.sub("", cell.source)
+                if out.startswith(source):
+                    cell.source = among_siblings(cell.source, out.removeprefix(source))
                 if title := titles().get(out):
                     cell.source = re.sub(r"\A# .*", f"# {title}", cell.source)
             continue
