@@ -239,10 +239,21 @@ def test_a_difference_is_called_one_only_where_the_interval_says_so():
         assert "after 50 classes" in lines[0]  # the longest first, then where else it differs
     (line,) = sense(table, find_question("drawings"))
     assert "tell from chance" in line
+    assert "tried" not in line
     one = table.frame[(table.frame["model_seed"] == 0) & (table.frame["trajectory_seed"] == 0)]
     lines = sense(Table(one, table.provenance), find_question("order-anml"))
     assert "too few replicates" in lines[0]
     assert lines[-1].startswith("One model each")
+
+
+def test_a_difference_at_the_end_of_a_grid_is_said_to_be_there():
+    table = synthetic_disagreements.table({"SGD (paper)": 0.1})  # every rate is 0.001
+    values = table.provenance.profile_values | {"learning_rates": [1e-3, 1e-4]}
+    edge = Table(table.frame, replace(table.provenance, profile_values=values))
+    for line in sense(edge, find_question("optimizer")):  # of SGD's rates it is no end
+        assert "; Adam (code) has the largest rate that was tried there" in line
+    (line,) = sense(edge, find_question("drawings"))
+    assert line.count("has the largest") == 2
 
 
 def test_what_was_not_run_is_shown_so():

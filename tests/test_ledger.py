@@ -142,6 +142,15 @@ def test_the_tolerance_and_the_direction_decide(meta_test, value, verdict):
     )
 
 
+def test_what_a_number_is_compared_with_is_said_to_be_missing(meta_test):
+    assert entries({"meta_test": meta_test})["anml_600"].direction == "above OML-OLFT"
+    frame = meta_test.frame
+    alone = Table(frame[frame["treatment"] == "ANML"], meta_test.provenance)
+    found = entries({"meta_test": alone})
+    assert found["anml_600"].direction == "above OML-OLFT (not measured)"
+    assert found["anml_oracle_600"].direction == "above sequential"
+
+
 @pytest.mark.parametrize(("value", "verdict"), [(0.029, REPRODUCED), (0.031, DIRECTION)])
 def test_a_bound_has_no_tolerance(meta_test, value, verdict):
     chosen = {"treatment": "Scratch", "regime": "sequential", "metric": TRAINING}

@@ -73,7 +73,7 @@ def test_two_runs_in_full_are_compared_where_both_were_run() -> None:
     def run(rate: float, gain: float, treatments: list[str]) -> Table:
         made = synthetic_results.meta_test(treatments=treatments)
         values = {**PROFILES["quick"].values(), "oml_outer_rate": rate}
-        frame = made.frame.assign(value=gain)
+        frame = made.frame.assign(value=gain, learning_rate=rate / 10)
         return Table(frame, replace(made.provenance, profile_values=values))
 
     used = run(0.001, 0.25, ["OML", "OML-OLFT", "ANML"])
@@ -81,5 +81,5 @@ def test_two_runs_in_full_are_compared_where_both_were_run() -> None:
     columns = ["treatment", "regime", "N", "oml outer rate 0.001", "oml outer rate 0.003"]
     assert list(sheet) == columns
     assert set(sheet["treatment"]) == {"OML", "OML-OLFT"}
-    assert set(sheet[columns[3]]) == {"25.0"}
-    assert set(sheet[columns[4]]) == {"50.0"}
+    assert set(sheet[columns[3]]) == {"25.0 (0.0001)"}
+    assert set(sheet[columns[4]]) == {"50.0 (0.0003)"}

@@ -214,7 +214,8 @@ def widths() -> str:
     words = furthest_words(length_values(kept))
     return (
         f"{text}With the head's redrawn rows kept, as in the code that made the published numbers: "
-        f"{words}.\n\n{beside_published()}"
+        f"{words}. (These are not the same models everywhere: the same ones are compared on the "
+        f"page *How much meta-training?*)\n\n{beside_published()}"
     )
 
 
@@ -272,7 +273,7 @@ def profile_times() -> str:
     words = {
         "smoke": ("seeing that everything works; the default", "tiny"),
         "quick": ("a first real result", "narrow"),
-        "laptop": ("several seeds at every N", "narrow"),
+        "laptop": ("several seeds; every N where linear layers learn", "narrow"),
         "paper": ("the paper's own numbers", "full width; wants a GPU"),
     }
     rows, spent = [], cost_pages.seconds_by_group()

@@ -50,7 +50,7 @@ def in_full_sheet(table: Table, other: Table) -> pd.DataFrame:
     """Return testing accuracies of two runs, meta-trained in full at other rates, in per cent.
 
     Of two `meta_test` tables: a row a treatment, regime and N that both hold; then the runs, named
-    by the rates in which they differ.
+    by the rates in which they differ, each number with its meta-test rate in brackets.
     """
     values = [one.provenance.profile_values for one in (table, other)]
     rates = [k for k in values[0] if k.endswith("_rate") and values[0][k] != values[1].get(k)]
@@ -62,7 +62,9 @@ def in_full_sheet(table: Table, other: Table) -> pd.DataFrame:
     for one in (table, other):
         rows = one.frame[(one.frame["metric"] == TESTING) & (one.frame["optimizer"] == "adam")]
         rows = rows[rows["model_seed"] == 0]  # as many models for one as for the other
-        means.append((100 * rows.groupby(keys)["value"].mean()).map("{:.1f}".format))
+        found = rows.groupby(keys).agg(mean=("value", "mean"), rate=("learning_rate", "first"))
+        texts = [f"{100 * mean:.1f} ({rate:g})" for mean, rate in found.itertuples(index=False)]
+        means.append(pd.Series(texts, found.index, dtype=object))
     both = pd.concat(means, axis=1, keys=names, join="inner").reset_index()
     return both.rename(columns={"n_classes": "N"})
 

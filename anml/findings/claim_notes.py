@@ -14,12 +14,12 @@ _PRETRAIN_RATES = (
 )
 _SECOND_ORDER = (
     "The published models were meta-trained to first order, as the released code does it; here, as "
-    "the paper writes, to second order: which of the two keeps more is measured on the page about "
-    "paper and code."
+    "the paper writes, to second order. Only if the first order keeps more can that be a cause: "
+    "measured on the page about paper and code."
 )
 _PIXELS = (
     "The published networks without a norm, OML's, were shown pixels on a much smaller scale than "
-    "here: what that changes is measured on the page about paper and code."
+    "here. Only if that keeps more can it be a cause: measured on the page about paper and code."
 )
 _REDRAWN_ROW = (
     "The published models, and those of both replications, were meta-trained with rows of the head "

@@ -125,7 +125,8 @@ def sense(table: Table, question: Question) -> list[str]:
     A difference is called one only where its whole interval lies on one side of zero.
     """
     gaps = differences(table, question)
-    run = set(question_rows(table, question)["answer"])
+    rows = question_rows(table, question)
+    run = set(rows["answer"])
     first, *others = question.answers
     lines = []
     for answer in others:
@@ -141,7 +142,8 @@ def sense(table: Table, question: Question) -> list[str]:
             points = _points(*gap[["mean", "low", "high"]])
             lines.append(
                 f"{answer} against {first}, after {gap['n_classes']} classes: {points} of "
-                f"testing accuracy ({LEVEL:.0%} Student interval, {counts}): {_verdict(gap)}."
+                f"testing accuracy ({LEVEL:.0%} Student interval, {counts}): {_verdict(gap)}"
+                f"{_at_an_end(rows, (first, answer), gap['n_classes'], table.provenance)}."
             )
     if len(gaps) and gaps["models"].max() == 1:
         lines.append("One model each: how models differ is not in these intervals.")
@@ -164,6 +166,23 @@ def _verdict(gap: pd.Series) -> str:
     if gap["high"] < 0:
         return "worse"
     return "no difference that these replicates could tell from chance"
+
+
+def _at_an_end(
+    rows: pd.DataFrame, answers: tuple[str, str], n_classes: int, provenance: Provenance
+) -> str:
+    """Which of two answers, compared where they differ, has a rate at the end of its grid."""
+    own = rows[rows["n_classes"] == n_classes]
+    ends = {}
+    for answer in answers:
+        rates = own.loc[own["answer"] == answer, ["optimizer", "learning_rate"]]
+        words = _rates(rates, provenance)
+        for end in (end for end, arrow in ARROWS.items() if end and arrow in words):
+            ends[answer] = end
+    if not ends:
+        return ""
+    words = " and ".join(f"{answer} has the {end}" for answer, end in ends.items())
+    return f"; {words} rate that was tried there, so that this may be the grid's doing"
 
 
 def _differs(gap: pd.Series) -> bool:

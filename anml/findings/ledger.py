@@ -68,8 +68,8 @@ class Entry:
     """One row of the ledger, as text for people; fields are empty where there is nothing to say.
 
     `kind`: 'number' (the paper's), 'claim' or 'replication'. `direction`: what a number is compared
-    with (`anml.findings.directions`). `n_classes`: the N measured at, or 'up to' which for claims
-    about every N. `verdict`: a key of `VERDICTS`.
+    with (`anml.findings.directions`), and whether that was not measured. `n_classes`: the N
+    measured at, or 'up to' which for claims about every N. `verdict`: a key of `VERDICTS`.
     """
 
     id: str
@@ -171,6 +171,8 @@ def _number(row: pd.Series, tables: Mapping[str, Table], options: dict) -> Entry
     agrees = _agrees(row["value"], found)
     as_stated = same_n and _full_scale(provenance)
     lies_there = _holds(direction, row, found, tables, options) if direction else None
+    if direction and lies_there is None:
+        known["direction"] += " (not measured)"
     if lies_there is None and agrees and (paper or as_stated):
         # Compared with nothing, only the value itself can agree; a replication's at its own scale.
         lies_there = True
