@@ -129,6 +129,20 @@ def test_an_unknown_profile_names_the_known_ones(packed_noise: Path, tmp_path: P
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("device", "workers"), [("cpu", 2), ("cuda", 1)])
+def test_a_small_run_has_a_process_a_core_but_one_on_a_gpu(
+    device: str, workers: int, packed_noise: Path, tmp_path: Path
+) -> None:
+    target = f"{tmp_path}/results/meta_test.parquet"
+    asked = command(target, packed=packed_noise, out=tmp_path, dry=True)
+    words = [*asked, "split=false", f"device={device}", "--printshellcmds"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert f"--device {device}" in done.stdout
+    assert f"--workers {workers}" in done.stdout
+
+
+@pytest.mark.slow
 def test_groups_run_once_and_again_for_a_reason(packed_noise: Path, tmp_path: Path) -> None:
     run = {"packed": packed_noise, "out": tmp_path / "run"}
     target = f"{run['out']}/done/probe.seed0"

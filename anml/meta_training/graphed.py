@@ -29,6 +29,7 @@ def graphed(work: Callable[[], None], changed: Sequence[Tensor]) -> Callable[[],
     if device.type != "cuda":
         return work
     before = [tensor.detach().clone() for tensor in changed]
+    torch.backends.cudnn.benchmark = True  # shapes never change: it may try its ways, warming up
     with torch.cuda.device(device):
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
