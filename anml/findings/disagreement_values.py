@@ -182,6 +182,8 @@ def _at_an_end(
     if not ends:
         return ""
     words = " and ".join(f"{answer} has the {end}" for answer, end in ends.items())
+    if len(ends) == len(answers) and len(set(ends.values())) == 1:
+        words = f"both have the {ends[answers[0]]}"
     return f"; {words} rate that was tried there, so that this may be the grid's doing"
 
 
