@@ -184,7 +184,7 @@ def _at_an_end(
     words = " and ".join(f"{answer} has the {end}" for answer, end in ends.items())
     if len(ends) == len(answers) and len(set(ends.values())) == 1:
         words = f"both have the {ends[answers[0]]}"
-    return f"; {words} rate that was tried there, so that this may be the grid's doing"
+    return f"; {words} rate that was tried there, and may do better beyond it"
 
 
 def _differs(gap: pd.Series) -> bool:
