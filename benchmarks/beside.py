@@ -25,7 +25,7 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from cost import OUT, Row, replica_step, timed, write
+from cost import OUT, Row, measured_apart, replica_step, timed, write
 
 from anml.errors import AnmlError
 from anml.process import prepare_process
@@ -74,12 +74,8 @@ def measure(profile: Profile, quick: bool = False) -> Row:
 
 def measure_apart(profile: str, setting: Setting) -> Row:
     """`measure` in a process of its own, started by a setting; AnmlError if that failed."""
-    words = [sys.executable, __file__, "--part", profile, str(setting.threads)]
-    environment = os.environ | setting.environment
-    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, env=environment)
-    if done.returncode:
-        raise AnmlError(f"measuring {setting.name!r} failed, see above: nothing was written")
-    return json.loads(done.stdout)
+    words = (profile, str(setting.threads))
+    return measured_apart(__file__, setting.name, *words, environment=setting.environment)
 
 
 def run(out: Path) -> None:

@@ -257,6 +257,21 @@ def measure_part(part: Sequence[str], quick: bool) -> list[Row]:
             return machine_facts(128 if quick else MATRIX)
 
 
+def measured_apart(
+    script: str, what: str, *words: str, environment: Mapping[str, str] | None = None
+) -> Row:
+    """The row that `script` prints as JSON, asked for a part, `words`, in a process of its own.
+
+    `environment`: variables to be set there. AnmlError, naming `what`, if it failed.
+    """
+    command = [sys.executable, script, "--part", *words]
+    own = os.environ | (environment or {})
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=own)
+    if done.returncode:
+        raise AnmlError(f"measuring {what!r} failed, see above: nothing was written")
+    return json.loads(done.stdout)
+
+
 def merged(rounds: Sequence[Row]) -> Row:
     """One row of those that several rounds measured of the same thing."""
     row = dict(rounds[0])

@@ -15,14 +15,13 @@ Let the machine do nothing else meanwhile.
 import argparse
 import json
 import resource
-import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
-from cost import OUT, Row, merged, replica_step, timed, write
+from cost import OUT, Row, measured_apart, merged, replica_step, timed, write
 from machine import processor
 
 from anml.errors import AnmlError
@@ -42,12 +41,12 @@ SETTINGS: dict[str, tuple[Callable[[], None], ...]] = {
 KNOB = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
-def measure(profile: Profile, setting: str, quick: bool = False) -> Row:
+def measure(profile: Profile, setting: str) -> Row:
     """Time ANML's meta-iteration in this process, set up so: to be called once in it."""
     for set_up in (*SETTINGS[setting], flush_denormals):
         set_up()
     step = replica_step(profile, 1)
-    row: Row = timed(step, quick)
+    row: Row = timed(step, quick=False)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     step()
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
@@ -56,11 +55,7 @@ def measure(profile: Profile, setting: str, quick: bool = False) -> Row:
 
 def measure_apart(profile: str, setting: str) -> Row:
     """`measure` in a process of its own; AnmlError if that failed."""
-    words = [sys.executable, __file__, "--part", profile, setting]
-    done = subprocess.run(words, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        raise AnmlError(f"measuring {setting!r} failed, see above: nothing was written")
-    return json.loads(done.stdout)
+    return measured_apart(__file__, setting, profile, setting)
 
 
 def huge_pages() -> str:
