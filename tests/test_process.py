@@ -2,10 +2,10 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
+from memory_speed import huge_pages
 from torch import Tensor
 
 from anml.meta_testing.linear_learning_adam import learn_adam
@@ -72,6 +72,13 @@ def test_weights_do_not_notice_that_denormals_are_flushed(restored: None) -> Non
     assert torch.equal(learn(), kept)
 
 
+def printed(program: str) -> str:
+    """What a program prints in a process of its own, which complains of nothing."""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert found.stderr == ""
+    return found.stdout
+
+
 @flushes
 def test_threads_of_the_process_flush_too() -> None:
     program = (
@@ -79,14 +86,11 @@ def test_threads_of_the_process_flush_too() -> None:
         "prepare_process(); x = torch.full((1 << 22,), 1e-39) * 1.0;"
         "print(x.view(torch.int32).any())"
     )
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert (found.stdout, found.stderr) == ("tensor(False)\n", "")
+    assert printed(program) == "tensor(False)\n"
 
 
 @pytest.mark.skipif(
-    not Path("/sys/kernel/mm/transparent_hugepage/enabled").is_file()
-    or "[never]" in Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
-    or platform.libc_ver()[0] != "glibc",
+    huge_pages() == "never" or platform.libc_ver()[0] != "glibc",
     reason="this system has no huge pages to ask for",
 )
 def test_tensors_lie_in_huge_pages() -> None:
@@ -95,6 +99,4 @@ def test_tensors_lie_in_huge_pages() -> None:
         "x = torch.ones(1 << 26);"
         "print(open('/proc/self/smaps_rollup').read().split('AnonHugePages:')[1].split()[0])"
     )
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert found.stderr == ""
-    assert int(found.stdout) > 0  # KiB
+    assert int(printed(program)) > 0  # KiB
