@@ -148,7 +148,7 @@ def joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
 
 
 @cache
-def titles() -> dict[str, str | None]:
+def pages() -> dict[str, str | None]:
     """The book's pages by name, with the title that its table of contents gives to some."""
 
     def entries(part: dict) -> Iterator[dict]:
@@ -166,7 +166,7 @@ def among_siblings(text: str, ending: str) -> str:
 
     def turned(link: re.Match) -> str:
         sibling = link[1] + ending
-        there = sibling in titles() and f"]({sibling}.ipynb" not in text
+        there = sibling in pages() and f"]({sibling}.ipynb" not in text
         return f"]({sibling}.ipynb" if there else link[0]
 
     return PAGE_LINK.sub(turned, text)
@@ -202,7 +202,7 @@ def clean(notebook: NotebookNode, source: str, out: str) -> NotebookNode:
                 cell.source = FIGURE_LINK.sub("", cell.source)
                 if out.startswith(source):
                     cell.source = among_siblings(cell.source, out.removeprefix(source))
-                if title := titles().get(out):
+                if title := pages().get(out):
                     cell.source = re.sub(r"\A# .*", f"# {title}", cell.source)
             continue
         cell.outputs = joined(cell.outputs)
