@@ -7,7 +7,7 @@ from pathlib import Path
 
 from anml import __version__
 from anml.results import git_commit
-from anml.store.files import require_writable
+from anml.store.files import require_writable, telling_failure
 
 
 class RunLog:
@@ -22,7 +22,7 @@ class RunLog:
         self.write("command: " + " ".join(["anml", *sys.argv[1:]]))
 
     def write(self, text: str) -> None:
-        """Add one line with the time."""
+        """Add one line with the time. AnmlError: the disk is full, or the file is not writable."""
         now = datetime.now().astimezone().isoformat(timespec="seconds")
-        with self.path.open("a", encoding="utf-8") as file:
+        with telling_failure(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(f"{now}  {text}\n")

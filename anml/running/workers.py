@@ -92,8 +92,9 @@ def run_jobs(
                 bar.set_postfix_str("; ".join(job.name for job in running.values()), refresh=False)
         except BrokenProcessPool as error:
             raise AnmlError(
-                "a worker process was killed, most likely for want of memory: run the same command "
-                "to go on, with fewer processes (--workers 1)"
+                "a worker process was killed, most likely for want of memory, or could not start, "
+                "in which case it says above why: run the same command to go on, with fewer "
+                "processes (--workers 1) if memory was short"
             ) from error
         finally:
             # After Ctrl-C or a failed job the others save and stop, not only when they are through.
