@@ -161,7 +161,7 @@ _RANGES = (
 _OF_ANML = tuple(name for name, row in TRAININGS.items() if row.network == "anml")
 _CHOICES = {
     "probed": (*_OF_ANML, "oml"),
-    "length_training": _OF_ANML,
+    "length_training": tuple(n for n, row in TRAININGS.items() if row.procedure == "meta"),
     "optimizers": ("adam", "sgd"),
     "drawings_split": ("shuffled", "first"),
 }

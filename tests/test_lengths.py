@@ -21,7 +21,7 @@ from anml.running.plan import plan
 from anml.running.rate_choice import best_rate
 from anml.store.checkpoint import load_checkpoint, read_header, save_checkpoint
 from anml.store.tables import checked
-from anml.treatments import TRAININGS
+from anml.treatments import TRAININGS, find_treatment
 
 
 def unheard(steps: int) -> None:
@@ -76,9 +76,17 @@ def test_another_meta_training_of_the_network_has_lengths_of_its_own() -> None:
     }
 
 
-@pytest.mark.parametrize("name", [n for n, row in TRAININGS.items() if row.network == "anml"])
+@pytest.mark.parametrize("name", [n for n, row in TRAININGS.items() if row.procedure == "meta"])
 def test_what_a_profile_may_ask_for_can_be_measured(name: str) -> None:
-    assert replace(PROFILES["laptop"], length_training=name).length_training in MEASURED
+    asked = replace(PROFILES["laptop"], length_training=name).length_training
+    assert MEASURED[asked]
+    assert not any(find_treatment(own).learns_convolutions for own in MEASURED[asked])
+
+
+@pytest.mark.parametrize("name", ["pretrain", "scratch"])
+def test_what_has_no_meta_iterations_has_no_lengths(name: str) -> None:
+    message = refusal(lambda: replace(PROFILES["laptop"], length_training=name))
+    assert f"length_training = {name!r} is unknown" in message
 
 
 @pytest.fixture
@@ -110,6 +118,27 @@ def test_a_job_leaves_its_tables(place: Place, noise_drawings: Drawings) -> None
         assert set(rows["learning_rate"]) == {best_rate(searched)}
     activity = pd.DataFrame(tables["length_activity"])
     assert set(activity["layer"]) == {"latent", "gate", "gated"}
+
+
+@pytest.mark.parametrize(
+    ("name", "treatments"), [("oml", {"OML", "OML-OLFT"}), ("oml-linear", {"OML (linear PLN)"})]
+)
+def test_omls_models_are_measured_in_every_way_they_are_used(
+    place: Place, noise_drawings: Drawings, name: str, treatments: set[str]
+) -> None:
+    job = LengthJob(0, 4, 0, name)
+    heard: list[int] = []
+    job.run(place, noise_drawings, heard.append)
+    assert sum(heard) == job.steps(place.profile)
+    tables = read_part(job, place)["tables"]
+    for table in ("lengths", "length_rates"):
+        rows = pd.DataFrame(tables[table])
+        measured = rows.groupby(["regime", "n_classes"])["treatment"].agg(set)
+        assert all(names == treatments for names in measured)
+        assert len(measured) == 2 * len(place.profile.length_n_classes)
+    activity = pd.DataFrame(tables["length_activity"])
+    assert set(activity["layer"]) == {"oml"}
+    checked("length_activity", activity.assign(profile="tiny", data="omniglot"))
 
 
 def test_going_on_gives_the_bits_of_one_long_meta_training(

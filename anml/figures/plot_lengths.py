@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -30,6 +30,7 @@ from anml.stats import LEVEL
 from anml.store.tables import TESTING
 
 NAME = "lengths"
+COMPARED_NAME = "lengths_oml"
 REGIME_TITLES = {SEQUENTIAL.name: "Class after class", ORACLE.name: "In random order (Oracle)"}
 Look = tuple[str, str, float]
 LOOKS: tuple[Look, ...] = (("-", "o", 1.0), ("--", "s", 0.6), (":", "^", 0.6))
@@ -92,13 +93,63 @@ def lengths_figure(
         for axis in axes:
             shown = {*accuracy["iterations"], *([PAPER_LENGTH] if real else [])}
             _length_axis(axis, sorted(shown))
-        handles = {}  # by label: the paper's mark is not in every panel
-        for axis in axes:
-            handles |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
-        across = 3 if other.empty else 2  # what is kept has long labels
-        where = {"loc": "outside lower center", "ncols": across}
-        figure.legend(handles.values(), handles, frameon=False, **where)
+        _legend_below(figure, axes, 3 if other.empty else 2)  # what is kept has long labels
     return figure
+
+
+def compared_figure(values: pd.DataFrame) -> Figure:
+    """Draw ANML and OML by meta-iterations, a panel a width and N, in both orders; stars are what
+    the paper states after its 20,000.
+
+    `values`: of `anml.findings.lengths_compared.compared_values`, on Omniglot, not empty.
+    """
+    panels = list(values.groupby(["width", "n_classes"], sort=False))
+    with style():
+        rows = math.ceil(len(panels) / 2)
+        figure = Figure(figsize=(9, 1.2 + 3.3 * rows), layout="constrained")
+        figure.suptitle(
+            f"{SOURCE_LABELS['omniglot']}; {replicate_words(values)}; intervals: {LEVEL:.0%}, "
+            "bootstrap; stars: the paper",
+            x=0.01,
+            ha="left",
+            fontsize=8.5,
+            color=MUTED,
+        )
+        axes = figure.subplots(rows, 2, sharex=True, sharey=True, squeeze=False).flatten()
+        for axis, ((width, n), own) in zip(axes, panels, strict=False):
+            for (treatment, regime), line in own.groupby(["treatment", "regime"], sort=False):
+                _draw_order(axis, line, treatment, regime)
+                stated = _published(treatment, TESTING, regime, str(n)).query("source == 'paper'")
+                look = hollow(SOURCES["paper"].marker, MARKS[treatment].colour)
+                for value in stated["value"].astype(float):
+                    axis.plot([PAPER_LENGTH], [value], **look)
+            axis.set_title(f"{width}, N = {n}", fontsize=9)
+            axis.set_ylabel("meta-test testing accuracy, %")
+            _length_axis(axis, sorted({*values["iterations"], PAPER_LENGTH}))
+        for axis in axes[len(panels) :]:
+            axis.remove()
+        _legend_below(figure, axes[: len(panels)], 3)
+    return figure
+
+
+def _draw_order(axis: Axes, values: pd.DataFrame, treatment: str, regime: str) -> None:
+    """A treatment's line in one order: the Oracle's dashed."""
+    mark, oracle = MARKS[treatment], regime == ORACLE.name
+    low, high = 100 * values["low"], 100 * values["high"]
+    bounds = {"color": mark.colour, "alpha": 0.15, "linewidth": 0}
+    axis.fill_between(values["iterations"], low, high, **bounds)
+    look = {"color": mark.colour, "linestyle": "--" if oracle else "-", "marker": mark.marker}
+    label = f"{treatment}, {'random order' if oracle else 'class after class'}"
+    axis.plot(values["iterations"], 100 * values["mean"], label=label, **look)
+
+
+def _legend_below(figure: Figure, axes: Iterable[Axes], columns: int) -> None:
+    """One legend for all panels: the paper's mark is not in every one."""
+    handles = {}
+    for axis in axes:
+        handles |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
+    where = {"loc": "outside lower center", "ncols": columns}
+    figure.legend(handles.values(), handles, frameon=False, **where)
 
 
 def _shown(accuracy: pd.DataFrame) -> list[tuple[str, int]]:
@@ -127,13 +178,17 @@ def _draw_widths(
 
 def _draw_published(axis: Axes, metric: str, regime: str, n_classes: str) -> None:
     """What others report of ANML, at the paper's length or their own."""
-    rows = published()
-    known = (rows["treatment"] == TREATMENT) & (rows["metric"] == metric)
-    known &= (rows["n_classes"] == n_classes) & (rows["regime"] == regime)
-    for row in rows[known].itertuples():
+    for row in _published(TREATMENT, metric, regime, n_classes).itertuples():
         mark = SOURCES[row.source]
         length = OTHER_LENGTHS.get(row.source, PAPER_LENGTH * mark.beside)
         axis.plot([length], [float(row.value)], label=mark.label, **hollow(mark.marker, INK))
+
+
+def _published(treatment: str, metric: str, regime: str, n_classes: str) -> pd.DataFrame:
+    """The published values of one number."""
+    rows = published()
+    known = (rows["treatment"] == treatment) & (rows["metric"] == metric)
+    return rows[known & (rows["n_classes"] == n_classes) & (rows["regime"] == regime)]
 
 
 def _length_axis(axis: Axes, lengths: list[int]) -> None:

@@ -15,13 +15,14 @@ from anml.findings.measure import ACTIVITY
 from anml.meta_testing.regimes import ORACLE, SEQUENTIAL
 from anml.profiles import PROFILES
 from anml.results import Table
-from anml.running.length_names import LENGTH_REGIMES, MEASURED, recorded_models
+from anml.running.length_names import LENGTH_REGIMES, META_TRAINING, recorded_models
 from anml.stats import two_level_interval
 from anml.store.checkpoint import read_header
 from anml.store.tables import TESTING
+from anml.treatments import find_training, treatment_of
 
 WIDTHS = ("pln_channels", "nm_channels")
-KEPT = MEASURED["anml-redraw-kept"]
+KEPT = treatment_of("anml-redraw-kept")
 """The treatment whose redrawn rows are kept, shown beside ANML where it was measured."""
 REDRAW_KEPT = "redraw_kept"
 """Of a profile's folder of results in which redrawn rows were kept: what stands behind its name."""
@@ -173,7 +174,7 @@ def in_sequence(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def restarts(tables: Tables, root: Path | None = None, what: str = "") -> pd.DataFrame:
-    """Return which models of recorded tables went on from a recorded state of theirs.
+    """Return which of ANML's models of recorded tables went on from a recorded state of theirs.
 
     By the recorded models' headers. `what`: of the runs with values of their own, such as
     `REDRAW_KEPT`; empty: of the profiles'. Columns: `width`, `model_seed`, `iteration`, `settling`
@@ -184,7 +185,7 @@ def restarts(tables: Tables, root: Path | None = None, what: str = "") -> pd.Dat
         folder = f"{profile}_{what}" if what else profile
         for path in recorded_models((root or repository_root()) / "results" / folder):
             header = read_header(path)
-            if header["training"] in MEASURED:
+            if find_training(header["training"]).network == META_TRAINING:
                 where = {"width": width_words(table), "model_seed": header["seed"]}
                 rows += [where | restart for restart in header.get("restarts", [])]
     return pd.DataFrame(rows)

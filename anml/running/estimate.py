@@ -120,8 +120,10 @@ def step_timer(place: Place, drawings: Drawings) -> Callable[[Work], float]:
                 learning = drawings_learned * sum(meta_test_step(t, "adam") for t in treatments)
                 return training_step(training) + learning / max(1, job.steps(profile))
             case LengthJob():
-                learning = job.drawings_learned(place.profile)
-                learning *= meta_test_step(job.treatment, "adam")
+                learning = sum(
+                    job.drawings_learned(place.profile, name) * meta_test_step(name, "adam")
+                    for name in job.treatments
+                )
                 training = (job.iterations - job.since) * training_step(job.meta_training)
                 return (training + learning) / job.steps(place.profile)
             case SearchJob(point, _) | EvaluateJob(point, _):

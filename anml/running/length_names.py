@@ -6,14 +6,18 @@ Names that runs and pages share; pages need not wait for torch.
 from pathlib import Path
 
 from anml.meta_testing.regimes import ORACLE, SEQUENTIAL
-from anml.treatments import HEAD, TREATMENTS, VARIANTS, find_training, find_treatment
+from anml.treatments import TRAININGS, TREATMENTS, VARIANTS, find_treatment
 
 TREATMENT = "ANML"
 META_TRAINING = find_treatment(TREATMENT).training
 MEASURED = {
-    row.training: row.name
-    for row in (TREATMENTS | VARIANTS).values()
-    if row.plastic == HEAD and find_training(row.training).network == META_TRAINING
+    training.name: tuple(
+        row.name
+        for row in (TREATMENTS | VARIANTS).values()
+        if row.training == training.name and not row.learns_convolutions
+    )
+    for training in TRAININGS.values()
+    if training.procedure == "meta"
 }
 """The meta-trainings whose lengths can be measured, with the treatments that take their models."""
 LENGTH_REGIMES = (SEQUENTIAL.name, ORACLE.name)

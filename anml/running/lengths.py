@@ -1,8 +1,8 @@
-"""How much meta-training is worth: ANML meta-tested after few, more and many meta-iterations.
+"""How much meta-training is worth: models meta-tested after few, more and many meta-iterations.
 
-The paper gives one length, 20,000. Here one model goes from length to length, its gate is counted
-and its accuracy measured at each, on the same trajectories: what changes is the length alone. The
-same drawings in i.i.d. order (the Oracle) say how much of what is missing was forgotten.
+The paper gives one length, 20,000. Here one model goes from length to length, its active units are
+counted and its accuracy measured at each, on the same trajectories: what changes is the length
+alone. The same drawings in i.i.d. order (the Oracle) say how much of what is missing was forgotten.
 """
 
 import shutil
@@ -27,12 +27,11 @@ from anml.running.jobs import (
     TrainJob,
     part_path,
     train_jobs,
-    treatment_model,
     write_part,
 )
 from anml.running.length_names import LENGTH_REGIMES, LENGTHS, MEASURED, META_TRAINING
 from anml.running.points import LINEAR_WEIGHT, Point, extent, rate_grid
-from anml.running.probe_jobs import activity_rows
+from anml.running.probe_jobs import ACTIVITY_LAYERS, activity_rows, probed_layers
 from anml.running.rate_choice import best_rate
 from anml.store.checkpoint import read_header
 from anml.store.files import replacing, require_writable, telling_failure
@@ -45,7 +44,7 @@ class _MovedOnError(Exception):
 
 @dataclass(frozen=True)
 class LengthJob:
-    """Meta-train one model for so many iterations, then meta-test it and count its gate's units.
+    """Meta-train one model for so many iterations, then meta-test it and count its active units.
 
     It goes on from whatever the run has of the same meta-training that is not longer: the length
     before, or the model that the other results use.
@@ -58,19 +57,20 @@ class LengthJob:
     meta_training: str = META_TRAINING  # a key of `MEASURED`
 
     @property
-    def treatment(self) -> str:
-        """The treatment that takes its model at meta-test."""
+    def treatments(self) -> tuple[str, ...]:
+        """The treatments that take its model at meta-test."""
         return MEASURED[self.meta_training]
 
     @property
     def name(self) -> str:
         """Unique in a run."""
-        return f"length: {self.treatment} after {self.iterations} iterations, model {self.seed}"
+        measured = " and ".join(self.treatments)
+        return f"length: {measured} after {self.iterations} iterations, model {self.seed}"
 
     @property
     def rows(self) -> Rows:
         """The rows of `anml.treatments` that it works by."""
-        return (find_training(self.meta_training), find_treatment(self.treatment))
+        return (find_training(self.meta_training), *map(find_treatment, self.treatments))
 
     def result(self, place: Place) -> Path:
         """The file that says that the job is done."""
@@ -84,16 +84,18 @@ class LengthJob:
 
     def steps(self, profile: Profile) -> int:
         """Drawings that its meta-tests learn; a meta-iteration counts as many as take its time."""
-        return self._as_steps(self.iterations - self.since) + self.drawings_learned(profile)
+        learned = sum(self.drawings_learned(profile, name) for name in self.treatments)
+        return self._as_steps(self.iterations - self.since) + learned
 
-    def drawings_learned(self, profile: Profile) -> int:
-        """How many drawings its meta-tests learn, searches included."""
+    def drawings_learned(self, profile: Profile, treatment: str) -> int:
+        """How many drawings the meta-tests of a treatment learn, searches included."""
         return sum(
             point.steps(
-                len(rate_grid(profile, point.treatment, point.optimizer))
-                + extent(profile, point.treatment, point.regime).trajectories
+                len(rate_grid(profile, treatment, point.optimizer))
+                + extent(profile, treatment, point.regime).trajectories
             )
             for point in self._points(profile)
+            if point.treatment == treatment
         )
 
     def steps_begun(self, place: Place) -> int:
@@ -139,7 +141,10 @@ class LengthJob:
         """What is measured after the meta-training."""
         numbers = profile.length_n_classes
         return [
-            Point(self.treatment, n, regime=regime) for regime in LENGTH_REGIMES for n in numbers
+            Point(treatment, n, regime=regime)
+            for treatment in self.treatments
+            for regime in LENGTH_REGIMES
+            for n in numbers
         ]
 
     def _take_over(self, place: Place) -> float:
@@ -195,13 +200,15 @@ class LengthJob:
 
     def _activity(self, own: Place, drawings: Drawings) -> list[Row]:
         """Rows that say which share of the units is active, before, in and after the gate."""
-        model = treatment_model(own, self.meta_training, self.seed)
+        layers = probed_layers(self.meta_training, self.seed, own)
         asked = probe_set(drawings, own.profile.drawings_split).asked
-        layers = {"latent": model.latent, "gate": model.nm, "gated": model.gated}
         return [
             {"model_seed": self.seed, **row}
-            for name, layer in layers.items()
-            for row in activity_rows(self.treatment, name, activations(layer, asked, own.device))
+            for name, shown_as in ACTIVITY_LAYERS.items()
+            if name in layers
+            for row in activity_rows(
+                self.treatments[0], shown_as, activations(layers[name], asked, own.device)
+            )
         ]
 
 

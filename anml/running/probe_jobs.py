@@ -112,7 +112,7 @@ class ProbeJob:
 def probed_layers(training: str, seed: int, place: Place) -> dict[str, Layer]:
     """The layers of the model of `seed` of a meta-training that are probed, by their names."""
     model = treatment_model(place, training, seed)
-    if find_training(training).network == "oml":
+    if find_training(training).network != "anml":
         return layers_of_oml(model)
     untrained = initial_model("anml", place.profile, seed).to(place.device)
     return layers_of_anml(model, untrained)

@@ -1,0 +1,158 @@
+"""ANML and OML after equally long meta-training: the paper's comparison, before its 20,000."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from anml.findings.claims import published
+from anml.findings.curves import counts, shown
+from anml.findings.lengths_found import (
+    PAPER_LENGTH,
+    REPLICATE,
+    Tables,
+    by_width,
+    recorded_beside,
+    width_words,
+)
+from anml.findings.lengths_said import REPLICATES, points, times
+from anml.findings.measure import DROP
+from anml.meta_testing.regimes import ORACLE, SEQUENTIAL
+from anml.running.length_names import LENGTH_REGIMES, MEASURED, TREATMENT
+from anml.stats import relative_drop, summary, two_level_interval
+from anml.store.tables import TESTING
+from anml.treatments import IN_ORDER
+
+OML = "oml"
+"""OML's meta-training; also what stands behind a profile's name where its lengths are recorded."""
+POINT = ["profile", "width", "iterations", "n_classes"]
+ORDERS = {ORACLE.name: "random order (Oracle)", SEQUENTIAL.name: "class after class"}
+LOST = f"{DROP}, %"
+AHEAD = "ANML is ahead by, in points"
+IN_PAPER = f"the paper's, after {PAPER_LENGTH:,}"
+
+
+def of_oml(name: str, tables: Tables, root: Path | None = None) -> Tables:
+    """Return the tables `name` recorded of OML's lengths beside those of a page, by profile."""
+    return recorded_beside(OML, name, tables, root)
+
+
+def shared_rows(tables: Tables, oml: Tables) -> pd.DataFrame:
+    """Return meta-test testing accuracies of ANML and OML at what was measured of both.
+
+    `tables`: `lengths` tables of ANML by profile; `oml`: of `of_oml`. Of equal length, number of
+    classes, regime, model and trajectory. Columns: `profile`, `width` (in words), `iterations`,
+    `n_classes`, `treatment`, `regime`, `model_seed`, `trajectory_seed`, `value` (fraction); the
+    widest network first, the treatments in the order of every table.
+    """
+    keys = [*POINT, "treatment", "regime", *REPLICATE]
+    found = [pd.DataFrame(columns=[*keys, "value"])]
+    for profile, table in by_width({name: tables[name] for name in oml}).items():
+        rows = pd.concat([table.frame, oml[profile].frame])
+        rows = rows[(rows["metric"] == TESTING) & rows["regime"].isin(LENGTH_REGIMES)]
+        rows = rows.assign(profile=profile, width=width_words(table))
+        same = rows.groupby([*POINT, "regime", *REPLICATE])["treatment"]
+        shared = rows[same.transform("nunique") == rows["treatment"].nunique()]
+        place = shared["treatment"].map(IN_ORDER.index)
+        ordered = shared.assign(place=place).sort_values([*POINT[2:], "place", "regime"])
+        found.append(ordered[found[0].columns])
+    return pd.concat(found[1:] or found, ignore_index=True)
+
+
+def compared_values(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the means of `shared_rows` and their intervals: `anml.stats.summary`."""
+    return summary(rows, [*POINT, "treatment", "regime"])
+
+
+def compared_sheet(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return `shared_rows` for reading: what each treatment knows in either order, what it loses.
+
+    A row a width, length, N and treatment; beside them what the paper states.
+    """
+    sheet = []
+    for (_, width, iterations, n, name), own in rows.groupby([*POINT, "treatment"], sort=False):
+        found = summary(own, ["regime"]).set_index("regime")
+        orders = [own[own["regime"] == regime] for regime in ORDERS]
+        drop = relative_drop(*orders) if all(map(len, orders)) else None
+        sheet.append(
+            {
+                "width": width,
+                "meta-iterations": f"{iterations:,}",
+                "N": n,
+                "treatment": name,
+                **{words: _accuracy(found, regime) for regime, words in ORDERS.items()},
+                LOST: shown(drop.mean, drop.low, drop.high) if drop else "-",
+                IN_PAPER: _stated(name, n),
+                REPLICATES: counts(found),
+            }
+        )
+    return pd.DataFrame(sheet)
+
+
+def lead_sheet(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return how far ANML is ahead of each treatment of OML, in points, pair by pair.
+
+    From `shared_rows`; a row a width, length, N, treatment and order.
+    """
+    keys, sheet = [*POINT, "regime"], []
+    for (_, width, iterations, n, regime), own in rows.groupby(keys, sort=False):
+        values = own.pivot(index=REPLICATE, columns="treatment", values="value")
+        for name in MEASURED[OML]:
+            lead = values[TREATMENT] - values[name]
+            found = two_level_interval(lead, lead.index.get_level_values("model_seed"))
+            sheet.append(
+                {
+                    "width": width,
+                    "meta-iterations": f"{iterations:,}",
+                    "N": n,
+                    "order": regime,
+                    "ahead of": name,
+                    AHEAD: points(found.mean, found.low, found.high),
+                    REPLICATES: times(found.models, found.trajectories),
+                }
+            )
+    return pd.DataFrame(sheet)
+
+
+def activity_lines(activity: Tables) -> list[str]:
+    """Return how many of OML's units are active at each length, a sentence a width and length.
+
+    `activity`: `length_activity` tables of `of_oml`.
+    """
+    lines = []
+    for table in by_width(activity).values():
+        channels = table.provenance.profile_values["oml_channels"]
+        shares = table.frame[table.frame["layer"] == OML].pivot_table(
+            "value", "iterations", "metric"
+        )
+        for length, own in shares.iterrows():
+            lines.append(
+                f"OML, {channels} channels, after {length:,} meta-iterations: "
+                f"{100 * own['share active']:.1f}% of the representation's units are active for a "
+                f"drawing, {100 * own['dead units']:.1f}% for none."
+            )
+    return lines
+
+
+def searched(rates: Tables, root: Path | None = None) -> dict[str, Tables]:
+    """Return the `length_rates` tables recorded beside a page's, by treatment of OML's models."""
+    found = of_oml("length_rates", rates, root)
+    return dict.fromkeys(MEASURED[OML], found) if found else {}
+
+
+def _accuracy(found: pd.DataFrame, regime: str) -> str:
+    """A regime's mean and interval in per cent; `-` where it was not measured."""
+    return shown(*found.loc[regime, ["mean", "low", "high"]]) if regime in found.index else "-"
+
+
+def _stated(treatment: str, n: int) -> str:
+    """What the paper states of a treatment after N classes: accuracy and relative drop."""
+    known = published()
+    own = known[known["source"].eq("paper") & known["treatment"].eq(treatment)]
+    own = own[own["n_classes"].eq(str(n))].set_index(["regime", "metric"])["value"]
+    said = {
+        "": own.get((SEQUENTIAL.name, TESTING)),
+        "drop ": own.get((f"{ORACLE.name}-to-{SEQUENTIAL.name}", DROP)),
+    }
+    return "; ".join(f"{what}{value}%" for what, value in said.items() if value) or "-"

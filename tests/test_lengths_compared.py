@@ -1,0 +1,93 @@
+"""ANML beside OML after equally long meta-training: what is shared, said and drawn."""
+
+from pathlib import Path
+
+import figure_parts
+import pandas as pd
+import pytest
+import synthetic_lengths as synthetic
+
+from anml.figures import plot_lengths
+from anml.figures.plot_style import TREATMENTS
+from anml.findings import lengths_compared as compared
+from anml.results import Table, write_table
+
+LESS = {"OML": 0.1, "OML-OLFT": 0.05}
+"""By how much less they know in sequence after 100 classes; in random order all know the same."""
+
+
+def of_oml(lengths: tuple[int, ...], trajectories: int) -> Table:
+    """ANML's made-up rows with `LESS`."""
+    table = synthetic.accuracy("paper", lengths=lengths, trajectories=trajectories)
+    parts = []
+    for name, less in LESS.items():
+        rows = table.frame.assign(treatment=name)
+        rows.loc[rows["regime"] == "sequential", "value"] -= less
+        parts.append(rows)
+    return Table(pd.concat(parts, ignore_index=True), table.provenance)
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> pd.DataFrame:
+    """OML was measured at one of ANML's two lengths, and on two of its three trajectories."""
+    table = of_oml((1000, 9000), 2)
+    path = tmp_path / "results" / "paper_oml" / "lengths.parquet"
+    write_table(path, table.frame, table.provenance)
+    tables = {"laptop": synthetic.accuracy(), "paper": synthetic.accuracy("paper")}
+    beside = compared.of_oml("lengths", tables, tmp_path)
+    assert set(beside) == {"paper"}
+    return compared.shared_rows(tables, beside)
+
+
+def test_only_what_was_measured_of_both_is_compared(rows: pd.DataFrame) -> None:
+    assert set(rows["width"]) == {"256 / 112 channels (the paper's)"}
+    assert set(rows["iterations"]) == {1000}
+    counted = rows.groupby(["treatment", "regime", "n_classes"], sort=False)["trajectory_seed"]
+    assert set(counted.nunique()) == {2}
+    assert list(rows["treatment"].unique()) == ["ANML", "OML", "OML-OLFT"]
+
+
+def test_the_sheet_has_both_orders_the_drop_and_the_papers_numbers(rows: pd.DataFrame) -> None:
+    sheet = compared.compared_sheet(rows).set_index(["N", "treatment"])
+    anml, oml = sheet.loc[(100, "ANML")], sheet.loc[(100, "OML")]
+    assert anml[compared.ORDERS["oracle"]].split()[0] == "25.5"
+    assert oml[compared.ORDERS["sequential"]].split()[0] == "10.5"
+    assert oml[compared.LOST].split()[0] == f"{100 * (1 - 0.105 / 0.255):.1f}"
+    assert sheet.loc[(600, "OML"), compared.IN_PAPER] == "18.2%; drop 70.32%"
+    assert anml[compared.IN_PAPER] == "-"
+
+
+def test_a_missing_order_is_said(rows: pd.DataFrame) -> None:
+    sheet = compared.compared_sheet(rows[rows["regime"] == "sequential"])
+    assert set(sheet[compared.LOST]) == {"-"}
+    assert set(sheet[compared.ORDERS["oracle"]]) == {"-"}
+
+
+def test_the_lead_is_taken_pair_by_pair(rows: pd.DataFrame) -> None:
+    lead = compared.lead_sheet(rows).set_index(["N", "order", "ahead of"])[compared.AHEAD]
+    for name, less in LESS.items():
+        points = f"+{100 * less:.1f}"
+        assert lead[100, "sequential", name] == f"{points} [{points}, {points}]"
+        assert lead[600, "oracle", name].split()[0] == "+0.0"
+
+
+def test_the_figure_has_a_line_a_treatment_and_order(rows: pd.DataFrame) -> None:
+    values = compared.compared_values(rows)
+    figure = plot_lengths.compared_figure(values)
+    assert [axis.get_title("left").rpartition(" = ")[2] for axis in figure.axes] == ["100", "600"]
+    for axis in figure.axes:
+        for name in ("ANML", *LESS):
+            curves = figure_parts.curves(axis, TREATMENTS[name].colour)
+            assert [line.get_linestyle() for line in curves] == ["--", "-"]
+    last = values[(values["n_classes"] == 600) & (values["regime"] == "sequential")]
+    (drawn,) = (
+        line
+        for line in figure_parts.curves(figure.axes[1], TREATMENTS["OML"].colour)
+        if line.get_linestyle() == "-"
+    )
+    assert list(drawn.get_ydata()) == list(100 * last.loc[last["treatment"] == "OML", "mean"])
+
+
+def test_nothing_is_compared_where_oml_was_not_measured() -> None:
+    rows = compared.shared_rows({"paper": synthetic.accuracy("paper")}, {})
+    assert rows.empty
