@@ -41,8 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `anml` with `argv` (the process's own arguments by default).
 
     Returns:
-        The exit status: 0, 2 after an `AnmlError` (one line on stderr), 130 after Ctrl-C, 141 where
-        the reader of the output has gone, as `anml profiles | head` does.
+        The exit status: 0, 2 after an `AnmlError` or for want of a GPU's memory (one line on
+        stderr), 130 after Ctrl-C, 141 where the reader of the output has gone, as
+        `anml profiles | head` does.
     """
     args = build_parser().parse_args(argv)
     try:
@@ -60,6 +61,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AnmlError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        if not _is_of_gpu_memory(error):
+            raise
+        print(
+            "error: the GPU has too little free memory for this: meta-train fewer seeds at a time "
+            "(anml meta-train --seeds 0-4), end what else runs on it, or leave --device out; what "
+            "is finished stays",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt as stop:
         print(f"interrupted: {stop}" if str(stop) else "interrupted", file=sys.stderr)
         return 130
+
+
+def _is_of_gpu_memory(error: RuntimeError) -> bool:
+    """Whether torch, if it is loaded, says so that a GPU has no memory left."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(error, torch.OutOfMemoryError)

@@ -72,6 +72,19 @@ def test_ctrl_c_is_one_line_and_status_130(
     assert capsys.readouterr() == ("", "interrupted\n")
 
 
+def test_a_gpu_without_memory_is_one_line_and_other_faults_of_torch_are_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    short = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+    assert run_with(monkeypatch, fail(short)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: the GPU has too little free memory")
+    with pytest.raises(RuntimeError, match="shapes"):
+        run_with(monkeypatch, fail(RuntimeError("shapes do not fit")))
+
+
 def test_a_reader_that_has_gone_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     read, write = os.pipe()
     os.close(read)

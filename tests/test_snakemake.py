@@ -143,6 +143,21 @@ def test_a_small_run_has_a_process_a_core_but_one_on_a_gpu(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("device", "split"), [("cpu", True), ("cuda", False)])
+def test_a_large_run_is_split_unless_it_is_on_a_gpu(
+    device: str, split: bool, packed_noise: Path, tmp_path: Path
+) -> None:
+    """There one process trains the seeds of a meta-training side by side."""
+    target = f"{tmp_path}/results/meta_test.parquet"
+    asked = command(target, packed=packed_noise, out=tmp_path, dry=True)
+    words = [word for word in asked if word != "split=true"]
+    words += ["profile=laptop", f"device={device}", "--printshellcmds"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert ("--group meta-train.anml-seed0" in done.stdout) == split
+
+
+@pytest.mark.slow
 def test_groups_run_once_and_again_for_a_reason(packed_noise: Path, tmp_path: Path) -> None:
     run = {"packed": packed_noise, "out": tmp_path / "run"}
     target = f"{run['out']}/done/probe.seed0"

@@ -23,6 +23,7 @@ from anml.running.groups import Group, group_name
 from anml.running.jobs import Place, Plan, TrainJob, Work, read_json
 from anml.running.plan import plan
 from anml.running.run_log import RunLog
+from anml.running.side_by_side import side_by_side, train_side_by_side
 from anml.running.staleness import set_aside, stale_beginnings, stale_jobs
 from anml.running.workers import run_jobs
 from anml.store.code_state import pin_states
@@ -155,6 +156,7 @@ def do(place: Place, data_name: str, jobs: Plan, workers: int, log: RunLog) -> N
             for path in paths:
                 log.write(f"stale: {path}")
     try:
+        train_side_by_side(place, data_name, jobs, log.write)
         run_jobs(place, data_name, jobs, workers, log.write)
     except BaseException as error:
         log.write(f"stopped: {error or type(error).__name__}")
@@ -165,9 +167,14 @@ def do(place: Place, data_name: str, jobs: Plan, workers: int, log: RunLog) -> N
 def _refuse_shared_beginnings(place: Place, jobs: Plan) -> None:
     """Refuse to begin anew what `anml meta-train` has begun for several seeds at once."""
     waiting = {job for job in jobs if not job.result(place).is_file()}
+    going_on = side_by_side(place, jobs)
     for working in working_checkpoints(place):
         several = len(working.seeds) > 1
-        if several and any(TrainJob(working.training, seed) in waiting for seed in working.seeds):
+        if (
+            several
+            and going_on.get(working.training) != working.seeds
+            and any(TrainJob(working.training, seed) in waiting for seed in working.seeds)
+        ):
             raise AnmlError(
                 f"{working.path} is an unfinished meta-training of several seeds: finish it with "
                 f"`anml meta-train {working.training} --seeds {','.join(map(str, working.seeds))} "

@@ -1,0 +1,110 @@
+"""On a GPU a run trains the missing seeds of a meta-training side by side; here a CPU stands in."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from refusal import refusal
+
+from anml.drawings.packed import Drawings
+from anml.meta_train import Job, meta_train
+from anml.profiles import Profile
+from anml.running import side_by_side as module
+from anml.running.jobs import Place, TrainJob
+from anml.running.pipeline import run
+from anml.running.side_by_side import side_by_side
+from anml.store.checkpoint import load_checkpoint, model_name, read_header
+from anml.treatments import find_training
+
+MODELS = 3
+ALL = tuple(range(MODELS))
+
+
+@pytest.fixture
+def place(tiny: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """Of three models, on a device that is taken for a GPU."""
+    monkeypatch.setattr(module, "on_gpu", lambda device: True)
+    return Place(replace(tiny, model_seeds=MODELS), tmp_path)
+
+
+@pytest.fixture
+def begin(place: Place, noise_drawings: Drawings) -> Callable[..., None]:
+    """`begin(*seeds)` leaves what a meta-training of these seeds leaves that stops half-way."""
+
+    def make(*seeds: int) -> None:
+        half = replace(place.profile, meta_iterations=place.profile.meta_iterations // 2)
+        folder = place.folder / "checkpoints"
+        for path in meta_train(
+            Job(find_training("anml"), half, noise_drawings, seeds, folder), progress=False
+        ):
+            path.unlink()
+
+    return make
+
+
+def train(place: Place, drawings: Drawings, packed: Path) -> str:
+    """All of a run's meta-training of ANML; what its log says."""
+    run(place.profile, drawings, str(packed), place.folder, only=["meta-train anml, "], workers=1)
+    (log,) = (place.folder / "logs").glob("*.log")
+    return log.read_text()
+
+
+def jobs() -> list[TrainJob]:
+    return [TrainJob("anml", seed) for seed in ALL]
+
+
+def test_on_a_cpu_every_seed_is_a_job_of_its_own(tiny: Profile, tmp_path: Path) -> None:
+    assert side_by_side(Place(tiny, tmp_path), jobs()) == {}
+    assert side_by_side(Place(tiny, tmp_path, "cuda:0"), jobs()) == {"anml": ALL}
+
+
+def test_one_meta_training_leaves_all_models(
+    place: Place, noise_drawings: Drawings, packed_noise: Path
+) -> None:
+    """Those that each seed would have alone."""
+    log = train(place, noise_drawings, packed_noise)
+    assert "done: meta-train anml, seeds 0, 1, 2\n" in log
+    assert "done: meta-train anml, seed 1" not in log
+    alone = replace(place, folder=place.folder / "alone")
+    for job in jobs():
+        job.run(alone, noise_drawings, lambda steps: None)
+        expected, _ = load_checkpoint(job.result(alone))
+        ours, header = load_checkpoint(job.result(place))
+        assert header["iteration"] == place.profile.meta_iterations
+        for name, tensor in expected.items():
+            torch.testing.assert_close(ours[name], tensor, rtol=1e-3, atol=1e-5)
+    assert side_by_side(place, jobs()) == {}
+
+
+def test_it_goes_on_where_the_same_seeds_were_stopped(
+    place: Place, noise_drawings: Drawings, packed_noise: Path, begin: Callable[..., None]
+) -> None:
+    begin(*ALL)
+    train(place, noise_drawings, packed_noise)
+    for job in jobs():
+        tensors, header = load_checkpoint(job.result(place))
+        assert header["iteration"] == place.profile.meta_iterations == len(tensors["log"])
+    models = {model_name("anml", seed) for seed in ALL}
+    (working,) = (p for p in (place.folder / "checkpoints").iterdir() if p.name not in models)
+    assert read_header(working)["iteration"] == place.profile.meta_iterations
+
+
+def test_other_seeds_that_were_begun_together_are_refused(
+    place: Place, noise_drawings: Drawings, packed_noise: Path, begin: Callable[..., None]
+) -> None:
+    begin(0, 1)
+    message = refusal(lambda: train(place, noise_drawings, packed_noise))
+    assert "--seeds 0,1 --resume" in message
+
+
+@pytest.mark.slow
+def test_a_seed_that_was_begun_alone_goes_on_alone(
+    place: Place, noise_drawings: Drawings, packed_noise: Path, begin: Callable[..., None]
+) -> None:
+    begin(1)
+    assert side_by_side(place, jobs()) == {"anml": (0, 2)}
+    log = train(place, noise_drawings, packed_noise)
+    assert "done: meta-train anml, seeds 0, 2\n" in log
+    assert "done: meta-train anml, seed 1\n" in log
