@@ -63,6 +63,14 @@ def test_a_missing_order_is_said(rows: pd.DataFrame) -> None:
     assert set(sheet[compared.ORDERS["oracle"]]) == {"-"}
 
 
+def test_one_sentence_has_the_longest_n(rows: pd.DataFrame) -> None:
+    assert compared.compared_words(rows) == (
+        "256 / 112 channels (the paper's), after 1,000 meta-iterations each, N = 600: ANML 10.2%, "
+        "OML 0.3%, OML-OLFT 5.3% (1 model × 2 trajectories)"
+    )
+    assert compared.compared_words(rows[:0]) == ""
+
+
 def test_the_lead_is_taken_pair_by_pair(rows: pd.DataFrame) -> None:
     lead = compared.lead_sheet(rows).set_index(["N", "order", "ahead of"])[compared.AHEAD]
     for name, less in LESS.items():

@@ -20,7 +20,7 @@ from anml.findings.lengths_said import REPLICATES, points, times
 from anml.findings.measure import DROP
 from anml.meta_testing.regimes import ORACLE, SEQUENTIAL
 from anml.running.length_names import LENGTH_REGIMES, MEASURED, TREATMENT
-from anml.stats import relative_drop, summary, two_level_interval
+from anml.stats import relative_drop, replicates, summary, two_level_interval
 from anml.store.tables import TESTING
 from anml.treatments import IN_ORDER
 
@@ -113,6 +113,26 @@ def lead_sheet(rows: pd.DataFrame) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(sheet)
+
+
+def compared_words(rows: pd.DataFrame) -> str:
+    """Return what one class after another gave at the longest N and length of each width, in words.
+
+    From `shared_rows`: '256 / 112 channels (the paper's), after 5,000 meta-iterations each, N =
+    600: ANML 55.1%, OML 20.0%, OML-OLFT 40.1% (1 model × 10 trajectories)'; widths between ';'.
+    """
+    found = []
+    for (_, width), own in rows[rows["regime"] == SEQUENTIAL.name].groupby(POINT[:2], sort=False):
+        for point in POINT[2:]:
+            own = own[own[point] == own[point].max()]
+        values = summary(own, ["treatment"]).set_index("treatment").loc[own["treatment"].unique()]
+        shares = ", ".join(f"{name} {100 * mean:.1f}%" for name, mean in values["mean"].items())
+        counted = replicates(values["models"].min(), values["trajectories"].min())
+        iterations, n = own[POINT[2:]].iloc[0]
+        found.append(
+            f"{width}, after {iterations:,} meta-iterations each, N = {n}: {shares} ({counted})"
+        )
+    return "; ".join(found)
 
 
 def activity_lines(activity: Tables) -> list[str]:
