@@ -138,17 +138,23 @@ def _train_linears(
     optimizer: str,
     on_step: Callable[[int], None],
 ) -> list[Score]:
-    """All runs, on features computed once for every class that any of them meets."""
+    """All runs, on features computed once for every class that any of them meets.
+
+    A feature that none of these drawings has is left out: it adds nothing to an output, and what
+    reads it has no gradient, so that neither optimiser moves it.
+    """
     weight = layers[0].weight
     lessons = _lessons(drawings, runs, weight.device)
     with torch.no_grad():
         parts = [features_of(part) for part in _flat(lessons.images, weight.dtype)]
     features = torch.cat(parts)
+    alive = features.any(0)
+    features = features[:, alive]
     learned = learn_linears(
         features,
         lessons.drawings,
         lessons.labels,
-        (_start(layers, run.trajectory.seed) for run in runs),
+        (_start(layers, run.trajectory.seed, alive) for run in runs),
         [run.learning_rate for run in runs],
         optimizer,
         on_step,
@@ -160,11 +166,14 @@ def _train_linears(
     ]
 
 
-def _start(layers: list[nn.Linear], seed: int) -> Linears:
-    """The layers before the first step: copies of the meta-trained ones, the head drawn anew."""
+def _start(layers: list[nn.Linear], seed: int, alive: Tensor) -> Linears:
+    """The layers before the first step, for the features that are `alive` [D]: copies of the
+    meta-trained ones, the head drawn anew.
+    """
     own = [(layer.weight.detach().clone(), layer.bias.detach().clone()) for layer in layers]
     redraw_head(*own[-1], seed)
-    return own
+    (weight, bias), *behind = own
+    return [(weight[:, alive], bias), *behind]
 
 
 def _apply(layers: Linears, x: Tensor) -> Tensor:

@@ -112,7 +112,13 @@ def test_equals_the_naive_one(
 ) -> None:
     """Several trajectories and rates side by side, logits of every drawing, both accuracies."""
     monkeypatch.setitem(module.SIDE_BY_SIDE, "cpu", 3)
-    model = network(treatment, tiny)
+    assert_as_naive(treatment, network(treatment, tiny), noise_drawings, optimizer, seen)
+
+
+def assert_as_naive(
+    treatment: Treatment, model: nn.Module, noise_drawings: Drawings, optimizer: str, seen: Seen
+) -> None:
+    """Meta-test `model` on two trajectories, at two rates each, both ways."""
     runs = [
         Run(trajectory, rate, regime)
         for trajectory, regime in zip(trajectories(), (SEQUENTIAL, ORACLE), strict=True)
@@ -138,6 +144,29 @@ def test_equals_the_naive_one(
         assert score.testing == pytest.approx(testing.item(), abs=1e-12)
         each = [row[part].double().mean() for row, part in zip(right, parts[1], strict=True)]
         assert score.per_class == pytest.approx([value.item() for value in each], abs=1e-12)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("name", "layer", "alive"), [("OML", "rln.5", (3 - 1) * 9), ("OML-OLFT", "hidden", 5 - 1)]
+)
+def test_features_that_no_drawing_has_are_left_out_and_change_nothing(
+    name: str,
+    layer: str,
+    alive: int,
+    optimizer: str,
+    tiny: Profile,
+    noise_drawings: Drawings,
+    seen: Seen,
+) -> None:
+    """The first unit of the last frozen layer is dead: a map of nine features, or one of five."""
+    treatment = TREATMENTS[name]
+    model = network(treatment, tiny)
+    with torch.no_grad():
+        for unit, bias in enumerate((-1e3, *[1.0] * 4)):
+            model.get_parameter(f"{layer}.bias")[unit : unit + 1] = bias
+    assert_as_naive(treatment, model, noise_drawings, optimizer, seen)
+    assert {inputs.shape[-1] for _, _, inputs in seen} == {alive}
 
 
 @ALL
