@@ -65,9 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not _is_of_gpu_memory(error):
             raise
         print(
-            "error: the GPU has too little free memory for this: meta-train fewer seeds at a time "
-            "(anml meta-train --seeds 0-4), end what else runs on it, or leave --device out; what "
-            "is finished stays",
+            "error: the GPU has too little free memory for this: end what else runs on it, leave "
+            "--device out, or, if it was meta-training several seeds, name fewer at a time, such "
+            "as `anml meta-train anml --seeds 0-4`; what is finished stays",
             file=sys.stderr,
         )
         return 2
@@ -77,6 +77,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _is_of_gpu_memory(error: RuntimeError) -> bool:
-    """Whether torch, if it is loaded, says so that a GPU has no memory left."""
+    """Whether it is torch that says that a GPU has no memory left."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(error, torch.OutOfMemoryError)

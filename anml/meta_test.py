@@ -140,14 +140,14 @@ def _train_linears(
 ) -> list[Score]:
     """All runs, on features computed once for every class that any of them meets.
 
-    A feature that none of these drawings has is left out: it adds nothing to an output, and what
-    reads it has no gradient, so that neither optimiser moves it.
+    A feature that is zero for all drawings of these classes is left out: it adds nothing to an
+    output, and what reads it has no gradient, so that neither optimiser moves it. Only the order in
+    which sums are taken depends on which those are.
     """
     weight = layers[0].weight
     lessons = _lessons(drawings, runs, weight.device)
     with torch.no_grad():
-        parts = [features_of(part) for part in _flat(lessons.images, weight.dtype)]
-    features = torch.cat(parts)
+        features = torch.cat([features_of(part) for part in _flat(lessons.images, weight.dtype)])
     alive = features.any(0)
     features = features[:, alive]
     learned = learn_linears(

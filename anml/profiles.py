@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_args, get_origin
 
 from anml.errors import AnmlError
-from anml.treatments import TRAININGS
+from anml.treatments import OF_ANML, TRAININGS
 
 MAX_META_TEST_CLASSES = 659
 """Omniglot's evaluation classes; the paper says 660."""
@@ -67,7 +67,7 @@ class Profile:
     epochs_network_n_classes: tuple[int, ...] = PAPER_N
     probed: tuple[str, ...] = ("anml", "oml")  # meta-trainings whose models' activations are probed
     variant_models: int = 10  # of what the paper and its code disagree on
-    # ANML, or another meta-training of its network, after so many meta-iterations, beyond the
+    # ANML, or another meta-training of Algorithm 1, after so many meta-iterations, beyond the
     # profile's own too:
     length_training: str = "anml"
     length_models: int = 1
@@ -104,7 +104,7 @@ class Profile:
                         f"choose one of {', '.join(allowed)}"
                     )
 
-        if len(several := [name for name in self.probed if name in _OF_ANML]) > 1:
+        if len(several := [name for name in self.probed if name in OF_ANML]) > 1:
             raise AnmlError(
                 f"profile {self.name!r}: probed = {','.join(self.probed)} has "
                 f"{' and '.join(several)}, which are one network: name one, and run another in a "
@@ -158,9 +158,8 @@ _RANGES = (
     ("outputs", META_TRAIN_CLASSES, 100_000),
     *((name, 2, MAX_META_TEST_CLASSES) for name in _NUMBERS),
 )
-_OF_ANML = tuple(name for name, row in TRAININGS.items() if row.network == "anml")
 _CHOICES = {
-    "probed": (*_OF_ANML, "oml"),
+    "probed": (*OF_ANML, "oml"),
     "length_training": tuple(n for n, row in TRAININGS.items() if row.procedure == "meta"),
     "optimizers": ("adam", "sgd"),
     "drawings_split": ("shuffled", "first"),

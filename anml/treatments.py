@@ -67,6 +67,9 @@ TRAININGS = {
     )
 }
 
+OF_ANML = tuple(name for name, row in TRAININGS.items() if row.network == "anml")
+"""The meta-trainings of ANML's network."""
+
 TREATMENTS = {
     treatment.name: treatment
     for treatment in (

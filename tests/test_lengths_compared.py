@@ -1,15 +1,19 @@
 """ANML beside OML after equally long meta-training: what is shared, said and drawn."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import figure_parts
 import pandas as pd
 import pytest
 import synthetic_lengths as synthetic
+from refusal import refusal
 
 from anml.figures import plot_lengths
 from anml.figures.plot_style import TREATMENTS
 from anml.findings import lengths_compared as compared
+from anml.findings import lengths_found
+from anml.findings.found_tables import Found
 from anml.results import Table, write_table
 
 LESS = {"OML": 0.1, "OML-OLFT": 0.05}
@@ -64,10 +68,12 @@ def test_a_missing_order_is_said(rows: pd.DataFrame) -> None:
 
 
 def test_one_sentence_has_the_longest_n(rows: pd.DataFrame) -> None:
-    assert compared.compared_words(rows) == (
-        "256 / 112 channels (the paper's), after 1,000 meta-iterations each, N = 600: ANML 10.2%, "
-        "OML 0.3%, OML-OLFT 5.3% (1 model × 2 trajectories)"
+    said = compared.compared_words(rows)
+    words = (
+        "256 / 112 channels (the paper's), after 1,000 meta-iterations each, N = 600: ANML 10.2 ["
     )
+    assert said.startswith(words)
+    assert said.endswith("%, OML-OLFT 5.3 [5.0,\N{NO-BREAK SPACE}5.5]% (1 model × 2 trajectories)")
     assert compared.compared_words(rows[:0]) == ""
 
 
@@ -77,6 +83,47 @@ def test_the_lead_is_taken_pair_by_pair(rows: pd.DataFrame) -> None:
         points = f"+{100 * less:.1f}"
         assert lead[100, "sequential", name] == f"{points} [{points}, {points}]"
         assert lead[600, "oracle", name].split()[0] == "+0.0"
+
+
+def test_an_oracle_that_knows_nothing_can_lose_nothing(rows: pd.DataFrame) -> None:
+    rows["value"] = rows["value"].where(rows["regime"] == "sequential", 0.0)
+    assert set(compared.compared_sheet(rows)[compared.LOST]) == {"-"}
+
+
+def test_the_widest_comes_first_and_the_paper_is_a_star(rows: pd.DataFrame) -> None:
+    narrow = rows.assign(profile="laptop", width="64 / 28 channels", value=rows["value"] / 2)
+    values = compared.compared_values(pd.concat([rows, narrow]))
+    assert list(values["profile"].unique()) == ["paper", "laptop"]
+    figure = plot_lengths.compared_figure(values)
+    titles = [axis.get_title("left") for axis in figure.axes]
+    assert [title.startswith("256") for title in titles] == [True, True, False, False]
+    stars = [figure_parts.marks([axis]).tolist() for axis in figure.axes]
+    assert stars == [[], [18.2, 44.2, 63.8, 71.0]] * 2
+
+
+def test_omls_active_units_and_rates_are_said(tmp_path: Path) -> None:
+    own = synthetic.activity("paper", lengths=(1000,))
+    frame = own.frame[own.frame["layer"] == "latent"].assign(layer="oml", treatment="OML")
+    frame.loc[frame["metric"] == "dead units", "value"] = 0.25
+    path = tmp_path / "results" / "paper_oml" / "length_rates.parquet"
+    rates = synthetic.rates("paper")
+    write_table(path, rates.frame.assign(treatment="OML"), rates.provenance)
+    source = replace(own.provenance, profile_values={"pln_channels": 256, "oml_channels": 256})
+    assert compared.activity_lines({"paper": Table(frame, source)}) == [
+        "OML, 256 channels, after 1,000 meta-iterations: 60.0% of the representation's units are "
+        "active for a drawing, 25.0% for none."
+    ]
+    found = compared.searched({"paper": rates}, tmp_path)
+    assert list(found) == ["OML", "OML-OLFT"]
+    assert set(found["OML"]["paper"].frame["treatment"]) == {"OML"}
+    assert compared.searched({"laptop": synthetic.rates()}, tmp_path) == {}
+
+
+def test_a_page_of_one_treatment_refuses_a_table_of_two() -> None:
+    table = of_oml((1000,), 2)
+    message = refusal(lambda: lengths_found.require_one_treatment(Found(table, False)))
+    assert "OML and OML-OLFT" in message
+    lengths_found.require_one_treatment(Found(synthetic.accuracy(), True))
 
 
 def test_the_figure_has_a_line_a_treatment_and_order(rows: pd.DataFrame) -> None:

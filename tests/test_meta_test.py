@@ -169,6 +169,20 @@ def test_features_that_no_drawing_has_are_left_out_and_change_nothing(
     assert {inputs.shape[-1] for _, _, inputs in seen} == {alive}
 
 
+@BOTH
+def test_a_network_without_a_living_feature_guesses(
+    optimizer: str, tiny: Profile, noise_drawings: Drawings
+) -> None:
+    """The output's bias alone learns, the same for every drawing."""
+    model = network(TREATMENTS["OML-OLFT"], tiny)
+    with torch.no_grad():
+        model.hidden.bias.fill_(-1e3)
+    runs = [Run(trajectory, RATES[optimizer]) for trajectory in trajectories()]
+    for score in meta_test(TREATMENTS["OML-OLFT"], model, noise_drawings, runs, optimizer):
+        assert sorted(score.per_class) == [0.0, 1.0]
+        assert score.testing == score.training == 0.5
+
+
 @ALL
 def test_the_model_is_left_unchanged(
     treatment: Treatment, tiny: Profile, noise_drawings: Drawings

@@ -15,7 +15,7 @@ from anml.running import side_by_side as module
 from anml.running.jobs import Place, TrainJob
 from anml.running.pipeline import run
 from anml.running.side_by_side import side_by_side
-from anml.store.checkpoint import load_checkpoint, model_name, read_header
+from anml.store.checkpoint import load_checkpoint, read_header, save_checkpoint
 from anml.treatments import find_training
 
 MODELS = 3
@@ -30,16 +30,18 @@ def place(tiny: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pla
 
 
 @pytest.fixture
-def begin(place: Place, noise_drawings: Drawings) -> Callable[..., None]:
-    """`begin(*seeds)` leaves what a meta-training of these seeds leaves that stops half-way."""
+def begin(place: Place, noise_drawings: Drawings) -> Callable[..., Path]:
+    """`begin(*seeds)` leaves what a meta-training of these seeds leaves that stops half-way, and
+    says where.
+    """
 
-    def make(*seeds: int) -> None:
+    def make(*seeds: int) -> Path:
         half = replace(place.profile, meta_iterations=place.profile.meta_iterations // 2)
         folder = place.folder / "checkpoints"
-        for path in meta_train(
-            Job(find_training("anml"), half, noise_drawings, seeds, folder), progress=False
-        ):
+        job = Job(find_training("anml"), half, noise_drawings, seeds, folder)
+        for path in meta_train(job, progress=False):
             path.unlink()
+        return job.resume_path
 
     return make
 
@@ -79,20 +81,52 @@ def test_one_meta_training_leaves_all_models(
 
 
 def test_it_goes_on_where_the_same_seeds_were_stopped(
-    place: Place, noise_drawings: Drawings, packed_noise: Path, begin: Callable[..., None]
+    place: Place, noise_drawings: Drawings, packed_noise: Path, begin: Callable[..., Path]
 ) -> None:
-    begin(*ALL)
+    shared = begin(*ALL)
+    tensors, header = load_checkpoint(shared)
+    save_checkpoint(shared, tensors, header | {"seconds": 3e6})
     train(place, noise_drawings, packed_noise)
     for job in jobs():
-        tensors, header = load_checkpoint(job.result(place))
-        assert header["iteration"] == place.profile.meta_iterations == len(tensors["log"])
-    models = {model_name("anml", seed) for seed in ALL}
-    (working,) = (p for p in (place.folder / "checkpoints").iterdir() if p.name not in models)
-    assert read_header(working)["iteration"] == place.profile.meta_iterations
+        header = read_header(job.result(place))
+        assert header["iteration"] == place.profile.meta_iterations
+        assert header["seconds"] == pytest.approx(1e6, rel=1e-3)
+
+
+def test_then_each_seed_goes_on_alone(
+    place: Place, noise_drawings: Drawings, packed_noise: Path
+) -> None:
+    """To a greater length, from its own part of what they shared: as if it had been alone."""
+    train(place, noise_drawings, packed_noise)
+    names = {path.name for path in (place.folder / "checkpoints").iterdir()}
+    assert names == {name(place).name for job in jobs() for name in (job.result, job.working)}
+    further = replace(place.profile, meta_iterations=place.profile.meta_iterations + 2)
+    for job in jobs():
+        longer, alone = (
+            Place(further, folder) for folder in (place.folder, place.folder / "alone")
+        )
+        assert job.steps_begun(longer) == place.profile.meta_iterations
+        job.run(longer, noise_drawings, lambda steps: None)
+        job.run(alone, noise_drawings, lambda steps: None)
+        ours, expected = (load_checkpoint(job.result(own))[0] for own in (longer, alone))
+        for name, tensor in expected.items():
+            torch.testing.assert_close(ours[name], tensor, rtol=1e-3, atol=1e-5)
+
+
+def test_what_other_code_began_is_set_aside_and_begun_anew(
+    place: Place, noise_drawings: Drawings, packed_noise: Path, begin: Callable[..., Path]
+) -> None:
+    shared = begin(*ALL)
+    tensors, header = load_checkpoint(shared)
+    save_checkpoint(shared, tensors, header | {"code": "of another day", "seconds": 3e6})
+    train(place, noise_drawings, packed_noise)
+    (stale,) = (place.folder / "stale").rglob("*.safetensors")
+    assert stale.name == shared.name
+    assert all(read_header(job.result(place))["seconds"] < 1e5 for job in jobs())
 
 
 def test_other_seeds_that_were_begun_together_are_refused(
-    place: Place, noise_drawings: Drawings, packed_noise: Path, begin: Callable[..., None]
+    place: Place, noise_drawings: Drawings, packed_noise: Path, begin: Callable[..., Path]
 ) -> None:
     begin(0, 1)
     message = refusal(lambda: train(place, noise_drawings, packed_noise))
@@ -101,7 +135,7 @@ def test_other_seeds_that_were_begun_together_are_refused(
 
 @pytest.mark.slow
 def test_a_seed_that_was_begun_alone_goes_on_alone(
-    place: Place, noise_drawings: Drawings, packed_noise: Path, begin: Callable[..., None]
+    place: Place, noise_drawings: Drawings, packed_noise: Path, begin: Callable[..., Path]
 ) -> None:
     begin(1)
     assert side_by_side(place, jobs()) == {"anml": (0, 2)}

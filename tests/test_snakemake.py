@@ -154,6 +154,7 @@ def test_a_large_run_is_split_unless_it_is_on_a_gpu(
     words += ["profile=laptop", f"device={device}", "--printshellcmds"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+    assert f"--device {device}" in done.stdout
     assert ("--group meta-train.anml-seed0" in done.stdout) == split
 
 

@@ -23,6 +23,7 @@ from anml.findings.lengths_found import (
     gate_values,
     length_values,
 )
+from anml.findings.lengths_said import stated
 from anml.meta_testing.regimes import ORACLE, SEQUENTIAL
 from anml.results import SOURCE_LABELS
 from anml.running.length_names import TREATMENT
@@ -115,14 +116,13 @@ def compared_figure(values: pd.DataFrame) -> Figure:
             fontsize=8.5,
             color=MUTED,
         )
-        axes = figure.subplots(rows, 2, sharex=True, sharey=True, squeeze=False).flatten()
+        axes = figure.subplots(rows, 2, sharey=True, squeeze=False).flatten()
         for axis, ((width, n), own) in zip(axes, panels, strict=False):
             for (treatment, regime), line in own.groupby(["treatment", "regime"], sort=False):
                 _draw_order(axis, line, treatment, regime)
-                stated = _published(treatment, TESTING, regime, str(n)).query("source == 'paper'")
                 look = hollow(SOURCES["paper"].marker, MARKS[treatment].colour)
-                for value in stated["value"].astype(float):
-                    axis.plot([PAPER_LENGTH], [value], **look)
+                if n in (known := stated(regime, treatment)):
+                    axis.plot([PAPER_LENGTH], [known[n]], **look)
             axis.set_title(f"{width}, N = {n}", fontsize=9)
             axis.set_ylabel("meta-test testing accuracy, %")
             _length_axis(axis, sorted({*values["iterations"], PAPER_LENGTH}))
@@ -178,17 +178,13 @@ def _draw_widths(
 
 def _draw_published(axis: Axes, metric: str, regime: str, n_classes: str) -> None:
     """What others report of ANML, at the paper's length or their own."""
-    for row in _published(TREATMENT, metric, regime, n_classes).itertuples():
+    rows = published()
+    known = (rows["treatment"] == TREATMENT) & (rows["metric"] == metric)
+    known &= (rows["n_classes"] == n_classes) & (rows["regime"] == regime)
+    for row in rows[known].itertuples():
         mark = SOURCES[row.source]
         length = OTHER_LENGTHS.get(row.source, PAPER_LENGTH * mark.beside)
         axis.plot([length], [float(row.value)], label=mark.label, **hollow(mark.marker, INK))
-
-
-def _published(treatment: str, metric: str, regime: str, n_classes: str) -> pd.DataFrame:
-    """The published values of one number."""
-    rows = published()
-    known = (rows["treatment"] == treatment) & (rows["metric"] == metric)
-    return rows[known & (rows["n_classes"] == n_classes) & (rows["regime"] == regime)]
 
 
 def _length_axis(axis: Axes, lengths: list[int]) -> None:

@@ -16,7 +16,7 @@ from anml.findings.lengths_found import (
     recorded_beside,
     width_words,
 )
-from anml.findings.lengths_said import REPLICATES, points, times
+from anml.findings.lengths_said import REPLICATES, points, stated, times
 from anml.findings.measure import DROP
 from anml.meta_testing.regimes import ORACLE, SEQUENTIAL
 from anml.running.length_names import LENGTH_REGIMES, MEASURED, TREATMENT
@@ -61,8 +61,9 @@ def shared_rows(tables: Tables, oml: Tables) -> pd.DataFrame:
 
 
 def compared_values(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the means of `shared_rows` and their intervals: `anml.stats.summary`."""
-    return summary(rows, [*POINT, "treatment", "regime"])
+    """Return the means of `shared_rows`, in their order, and intervals: `anml.stats.summary`."""
+    keys = [*POINT, "treatment", "regime"]
+    return rows[keys].drop_duplicates().merge(summary(rows, keys), on=keys)
 
 
 def compared_sheet(rows: pd.DataFrame) -> pd.DataFrame:
@@ -74,7 +75,8 @@ def compared_sheet(rows: pd.DataFrame) -> pd.DataFrame:
     for (_, width, iterations, n, name), own in rows.groupby([*POINT, "treatment"], sort=False):
         found = summary(own, ["regime"]).set_index("regime")
         orders = [own[own["regime"] == regime] for regime in ORDERS]
-        drop = relative_drop(*orders) if all(map(len, orders)) else None
+        known = len(orders[1]) and (orders[0]["value"] > 0).any()
+        drop = relative_drop(*orders) if known else None
         sheet.append(
             {
                 "width": width,
@@ -119,14 +121,15 @@ def compared_words(rows: pd.DataFrame) -> str:
     """Return what one class after another gave at the longest N and length of each width, in words.
 
     From `shared_rows`: '256 / 112 channels (the paper's), after 5,000 meta-iterations each, N =
-    600: ANML 55.1%, OML 20.0%, OML-OLFT 40.1% (1 model × 10 trajectories)'; widths between ';'.
+    600: ANML 55.1 [54.6, 55.5]%, OML ... (1 model × 10 trajectories)'; widths between ';'.
     """
     found = []
     for (_, width), own in rows[rows["regime"] == SEQUENTIAL.name].groupby(POINT[:2], sort=False):
         for point in POINT[2:]:
             own = own[own[point] == own[point].max()]
         values = summary(own, ["treatment"]).set_index("treatment").loc[own["treatment"].unique()]
-        shares = ", ".join(f"{name} {100 * mean:.1f}%" for name, mean in values["mean"].items())
+        bounds = values[["mean", "low", "high"]]
+        shares = ", ".join(f"{name} {shown(*row)}%" for name, *row in bounds.itertuples())
         counted = replicates(values["models"].min(), values["trajectories"].min())
         iterations, n = own[POINT[2:]].iloc[0]
         found.append(
@@ -169,10 +172,8 @@ def _accuracy(found: pd.DataFrame, regime: str) -> str:
 def _stated(treatment: str, n: int) -> str:
     """What the paper states of a treatment after N classes: accuracy and relative drop."""
     known = published()
-    own = known[known["source"].eq("paper") & known["treatment"].eq(treatment)]
-    own = own[own["n_classes"].eq(str(n))].set_index(["regime", "metric"])["value"]
-    said = {
-        "": own.get((SEQUENTIAL.name, TESTING)),
-        "drop ": own.get((f"{ORACLE.name}-to-{SEQUENTIAL.name}", DROP)),
-    }
-    return "; ".join(f"{what}{value}%" for what, value in said.items() if value) or "-"
+    known = known[known["source"].eq("paper") & known["treatment"].eq(treatment)]
+    drops = known[known["metric"].eq(DROP) & known["n_classes"].eq(str(n))]["value"]
+    accuracy = stated(SEQUENTIAL.name, treatment).get(n)
+    said = [f"{accuracy:g}%"] if accuracy else []
+    return "; ".join([*said, *(f"drop {value}%" for value in drops)]) or "-"

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pandas as pd
 
+from anml.errors import AnmlError
 from anml.findings.curves import FULL_WIDTH
 from anml.findings.found_tables import Found, find_beside, recorded_tables, repository_root
 from anml.findings.measure import ACTIVITY
 from anml.meta_testing.regimes import ORACLE, SEQUENTIAL
 from anml.profiles import PROFILES
 from anml.results import Table
-from anml.running.length_names import LENGTH_REGIMES, META_TRAINING, recorded_models
+from anml.running.length_names import LENGTH_REGIMES, recorded_models
 from anml.stats import two_level_interval
 from anml.store.checkpoint import read_header
 from anml.store.tables import TESTING
-from anml.treatments import find_training, treatment_of
+from anml.treatments import OF_ANML, treatment_of
 
 WIDTHS = ("pln_channels", "nm_channels")
 KEPT = treatment_of("anml-redraw-kept")
@@ -98,6 +99,19 @@ def redraw_kept(name: str, shown: Tables, root: Path | None = None) -> Tables:
         if len(rows):
             found[profile] = replace(table, frame=rows)
     return found
+
+
+def require_one_treatment(found: Found) -> None:
+    """Refuse a `lengths` table of several treatments, whose numbers a page would mix.
+
+    AnmlError: it is one of OML's models, which are measured in two ways.
+    """
+    names = sorted(found.table.frame["treatment"].unique())
+    if len(names) > 1:
+        raise AnmlError(
+            f"this page shows lengths of one treatment, and the table holds {' and '.join(names)}: "
+            "name results of a run with length_training=anml, or read that table by itself"
+        )
 
 
 def _tried(what: str, name: str, own: Found, shown: Tables, root: Path | None) -> Tables:
@@ -185,7 +199,7 @@ def restarts(tables: Tables, root: Path | None = None, what: str = "") -> pd.Dat
         folder = f"{profile}_{what}" if what else profile
         for path in recorded_models((root or repository_root()) / "results" / folder):
             header = read_header(path)
-            if find_training(header["training"]).network == META_TRAINING:
+            if header["training"] in OF_ANML:
                 where = {"width": width_words(table), "model_seed": header["seed"]}
                 rows += [where | restart for restart in header.get("restarts", [])]
     return pd.DataFrame(rows)

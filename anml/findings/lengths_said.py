@@ -145,10 +145,10 @@ def width_sheet(tables: Tables) -> pd.DataFrame:
     )
 
 
-def stated(regime: str) -> dict[int, float]:
-    """Return what the paper states of ANML's testing accuracy under a regime: by N, in per cent."""
+def stated(regime: str, treatment: str = TREATMENT) -> dict[int, float]:
+    """Return what the paper states of a testing accuracy under a regime: by N, in per cent."""
     known = published_points(TESTING, regime)
-    own = known[(known["source"] == "paper") & (known["treatment"] == TREATMENT)]
+    own = known[(known["source"] == "paper") & (known["treatment"] == treatment)]
     return dict(zip(own["n_classes"], (100 * own["value"]).round(2), strict=True))
 
 

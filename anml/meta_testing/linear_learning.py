@@ -75,7 +75,7 @@ def learn_linears(
     None: one on a CPU, where a run's weights then stay in the cache, and as many as the memory
     holds on a GPU.
     """
-    features = augment(features, torch.ones_like(features[:, :1]))
+    features = augment(features, features.new_ones(len(features), 1))
     # A layer's rows are the outputs, so the bias joins them as one more column.
     augmented = ([augment(w, b.unsqueeze(1)) for w, b in layers] for layers in starts)
     first = 0

@@ -19,7 +19,9 @@ MEASURED = {
     for training in TRAININGS.values()
     if training.procedure == "meta"
 }
-"""The meta-trainings whose lengths can be measured, with the treatments that take their models."""
+"""The meta-trainings whose lengths can be measured, with the treatments that take their models and
+learn linear layers alone: where convolutions learn too, one measurement takes hours.
+"""
 LENGTH_REGIMES = (SEQUENTIAL.name, ORACLE.name)
 """In which orders of its drawings a meta-test is measured at each length."""
 LENGTHS = "lengths"

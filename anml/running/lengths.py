@@ -58,7 +58,7 @@ class LengthJob:
 
     @property
     def treatments(self) -> tuple[str, ...]:
-        """The treatments that take its model at meta-test."""
+        """The treatments that take its model at meta-test and learn linear layers alone."""
         return MEASURED[self.meta_training]
 
     @property

@@ -1,5 +1,7 @@
 """Everything a profile asks for, from drawings to tables: in worker processes, resumable.
 
+On a GPU this process itself meta-trains several seeds side by side before the workers begin.
+
 A run lives in one folder: `checkpoints/`, `parts/` (one file a finished evaluation), `results/`
 (the tables that notebooks read), `logs/`, and `run.json` (what it is a run of). Calling `run` again
 does what is missing, and what code that changed since has made stale.
@@ -165,7 +167,7 @@ def do(place: Place, data_name: str, jobs: Plan, workers: int, log: RunLog) -> N
 
 
 def _refuse_shared_beginnings(place: Place, jobs: Plan) -> None:
-    """Refuse to begin anew what `anml meta-train` has begun for several seeds at once."""
+    """Refuse to begin anew what was begun for several seeds at once, unless it goes on so here."""
     waiting = {job for job in jobs if not job.result(place).is_file()}
     going_on = side_by_side(place, jobs)
     for working in working_checkpoints(place):

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from anml.errors import AnmlError
+from anml.running.gather import working_checkpoints
 from anml.running.jobs import Place, Plan, TrainJob, Work, read_json
 from anml.running.lengths import LengthJob
 from anml.running.rate_search import RateJob
@@ -46,6 +47,8 @@ def stale_beginnings(place: Place, jobs: Plan) -> list[Path]:
     found = []
     for job in jobs:
         for path in _begun(job, place):
+            if path in found:  # of seeds that share one
+                continue
             # A damaged one is nobody's: the job itself will say so.
             with suppress(AnmlError):
                 if made_by(path) != code_state(TrainJob.code, job.rows[0]):
@@ -57,7 +60,13 @@ def _begun(job: Work, place: Place) -> list[Path]:
     """The checkpoints that a job would go on from; its first row is that of its meta-training."""
     match job:
         case TrainJob():
-            paths = [job.working(place)]
+            own = (job.training, job.seed)
+            shared = [
+                working.path
+                for working in working_checkpoints(place)
+                if own in {(working.training, seed) for seed in working.seeds}
+            ]
+            paths = [job.working(place), *shared]
         case LengthJob() | RateJob():
             own = job.own(place)
             paths = [job.training.working(own), job.training.result(own)]
