@@ -36,6 +36,9 @@ REGIME_TITLES = {SEQUENTIAL.name: "Class after class", ORACLE.name: "In random o
 Look = tuple[str, str, float]
 LOOKS: tuple[Look, ...] = (("-", "o", 1.0), ("--", "s", 0.6), (":", "^", 0.6))
 """Of the widest network, the next and the narrowest: line, marker, opacity."""
+ORDER_WORDS = {SEQUENTIAL.name: "class after class", ORACLE.name: "random order"}
+BESIDE = (0.93, 1.0, 1.075)
+"""Where compared treatments stand about a length, so that none hides another."""
 OTHER_LENGTHS = {"higherANML replication": 30_000}
 """Meta-iterations of published numbers whose source says that they are not the paper's."""
 
@@ -117,30 +120,35 @@ def compared_figure(values: pd.DataFrame) -> Figure:
             color=MUTED,
         )
         axes = figure.subplots(rows, 2, sharey=True, squeeze=False).flatten()
+        names = list(values["treatment"].unique())
+        besides = dict(zip(names, BESIDE, strict=True))
+        ends = (values["iterations"].min() / 1.6, PAPER_LENGTH * 1.6)
         for axis, ((width, n), own) in zip(axes, panels, strict=False):
             for (treatment, regime), line in own.groupby(["treatment", "regime"], sort=False):
-                _draw_order(axis, line, treatment, regime)
+                _draw_order(axis, line, treatment, regime, besides[treatment])
                 look = hollow(SOURCES["paper"].marker, MARKS[treatment].colour)
                 if n in (known := stated(regime, treatment)):
-                    axis.plot([PAPER_LENGTH], [known[n]], **look)
+                    axis.plot([PAPER_LENGTH * besides[treatment]], [known[n]], **look)
             axis.set_title(f"{width}, N = {n}", fontsize=9)
             axis.set_ylabel("meta-test testing accuracy, %")
             _length_axis(axis, sorted({*values["iterations"], PAPER_LENGTH}))
+            axis.set_xlim(*ends)
         for axis in axes[len(panels) :]:
             axis.remove()
         _legend_below(figure, axes[: len(panels)], 3)
     return figure
 
 
-def _draw_order(axis: Axes, values: pd.DataFrame, treatment: str, regime: str) -> None:
-    """A treatment's line in one order: the Oracle's dashed."""
+def _draw_order(
+    axis: Axes, values: pd.DataFrame, treatment: str, regime: str, beside: float
+) -> None:
+    """A treatment's line in one order, the Oracle's dashed and pale; a bar is an interval."""
     mark, oracle = MARKS[treatment], regime == ORACLE.name
-    low, high = 100 * values["low"], 100 * values["high"]
-    bounds = {"color": mark.colour, "alpha": 0.15, "linewidth": 0}
-    axis.fill_between(values["iterations"], low, high, **bounds)
-    look = {"color": mark.colour, "linestyle": "--" if oracle else "-", "marker": mark.marker}
-    label = f"{treatment}, {'random order' if oracle else 'class after class'}"
-    axis.plot(values["iterations"], 100 * values["mean"], label=label, **look)
+    at, mean = values["iterations"] * beside, 100 * values["mean"]
+    look = {"color": mark.colour, "alpha": 0.45 if oracle else 1.0}
+    axis.vlines(at, 100 * values["low"], 100 * values["high"], **look)
+    look |= {"linestyle": "--" if oracle else "-", "marker": mark.marker}
+    axis.plot(at, mean, label=f"{treatment}, {ORDER_WORDS[regime]}", **look)
 
 
 def _legend_below(figure: Figure, axes: Iterable[Axes], columns: int) -> None:
