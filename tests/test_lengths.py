@@ -123,7 +123,7 @@ def test_a_job_leaves_its_tables(place: Place, noise_drawings: Drawings) -> None
 @pytest.mark.parametrize(
     ("name", "treatments"), [("oml", {"OML", "OML-OLFT"}), ("oml-linear", {"OML (linear PLN)"})]
 )
-def test_omls_models_are_measured_in_every_way_they_are_used(
+def test_omls_models_are_measured_in_every_way_in_which_linear_layers_alone_learn(
     place: Place, noise_drawings: Drawings, name: str, treatments: set[str]
 ) -> None:
     job = LengthJob(0, 4, 0, name)

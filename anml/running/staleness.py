@@ -60,13 +60,11 @@ def _begun(job: Work, place: Place) -> list[Path]:
     """The checkpoints that a job would go on from; its first row is that of its meta-training."""
     match job:
         case TrainJob():
-            own = (job.training, job.seed)
-            shared = [
+            paths = [
                 working.path
                 for working in working_checkpoints(place)
-                if own in {(working.training, seed) for seed in working.seeds}
+                if working.training == job.training and job.seed in working.seeds
             ]
-            paths = [job.working(place), *shared]
         case LengthJob() | RateJob():
             own = job.own(place)
             paths = [job.training.working(own), job.training.result(own)]
