@@ -67,8 +67,8 @@ class Profile:
     epochs_network_n_classes: tuple[int, ...] = PAPER_N
     probed: tuple[str, ...] = ("anml", "oml")  # meta-trainings whose models' activations are probed
     variant_models: int = 10  # of what the paper and its code disagree on
-    # ANML, or another meta-training of Algorithm 1, after so many meta-iterations, beyond the
-    # profile's own too:
+    # ANML, or another training, after so many meta-iterations or batches, beyond the profile's own
+    # too:
     length_training: str = "anml"
     length_models: int = 1
     length_iterations: tuple[int, ...] = (1250, 2500, 5000, 10_000, 20_000)
@@ -124,6 +124,10 @@ class Profile:
         numbers = range(min(first or self.model_seeds, self.model_seeds))
         return [number for number in numbers if not self.models or number in self.models]
 
+    def of_length(self, iterations: int) -> "Profile":
+        """The profile with every training so many iterations long."""
+        return replace(self, meta_iterations=iterations, pretrain_iterations=iterations)
+
     def values(self) -> dict[str, Any]:
         """All values as JSON-able data, for provenance."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
@@ -160,7 +164,7 @@ _RANGES = (
 )
 _CHOICES = {
     "probed": (*OF_ANML, "oml"),
-    "length_training": tuple(n for n, row in TRAININGS.items() if row.procedure == "meta"),
+    "length_training": tuple(n for n, row in TRAININGS.items() if row.procedure != "none"),
     "optimizers": ("adam", "sgd"),
     "drawings_split": ("shuffled", "first"),
 }

@@ -76,17 +76,24 @@ def test_another_meta_training_of_the_network_has_lengths_of_its_own() -> None:
     }
 
 
-@pytest.mark.parametrize("name", [n for n, row in TRAININGS.items() if row.procedure == "meta"])
+@pytest.mark.parametrize("name", [n for n, row in TRAININGS.items() if row.procedure != "none"])
 def test_what_a_profile_may_ask_for_can_be_measured(name: str) -> None:
     asked = replace(PROFILES["laptop"], length_training=name).length_training
     assert MEASURED[asked]
     assert not any(find_treatment(own).learns_convolutions for own in MEASURED[asked])
 
 
-@pytest.mark.parametrize("name", ["pretrain", "scratch"])
-def test_what_has_no_meta_iterations_has_no_lengths(name: str) -> None:
-    message = refusal(lambda: replace(PROFILES["laptop"], length_training=name))
-    assert f"length_training = {name!r} is unknown" in message
+def test_what_is_not_trained_has_no_lengths() -> None:
+    message = refusal(lambda: replace(PROFILES["laptop"], length_training="scratch"))
+    assert "length_training = 'scratch' is unknown" in message
+
+
+def test_a_length_of_pretraining_counts_batches() -> None:
+    laptop = replace(PROFILES["laptop"], length_training="pretrain", pretrain_iterations=1000)
+    for job, waits in plan_lengths(laptop).items():
+        assert (TrainJob("pretrain", 0) in waits) == (job.iterations == 1250)  # the next longer
+        own = job.own(Place(laptop, Path("run")))
+        assert job.training.steps(own.profile) == job.iterations
 
 
 @pytest.fixture
@@ -121,9 +128,14 @@ def test_a_job_leaves_its_tables(place: Place, noise_drawings: Drawings) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "treatments"), [("oml", {"OML", "OML-OLFT"}), ("oml-linear", {"OML (linear PLN)"})]
+    ("name", "treatments"),
+    [
+        ("oml", {"OML", "OML-OLFT"}),
+        ("oml-linear", {"OML (linear PLN)"}),
+        ("pretrain", {"Pretrain & Transfer"}),
+    ],
 )
-def test_omls_models_are_measured_in_every_way_in_which_linear_layers_alone_learn(
+def test_other_models_are_measured_in_every_way_in_which_linear_layers_alone_learn(
     place: Place, noise_drawings: Drawings, name: str, treatments: set[str]
 ) -> None:
     job = LengthJob(0, 4, 0, name)
@@ -250,6 +262,16 @@ def test_the_seconds_of_what_it_went_on_from_are_not_counted_twice(
     second.run(place, noise_drawings, unheard)
     assert read_header(working(place, second))["seconds"] > 1e6
     assert read_part(second, place)["seconds"] < 1e3
+
+
+def test_the_seconds_of_a_length_that_was_not_measured_are_counted(
+    place: Place, noise_drawings: Drawings
+) -> None:
+    first, second = LengthJob(0, 4, 0), LengthJob(0, 12, 4)
+    first.training.run(first.own(place), noise_drawings, unheard)
+    change_header(working(place, first), seconds=1e6)
+    second.run(place, noise_drawings, unheard)
+    assert read_part(second, place)["seconds"] > 1e6
 
 
 def test_the_tables_name_who_began_the_model(place: Place, noise_drawings: Drawings) -> None:

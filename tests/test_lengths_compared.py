@@ -1,4 +1,4 @@
-"""ANML beside OML after equally long meta-training: what is shared, said and drawn."""
+"""ANML beside others after equally long training: what is shared, said and drawn."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,15 +16,16 @@ from anml.findings import lengths_found
 from anml.findings.found_tables import Found
 from anml.results import Table, write_table
 
-LESS = {"OML": 0.1, "OML-OLFT": 0.05}
+LESS = {"oml": {"OML": 0.1, "OML-OLFT": 0.05}, "pretrain": {"Pretrain & Transfer": 0.08}}
+BEHIND = LESS["oml"] | LESS["pretrain"]
 """By how much less they know in sequence after 100 classes; in random order all know the same."""
 
 
-def of_oml(lengths: tuple[int, ...], trajectories: int) -> Table:
+def of_another(training: str, lengths: tuple[int, ...], trajectories: int) -> Table:
     """ANML's made-up rows with `LESS`."""
     table = synthetic.accuracy("paper", lengths=lengths, trajectories=trajectories)
     parts = []
-    for name, less in LESS.items():
+    for name, less in LESS[training].items():
         rows = table.frame.assign(treatment=name)
         rows.loc[rows["regime"] == "sequential", "value"] -= less
         parts.append(rows)
@@ -33,22 +34,27 @@ def of_oml(lengths: tuple[int, ...], trajectories: int) -> Table:
 
 @pytest.fixture
 def rows(tmp_path: Path) -> pd.DataFrame:
-    """OML was measured at one of ANML's two lengths, and on two of its three trajectories."""
-    table = of_oml((1000, 9000), 2)
-    path = tmp_path / "results" / "paper_oml" / "lengths.parquet"
-    write_table(path, table.frame, table.provenance)
+    """OML was measured at one of ANML's two lengths, pretraining on two of three trajectories."""
+    measured = {"oml": ((1000, 9000), 3), "pretrain": ((1000, 4000), 2)}
+    for training, (lengths, trajectories) in measured.items():
+        table = of_another(training, lengths, trajectories)
+        path = tmp_path / "results" / f"paper_{training}" / "lengths.parquet"
+        write_table(path, table.frame, table.provenance)
     tables = {"laptop": synthetic.accuracy(), "paper": synthetic.accuracy("paper")}
-    beside = compared.of_oml("lengths", tables, tmp_path)
-    assert set(beside) == {"paper"}
+    beside = compared.of_others("lengths", tables, tmp_path)
+    assert {training: set(own) for training, own in beside.items()} == {
+        "oml": {"paper"},
+        "pretrain": {"paper"},
+    }
     return compared.shared_rows(tables, beside)
 
 
-def test_only_what_was_measured_of_both_is_compared(rows: pd.DataFrame) -> None:
+def test_only_what_was_measured_of_all_is_compared(rows: pd.DataFrame) -> None:
     assert set(rows["width"]) == {"256 / 112 channels (the paper's)"}
     assert set(rows["iterations"]) == {1000}
     counted = rows.groupby(["treatment", "regime", "n_classes"], sort=False)["trajectory_seed"]
     assert set(counted.nunique()) == {2}
-    assert list(rows["treatment"].unique()) == ["ANML", "OML", "OML-OLFT"]
+    assert list(rows["treatment"].unique()) == ["ANML", *BEHIND]
 
 
 def test_the_sheet_has_both_orders_the_drop_and_the_papers_numbers(rows: pd.DataFrame) -> None:
@@ -70,16 +76,18 @@ def test_a_missing_order_is_said(rows: pd.DataFrame) -> None:
 def test_one_sentence_has_the_longest_n(rows: pd.DataFrame) -> None:
     said = compared.compared_words(rows)
     words = (
-        "256 / 112 channels (the paper's), after 1,000 meta-iterations each, N = 600: ANML 10.2 ["
+        "256 / 112 channels (the paper's), after 1,000 meta-iterations or batches each, N = 600: "
+        "ANML 10.2 ["
     )
     assert said.startswith(words)
-    assert said.endswith("%, OML-OLFT 5.3 [5.0,\N{NO-BREAK SPACE}5.5]% (1 model × 2 trajectories)")
+    last = "%, Pretrain & Transfer 2.3 [2.0,\N{NO-BREAK SPACE}2.5]% (1 model × 2 trajectories)"
+    assert said.endswith(last)
     assert compared.compared_words(rows[:0]) == ""
 
 
 def test_the_lead_is_taken_pair_by_pair(rows: pd.DataFrame) -> None:
     lead = compared.lead_sheet(rows).set_index(["N", "order", "ahead of"])[compared.AHEAD]
-    for name, less in LESS.items():
+    for name, less in BEHIND.items():
         points = f"+{100 * less:.1f}"
         assert lead[100, "sequential", name] == f"{points} [{points}, {points}]"
         assert lead[600, "oracle", name].split()[0] == "+0.0"
@@ -109,9 +117,14 @@ def test_omls_active_units_and_rates_are_said(tmp_path: Path) -> None:
     rates = synthetic.rates("paper")
     write_table(path, rates.frame.assign(treatment="OML"), rates.provenance)
     source = replace(own.provenance, profile_values={"pln_channels": 256, "oml_channels": 256})
-    assert compared.activity_lines({"paper": Table(frame, source)}) == [
-        "OML, 256 channels, after 1,000 meta-iterations: 60.0% of the representation's units are "
-        "active for a drawing, 25.0% for none."
+    tables = {"paper": Table(frame, source)}
+    counted = "60.0% of the representation's units are active for a drawing, 25.0% for none."
+    assert compared.activity_lines({"oml": tables, "pretrain": tables}) == [
+        f"OML, 256 channels, after 1,000 meta-iterations: {counted}",
+        f"Pretrain & Transfer, 256 channels, after 1,000 batches: {counted}",
+    ]
+    assert [line.split(":")[0] for line in compared.source_lines({"pretrain": tables})] == [
+        "Pretrain & Transfer"
     ]
     found = compared.searched({"paper": rates}, tmp_path)
     assert list(found) == ["OML", "OML-OLFT"]
@@ -120,7 +133,7 @@ def test_omls_active_units_and_rates_are_said(tmp_path: Path) -> None:
 
 
 def test_a_page_of_one_treatment_refuses_a_table_of_two() -> None:
-    table = of_oml((1000,), 2)
+    table = of_another("oml", (1000,), 2)
     message = refusal(lambda: lengths_found.require_one_treatment(Found(table, False)))
     assert "OML and OML-OLFT" in message
     lengths_found.require_one_treatment(Found(synthetic.accuracy(), True))
@@ -131,7 +144,7 @@ def test_the_figure_has_a_line_a_treatment_and_order(rows: pd.DataFrame) -> None
     figure = plot_lengths.compared_figure(values)
     assert [axis.get_title("left").rpartition(" = ")[2] for axis in figure.axes] == ["100", "600"]
     for axis in figure.axes:
-        for name in ("ANML", *LESS):
+        for name in ("ANML", *BEHIND):
             curves = figure_parts.curves(axis, TREATMENTS[name].colour)
             assert [line.get_linestyle() for line in curves] == ["--", "-"]
     last = values[(values["n_classes"] == 600) & (values["regime"] == "sequential")]
@@ -143,6 +156,6 @@ def test_the_figure_has_a_line_a_treatment_and_order(rows: pd.DataFrame) -> None
     assert list(drawn.get_ydata()) == list(100 * last.loc[last["treatment"] == "OML", "mean"])
 
 
-def test_nothing_is_compared_where_oml_was_not_measured() -> None:
+def test_nothing_is_compared_where_others_were_not_measured() -> None:
     rows = compared.shared_rows({"paper": synthetic.accuracy("paper")}, {})
     assert rows.empty

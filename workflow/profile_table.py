@@ -29,7 +29,7 @@ from anml.findings.curves import replicate_words
 from anml.findings.found_tables import Found, recorded_sets, recorded_tables
 from anml.findings.kept_rows import kept_meta_tests
 from anml.findings.ledger import MODELS, TABLES
-from anml.findings.lengths_compared import compared_words, of_oml, shared_rows
+from anml.findings.lengths_compared import compared_words, of_others, shared_rows
 from anml.findings.lengths_found import length_values, recorded_widths, redraw_kept
 from anml.findings.lengths_said import furthest_words
 from anml.pages.recorded import MEANING, accuracy_rows, spread_sheet
@@ -209,7 +209,7 @@ def widths() -> str:
         return ""
     words = furthest_words(length_values(tables))
     text = f"ANML alone, as far as its meta-training has come at each width: {words}.\n\n"
-    compared = shared_rows(tables, of_oml("lengths", tables, ROOT))
+    compared = shared_rows(tables, of_others("lengths", tables, ROOT))
     if not compared.empty:
         text += (
             "Meta-test testing accuracy, one class after another, of ANML beside OML, equally long "

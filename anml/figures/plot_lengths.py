@@ -14,6 +14,7 @@ from anml.figures.plot_style import INK, MUTED, SOURCES, WARNING, style
 from anml.figures.plot_style import TREATMENTS as MARKS
 from anml.findings.claims import published
 from anml.findings.curves import replicate_words
+from anml.findings.lengths_compared import ORDERS
 from anml.findings.lengths_found import (
     AFTER_GATE,
     KEPT,
@@ -31,14 +32,13 @@ from anml.stats import LEVEL
 from anml.store.tables import TESTING
 
 NAME = "lengths"
-COMPARED_NAME = "lengths_oml"
+COMPARED_NAME = "lengths_compared"
 REGIME_TITLES = {SEQUENTIAL.name: "Class after class", ORACLE.name: "In random order (Oracle)"}
 Look = tuple[str, str, float]
 LOOKS: tuple[Look, ...] = (("-", "o", 1.0), ("--", "s", 0.6), (":", "^", 0.6))
 """Of the widest network, the next and the narrowest: line, marker, opacity."""
-ORDER_WORDS = {SEQUENTIAL.name: "class after class", ORACLE.name: "random order"}
-BESIDE = (0.93, 1.0, 1.075)
-"""Where compared treatments stand about a length, so that none hides another."""
+BESIDE = 1.075
+"""How far compared treatments stand apart about a length, so that none hides another."""
 OTHER_LENGTHS = {"higherANML replication": 30_000}
 """Meta-iterations of published numbers whose source says that they are not the paper's."""
 
@@ -65,14 +65,7 @@ def lengths_figure(
         columns = 2 if len(panels) == 3 else 3  # with the gate's, four panels make a square
         rows = math.ceil((len(panels) + 1) / columns)
         figure = Figure(figsize=(9, 1 + 3.3 * rows), layout="constrained")
-        figure.suptitle(
-            f"{', '.join(SOURCE_LABELS[source] for source in sorted(sources))}; {TREATMENT}; "
-            f"{replicate_words(accuracy)}; intervals: {LEVEL:.0%}, bootstrap",
-            x=0.01,
-            ha="left",
-            fontsize=8.5,
-            color=MUTED if real else WARNING,
-        )
+        _head(figure, sources, f"{TREATMENT}; {replicate_words(accuracy)}")
         grid, axes = figure.add_gridspec(rows, columns), []
         for place in range(len(panels) + 1):
             first = axes[0] if axes else None
@@ -102,8 +95,8 @@ def lengths_figure(
 
 
 def compared_figure(values: pd.DataFrame) -> Figure:
-    """Draw ANML and OML by meta-iterations, a panel a width and N, in both orders; stars are what
-    the paper states after its 20,000.
+    """Draw ANML and others by the length of training, a panel a width and N, in both orders; stars
+    are what the paper states after its 20,000.
 
     `values`: of `anml.findings.lengths_compared.compared_values`, on Omniglot, not empty.
     """
@@ -111,17 +104,11 @@ def compared_figure(values: pd.DataFrame) -> Figure:
     with style():
         rows = math.ceil(len(panels) / 2)
         figure = Figure(figsize=(9, 1.2 + 3.3 * rows), layout="constrained")
-        figure.suptitle(
-            f"{SOURCE_LABELS['omniglot']}; {replicate_words(values)}; intervals: {LEVEL:.0%}, "
-            "bootstrap; stars: the paper",
-            x=0.01,
-            ha="left",
-            fontsize=8.5,
-            color=MUTED,
-        )
+        _head(figure, {"omniglot"}, replicate_words(values), "; stars: the paper")
         axes = figure.subplots(rows, 2, sharey=True, squeeze=False).flatten()
         names = list(values["treatment"].unique())
-        besides = dict(zip(names, BESIDE, strict=True))
+        middle = (len(names) - 1) / 2
+        besides = {name: BESIDE ** (place - middle) for place, name in enumerate(names)}
         ends = (values["iterations"].min() / 1.6, PAPER_LENGTH * 1.6)
         for axis, ((width, n), own) in zip(axes, panels, strict=False):
             for (treatment, regime), line in own.groupby(["treatment", "regime"], sort=False):
@@ -139,6 +126,20 @@ def compared_figure(values: pd.DataFrame) -> Figure:
     return figure
 
 
+def _head(figure: Figure, sources: set[str], what: str, marks: str = "") -> None:
+    """The line above a figure: whose drawings, what was measured, how; in another colour where the
+    drawings are not Omniglot's.
+    """
+    figure.suptitle(
+        f"{', '.join(SOURCE_LABELS[source] for source in sorted(sources))}; {what}; "
+        f"intervals: {LEVEL:.0%}, bootstrap{marks}",
+        x=0.01,
+        ha="left",
+        fontsize=8.5,
+        color=MUTED if sources == {"omniglot"} else WARNING,
+    )
+
+
 def _draw_order(
     axis: Axes, values: pd.DataFrame, treatment: str, regime: str, beside: float
 ) -> None:
@@ -148,7 +149,7 @@ def _draw_order(
     look = {"color": mark.colour, "alpha": 0.45 if oracle else 1.0}
     axis.vlines(at, 100 * values["low"], 100 * values["high"], **look)
     look |= {"linestyle": "--" if oracle else "-", "marker": mark.marker}
-    axis.plot(at, mean, label=f"{treatment}, {ORDER_WORDS[regime]}", **look)
+    axis.plot(at, mean, label=f"{treatment}, {ORDERS[regime]}", **look)
 
 
 def _legend_below(figure: Figure, axes: Iterable[Axes], columns: int) -> None:

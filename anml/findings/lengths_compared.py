@@ -1,7 +1,8 @@
-"""ANML and OML after equally long meta-training: the paper's comparison, before its 20,000."""
+"""ANML and others after equally long training: the paper's comparison, before its 20,000."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -22,34 +23,45 @@ from anml.meta_testing.regimes import ORACLE, SEQUENTIAL
 from anml.running.length_names import LENGTH_REGIMES, MEASURED, TREATMENT
 from anml.stats import relative_drop, replicates, summary, two_level_interval
 from anml.store.tables import TESTING
-from anml.treatments import IN_ORDER
+from anml.treatments import IN_ORDER, find_training, find_treatment, treatment_of
 
-OML = "oml"
-"""OML's meta-training; also what stands behind a profile's name where its lengths are recorded."""
+COMPARED = ("oml", "pretrain")
+"""What trains the models that stand beside ANML's; also what stands behind a profile's name where
+their lengths are recorded.
+"""
+UNITS = {"meta": "meta-iterations", "supervised": "batches"}
+"""What a length of training counts, by its procedure."""
+REPRESENTATION = "oml"
+"""The layer of `length_activity` that is behind the convolutions of OML's network."""
 POINT = ["profile", "width", "iterations", "n_classes"]
 ORDERS = {ORACLE.name: "random order (Oracle)", SEQUENTIAL.name: "class after class"}
 LOST = f"{DROP}, %"
 AHEAD = "ANML is ahead by, in points"
 IN_PAPER = f"the paper's, after {PAPER_LENGTH:,}"
+Others = Mapping[str, Tables]
+"""By what trains their models: a name of `COMPARED`."""
 
 
-def of_oml(name: str, tables: Tables, root: Path | None = None) -> Tables:
-    """Return the tables `name` recorded of OML's lengths beside those of a page, by profile."""
-    return recorded_beside(OML, name, tables, root)
+def of_others(name: str, tables: Tables, root: Path | None = None) -> dict[str, Tables]:
+    """Return the tables `name` recorded of others' lengths beside those of a page, if there are."""
+    found = {training: recorded_beside(training, name, tables, root) for training in COMPARED}
+    return {training: own for training, own in found.items() if own}
 
 
-def shared_rows(tables: Tables, oml: Tables) -> pd.DataFrame:
-    """Return meta-test testing accuracies of ANML and OML at what was measured of both.
+def shared_rows(tables: Tables, others: Others) -> pd.DataFrame:
+    """Return meta-test testing accuracies of ANML and others at what was measured of all.
 
-    `tables`: `lengths` tables of ANML by profile; `oml`: of `of_oml`. Of equal length, number of
-    classes, regime, model and trajectory. Columns: `profile`, `width` (in words), `iterations`,
+    `tables`: `lengths` tables of ANML by profile; `others`: of `of_others`. Of equal length, number
+    of classes, regime, model and trajectory. Columns: `profile`, `width` (in words), `iterations`,
     `n_classes`, `treatment`, `regime`, `model_seed`, `trajectory_seed`, `value` (fraction); the
     widest network first, the treatments in the order of every table.
     """
     keys = [*POINT, "treatment", "regime", *REPLICATE]
     found = [pd.DataFrame(columns=[*keys, "value"])]
-    for profile, table in by_width({name: tables[name] for name in oml}).items():
-        rows = pd.concat([table.frame, oml[profile].frame])
+    profiles = dict.fromkeys(profile for own in others.values() for profile in own)
+    for profile, table in by_width({name: tables[name] for name in profiles}).items():
+        beside = [own[profile].frame for own in others.values() if profile in own]
+        rows = pd.concat([table.frame, *beside])
         rows = rows[(rows["metric"] == TESTING) & rows["regime"].isin(LENGTH_REGIMES)]
         rows = rows.assign(profile=profile, width=width_words(table))
         same = rows.groupby([*POINT, "regime", *REPLICATE])["treatment"]
@@ -93,14 +105,14 @@ def compared_sheet(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def lead_sheet(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return how far ANML is ahead of each treatment of OML, in points, pair by pair.
+    """Return how far ANML is ahead of each other treatment, in points, pair by pair.
 
     From `shared_rows`; a row a width, length, N, treatment and order.
     """
     keys, sheet = [*POINT, "regime"], []
     for (_, width, iterations, n, regime), own in rows.groupby(keys, sort=False):
         values = own.pivot(index=REPLICATE, columns="treatment", values="value")
-        for name in MEASURED[OML]:
+        for name in own["treatment"].unique()[1:]:  # ANML is the first
             lead = values[TREATMENT] - values[name]
             found = two_level_interval(lead, lead.index.get_level_values("model_seed"))
             sheet.append(
@@ -120,8 +132,9 @@ def lead_sheet(rows: pd.DataFrame) -> pd.DataFrame:
 def compared_words(rows: pd.DataFrame) -> str:
     """Return what one class after another gave at the longest N and length of each width, in words.
 
-    From `shared_rows`: '256 / 112 channels (the paper's), after 5,000 meta-iterations each, N =
-    600: ANML 55.1 [54.6, 55.5]%, OML ... (1 model × 10 trajectories)'; widths between ';'.
+    From `shared_rows`: '256 / 112 channels (the paper's), after 5,000 meta-iterations or batches
+    each, N = 600: ANML 55.1 [54.6, 55.5]%, OML ... (1 model × 10 trajectories)'; widths between
+    ';'.
     """
     found = []
     for (_, width), own in rows[rows["regime"] == SEQUENTIAL.name].groupby(POINT[:2], sort=False):
@@ -133,35 +146,55 @@ def compared_words(rows: pd.DataFrame) -> str:
         counted = replicates(values["models"].min(), values["trajectories"].min())
         iterations, n = own[POINT[2:]].iloc[0]
         found.append(
-            f"{width}, after {iterations:,} meta-iterations each, N = {n}: {shares} ({counted})"
+            f"{width}, after {iterations:,} {_units(values.index)} each, N = {n}: {shares} "
+            f"({counted})"
         )
     return "; ".join(found)
 
 
-def activity_lines(activity: Tables) -> list[str]:
-    """Return how many of OML's units are active at each length, a sentence a width and length.
+def activity_lines(activity: Others) -> list[str]:
+    """Return how many of the others' units are active, a sentence a training, width and length.
 
-    `activity`: `length_activity` tables of `of_oml`.
+    `activity`: `length_activity` tables of `of_others`.
     """
     lines = []
-    for table in by_width(activity).values():
-        channels = table.provenance.profile_values["oml_channels"]
-        shares = table.frame[table.frame["layer"] == OML].pivot_table(
-            "value", "iterations", "metric"
-        )
-        for length, own in shares.iterrows():
-            lines.append(
-                f"OML, {channels} channels, after {length:,} meta-iterations: "
-                f"{100 * own['share active']:.1f}% of the representation's units are active for a "
-                f"drawing, {100 * own['dead units']:.1f}% for none."
-            )
+    for training, tables in activity.items():
+        name = treatment_of(training)
+        for table in by_width(tables).values():
+            channels = table.provenance.profile_values["oml_channels"]
+            rows = table.frame[table.frame["layer"] == REPRESENTATION]
+            for length, own in rows.pivot_table("value", "iterations", "metric").iterrows():
+                lines.append(
+                    f"{name}, {channels} channels, after {length:,} {_unit(training)}: "
+                    f"{100 * own['share active']:.1f}% of the representation's units are active "
+                    f"for a drawing, {100 * own['dead units']:.1f}% for none."
+                )
     return lines
 
 
 def searched(rates: Tables, root: Path | None = None) -> dict[str, Tables]:
-    """Return the `length_rates` tables recorded beside a page's, by treatment of OML's models."""
-    found = of_oml("length_rates", rates, root)
-    return dict.fromkeys(MEASURED[OML], found) if found else {}
+    """Return the `length_rates` tables recorded beside a page's, by treatment of others' models."""
+    found = of_others("length_rates", rates, root)
+    return {name: tables for training, tables in found.items() for name in MEASURED[training]}
+
+
+def source_lines(others: Others) -> list[str]:
+    """Return where the tables of `of_others` come from, a line a training and width."""
+    return [
+        f"{treatment_of(training)}: {table.provenance.line()}"
+        for training, tables in others.items()
+        for table in tables.values()
+    ]
+
+
+def _unit(training: str) -> str:
+    """What a length of a training counts."""
+    return UNITS[find_training(training).procedure]
+
+
+def _units(treatments: Iterable[str]) -> str:
+    """What the lengths of the treatments' trainings count."""
+    return " or ".join(dict.fromkeys(_unit(find_treatment(name).training) for name in treatments))
 
 
 def _accuracy(found: pd.DataFrame, regime: str) -> str:

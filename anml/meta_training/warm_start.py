@@ -98,8 +98,8 @@ def _settle(job: Job, state: State, done: int, settling: int, progress: bool) ->
     # A tensor: what is captured on a GPU knows it by its address.
     own |= {"params": heads, "lr": torch.tensor(usual, device=job.device)}
     optimizer.add_param_group({"params": bodies, "lr": 0.0})
-    until = replace(job.profile, meta_iterations=done, pretrain_iterations=done)
-    outer = OuterLoop(replace(job, profile=until), state, optimizer, done - settling)
+    until = replace(job, profile=job.profile.of_length(done))
+    outer = OuterLoop(until, state, optimizer, done - settling)
     with tqdm(total=settling, desc="settle the head", unit="it", disable=not progress) as bar:
         while outer.done < done:
             left = (done - outer.done) / settling

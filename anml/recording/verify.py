@@ -16,7 +16,7 @@ from anml.meta_testing.trajectories import TRAINING_DRAWINGS
 from anml.meta_training.episodes import Stream
 from anml.profiles import find_profile
 from anml.results import Table
-from anml.running.jobs import Place, train_jobs
+from anml.running.jobs import Place, TrainJob, train_jobs
 from anml.running.lengths import LengthJob
 from anml.running.points import Point
 from anml.store.tables import TESTING, TRAINING
@@ -130,10 +130,10 @@ def _own_place(place: Place, case: Any) -> Place:
     """Where the model of a meta-test (a row of either table) is recorded, and its profile."""
     # A compared model of the profile's own length is recorded as one of its models.
     length = getattr(case, "iterations", None)
-    own = case.treatment in TREATMENTS and length == place.profile.meta_iterations
-    if length is None or own:
-        return place
     training = find_treatment(case.treatment).training
+    profiles_own = TrainJob(training, int(case.model_seed)).steps(place.profile)
+    if length is None or (case.treatment in TREATMENTS and length == profiles_own):
+        return place
     return LengthJob(int(case.model_seed), int(length), 0, training).own(place)
 
 

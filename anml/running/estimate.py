@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -79,8 +79,7 @@ def step_timer(place: Place, drawings: Drawings) -> Callable[[Work], float]:
     @cache
     def training_step(training: str) -> float:
         ahead = iterations_ahead(place.device)
-        lengths = dict.fromkeys(("meta_iterations", "pretrain_iterations"), LOOKS * ahead)
-        profile = replace(place.profile, **lengths)
+        profile = place.profile.of_length(LOOKS * ahead)
         with tempfile.TemporaryDirectory() as folder:
             job = Job(
                 *(find_training(training), profile, drawings, (0,), Path(folder)),

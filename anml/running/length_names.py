@@ -17,9 +17,9 @@ MEASURED = {
         if row.training == training.name and not row.learns_convolutions
     )
     for training in TRAININGS.values()
-    if training.procedure == "meta"
+    if training.procedure != "none"
 }
-"""The meta-trainings whose lengths can be measured, with the treatments that take their models and
+"""What trains models whose lengths can be measured, with the treatments that take their models and
 learn linear layers alone: where convolutions learn too, one measurement takes hours.
 """
 LENGTH_REGIMES = (SEQUENTIAL.name, ORACLE.name)

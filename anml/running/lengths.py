@@ -78,7 +78,7 @@ class LengthJob:
 
     def own(self, place: Place) -> Place:
         """The profile with this length, and the folder of this length in the run's."""
-        profile = replace(place.profile, meta_iterations=self.iterations)
+        profile = place.profile.of_length(self.iterations)
         folder = place.folder / LENGTHS / str(self.iterations)
         return replace(place, profile=profile, folder=folder)
 
@@ -149,7 +149,8 @@ class LengthJob:
 
     def _take_over(self, place: Place) -> float:
         """Copy the furthest usable working checkpoint of the run, unless this length has one that
-        is further; returns the seconds that the copied one took, which are not this job's.
+        is further; returns the seconds that the copied one took, which are not this job's unless
+        the length that it is of was never measured.
         """
         own = self.training.working(self.own(place))
         while True:
@@ -160,7 +161,17 @@ class LengthJob:
             if header.get("iteration", 0) > done:
                 header = self._copied(furthest, own, place)
             if header is not None:
-                return header.get("seconds", 0.0)
+                counted = furthest is not None and self._is_counted(furthest, place)
+                return header.get("seconds", 0.0) if counted else 0.0
+
+    def _is_counted(self, working: Path, place: Place) -> bool:
+        """Whether another job counts the seconds of a working checkpoint: that of the model that
+        the other results use, or a length that was measured.
+        """
+        folder = working.parent.parent
+        if folder == place.folder:
+            return True
+        return replace(self, iterations=int(folder.name)).result(place).is_file()
 
     def _copied(self, path: Path, own: Path, place: Place) -> dict[str, Any] | None:
         """Copy a working checkpoint to `own` and return the copy's header; no copy, and None, if
@@ -223,7 +234,7 @@ def plan_lengths(profile: Profile) -> Plan:
         since = 0
         for iterations in sorted(set(profile.length_iterations)):
             job = LengthJob(seed, iterations, since, training)
-            passes = since < profile.meta_iterations <= iterations
+            passes = since < job.training.steps(profile) <= iterations
             jobs[job] = [*before, *(train_jobs(training, [seed]) if passes else [])]
             before, since = [job], iterations
     return jobs

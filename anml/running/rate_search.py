@@ -88,9 +88,8 @@ class RateJob:
     def own(self, place: Place) -> Place:
         """Where it meta-trains: at its rates and its budget, in a folder of its own."""
         mark = "-".join([self.meta_training, *(f"{value:g}" for _, value in self.rates)])
-        iterations = place.profile.rate_search_iterations
-        lengths = {"meta_iterations": iterations, "pretrain_iterations": iterations}
-        profile = replace(place.profile, **lengths, **dict(self.rates))
+        profile = place.profile.of_length(place.profile.rate_search_iterations)
+        profile = replace(profile, **dict(self.rates))
         return replace(place, profile=profile, folder=place.folder / "rate-search" / mark)
 
     def steps_begun(self, place: Place) -> int:
