@@ -5,7 +5,6 @@ A working checkpoint (weights, Adam's moments, log) is written every few minutes
 killed continues from it to the same bits on a CPU. At the end each seed's model is written alone.
 """
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from tqdm import tqdm
 from anml import __version__
 from anml.drawings.pixels import INK, find_pixels, take_ink
 from anml.errors import AnmlError
+from anml.meta_training.divergence import refuse_divergence
 from anml.meta_training.outer_step import OuterLoop, State, new_optimizer
 from anml.meta_training.precision import choose_float32
 from anml.meta_training.progress import progress_text
@@ -34,9 +34,6 @@ from anml.treatments import find_training
 CODE = "anml.meta_train"
 """The module by which checkpoints say which code made them (`anml.store.code_state`)."""
 CHECKPOINT_SECONDS = 180.0
-WATCHED = 100
-"""Iterations whose median loss must not stay above `FAR_ABOVE_GUESSING` times that of guessing."""
-FAR_ABOVE_GUESSING = 5
 
 
 def meta_train(
@@ -52,9 +49,9 @@ def meta_train(
 
     `resume`: go on from the working checkpoint if there is one; it stays when the run is finished,
     so that a profile with more iterations goes on where a shorter one ended. `keep`: even if other
-    code began it. `on_step(done, total)` hears of every iteration. AnmlError: the loss diverged,
-    the working checkpoint belongs to other settings or code or is longer, the disk is full, or
-    Ctrl-C (after saving).
+    code began it. `on_step(done, total)` hears of every iteration. DivergedError: the loss of
+    some seed diverged. AnmlError: the working checkpoint belongs to other settings or code or is
+    longer, the disk is full, or Ctrl-C (after saving).
     """
     running_commit(), code_state(CODE, job.training)  # before the tree may change under a long run
     paths = [job.model_path(seed) for seed in job.seeds]
@@ -85,7 +82,7 @@ def meta_train(
             rows = outer.run()
             for iteration, row in enumerate(rows, outer.done - len(rows)):
                 log[iteration] = row
-                _refuse_divergence(job, log, iteration)
+                refuse_divergence(job, log, iteration)
                 if on_step:
                     on_step(iteration + 1, job.iterations)
             latest = log[max(0, outer.done - 50) : outer.done]
@@ -238,27 +235,6 @@ def save_working(
         for key in ("exp_avg", "exp_avg_sq"):
             tensors[f"{key}/{name}"] = moments[key]
     save_checkpoint(job.resume_path, tensors, job.header() | made | {"iteration": len(log)})
-
-
-def _refuse_divergence(job: Job, log: Tensor, iteration: int) -> None:
-    """Stop with advice when a loss is no longer finite, or stays far above that of guessing."""
-    problem, guessing = None, math.log(job.profile.outputs)
-    if not torch.isfinite(log[iteration, :, 0]).all():
-        problem = "the loss is not a finite number"
-    elif (iteration + 1) % WATCHED == 0:
-        # The median: a single spike, which Adam recovers from, is no divergence.
-        usual = log[iteration + 1 - WATCHED : iteration + 1, :, 0].median(0).values.max().item()
-        if usual > FAR_ABOVE_GUESSING * guessing:
-            problem = f"the loss stays near {usual:.3g}, guessing has {guessing:.1f}"
-    if problem is None:
-        return
-    advice = " or ".join(
-        f"--set {name}={getattr(job.profile, name) / 3:.1g}" for name in reversed(job.rate_names)
-    )
-    raise AnmlError(
-        f"meta-training {job.training.name} diverged by iteration {iteration + 1} ({problem}): "
-        f"lower its learning rates, for instance with {advice}"
-    )
 
 
 def _say_how_to_go_on(job: Job, done: int, interrupt: Interrupt) -> None:

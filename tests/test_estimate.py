@@ -9,8 +9,10 @@ from refusal import refusal
 
 from anml import cli
 from anml.drawings.packed import Drawings
+from anml.meta_train import Job
 from anml.profiles import Profile
-from anml.running import disk, jobs, staleness
+from anml.running import disk, jobs, side_by_side, staleness
+from anml.running import estimate as estimate_module
 from anml.running.disk import bytes_to_write, require_space
 from anml.running.estimate import estimate
 from anml.running.groups import groups
@@ -35,6 +37,29 @@ def test_every_kind_of_job_is_counted_and_timed(
     after = {one.group: one for one in estimate(place, noise_drawings, jobs)}
     assert after["meta-train.oml-seed0"].finished == 1
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoints"}
+
+
+def test_seeds_that_run_side_by_side_are_timed_so(
+    tiny: Profile, noise_drawings: Drawings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, for which a CPU stands in; all of them together, not once a seed."""
+    monkeypatch.setattr(side_by_side, "on_gpu", lambda device: True)
+    timed: list[tuple[int, ...]] = []
+    meta_train = estimate_module.meta_train
+
+    def noted(job: Job, **options: object) -> object:
+        timed.append(job.seeds)
+        return meta_train(job, **options)
+
+    monkeypatch.setattr(estimate_module, "meta_train", noted)
+    seeds = (0, 2, 5)
+    asked = {TrainJob("oml", seed): [] for seed in seeds}
+    found = estimate(Place(tiny, tmp_path), noise_drawings, asked)
+    assert timed == [seeds]
+    assert len({one.seconds for one in found}) == 1
+    TrainJob("oml", 2).run(Place(tiny, tmp_path), noise_drawings, lambda n: None)
+    estimate(Place(tiny, tmp_path), noise_drawings, asked)
+    assert timed == [seeds, (0, 5)]
 
 
 def test_what_other_code_made_is_left_to_do_unless_it_is_kept(

@@ -1,5 +1,6 @@
 """Meta-training as a whole: it learns, it logs, it refuses."""
 
+import pickle
 import resource
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +13,7 @@ from training_runs import TRAINED, assert_equal_bits, train
 
 from anml import meta_train as module
 from anml.meta_train import load_model, meta_train
-from anml.meta_training import outer_step
+from anml.meta_training import divergence, outer_step
 from anml.meta_training.training_job import Job, initial_model
 from anml.profiles import Profile, find_profile
 from anml.store.checkpoint import load_checkpoint, save_checkpoint
@@ -112,16 +113,27 @@ def test_a_loss_that_is_not_finite_stops_with_advice(job: Callable[..., Job]) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "initial_model", broken)
         message = refusal(lambda: meta_train(one, progress=False))
-    assert "oml diverged by iteration 1 " in message
+    assert "oml, seed 0, diverged by iteration 1 " in message
     assert "--set oml_outer_rate=0.3" in message
     assert "--set oml_inner_rate=" in message
     assert not one.model_path(0).exists()
 
 
+def test_seeds_that_diverged_are_named_across_processes(job: Callable[..., Job]) -> None:
+    """Only those; a worker process sends the error to its parent."""
+    several = replace(job(), seeds=(3, 4, 8))
+    log = torch.tensor([[[1.0], [torch.inf], [torch.nan]]], dtype=torch.float64)
+    with pytest.raises(divergence.DivergedError, match="anml, seed 4, 8, diverged") as caught:
+        divergence.refuse_divergence(several, log, 0)
+    sent = pickle.loads(pickle.dumps(caught.value))
+    assert sent.seeds == (4, 8)
+    assert str(sent) == str(caught.value)
+
+
 def test_a_loss_that_stays_far_above_guessing_stops_with_advice(
     job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "WATCHED", 4)
+    monkeypatch.setattr(divergence, "WATCHED", 4)
     losses = iter([40.0, 6.0, 6.0, 5.0, 80.0, 60.0, 70.0, 1.0])
     monkeypatch.setattr(
         outer_step, "outer_step", lambda *_: torch.tensor([[next(losses), 0.0, 0.0]]).double()

@@ -8,6 +8,7 @@ import pytest
 import torch
 from refusal import refusal
 
+from anml import meta_train as meta_train_module
 from anml.drawings.packed import Drawings
 from anml.meta_train import Job, meta_train
 from anml.profiles import Profile
@@ -123,6 +124,72 @@ def test_what_other_code_began_is_set_aside_and_begun_anew(
     (stale,) = (place.folder / "stale").rglob("*.safetensors")
     assert stale.name == shared.name
     assert all(read_header(job.result(place))["seconds"] < 1e5 for job in jobs())
+
+
+@pytest.mark.parametrize("half_way", [False, True])
+def test_a_seed_that_diverges_leaves_the_others_to_go_on(
+    place: Place,
+    noise_drawings: Drawings,
+    packed_noise: Path,
+    begin: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    half_way: bool,
+) -> None:
+    """At once, or in what was saved last; they come to what they would have come to alone."""
+    if half_way:
+        shared = begin(*ALL)
+        tensors, header = load_checkpoint(shared)
+        tensors["weights/head.weight"][1] = torch.inf
+        save_checkpoint(shared, tensors, header)
+    else:
+        start = meta_train_module.initial_model
+
+        def broken(network: str, profile: Profile, seed: int) -> torch.nn.Module:
+            model = start(network, profile, seed)
+            if seed == 1:
+                torch.nn.init.constant_(model.head.weight, torch.inf)
+            return model
+
+        monkeypatch.setattr(meta_train_module, "initial_model", broken)
+    message = refusal(lambda: train(place, noise_drawings, packed_noise))
+    assert message.startswith("meta-training anml, seed 1, diverged by iteration ")
+    assert "--set anml_outer_rate=" in message
+    (log,) = (place.folder / "logs").glob("*.log")
+    assert "done: meta-train anml, seeds 0, 2\n" in log.read_text()
+    names = {path.name for path in (place.folder / "checkpoints").iterdir()}
+    others = [TrainJob("anml", seed) for seed in (0, 2)]
+    assert names == {path(place).name for job in others for path in (job.result, job.working)}
+    alone = replace(place, folder=place.folder / "alone")
+    for job in others:
+        job.run(alone, noise_drawings, lambda steps: None)
+        expected, _ = load_checkpoint(job.result(alone))
+        ours, _ = load_checkpoint(job.result(place))
+        for name, tensor in expected.items():
+            torch.testing.assert_close(ours[name], tensor, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("others", [(), (0,)])
+def test_no_more_is_trained_than_what_has_not_diverged(
+    place: Place, monkeypatch: pytest.MonkeyPatch, noise_drawings: Drawings, others: tuple[int, ...]
+) -> None:
+    """One seed that is left is alone already; where none is, nothing is."""
+    start = meta_train_module.initial_model
+
+    def broken(network: str, profile: Profile, seed: int) -> torch.nn.Module:
+        model = start(network, profile, seed)
+        if seed not in others:
+            torch.nn.init.constant_(model.head.weight, torch.inf)
+        return model
+
+    monkeypatch.setattr(meta_train_module, "initial_model", broken)
+    monkeypatch.setattr(module.data, "load", lambda name: noise_drawings)
+    heard: list[str] = []
+    message = refusal(lambda: module.train_side_by_side(place, "", jobs(), heard.append))
+    assert f"seed {', '.join(str(s) for s in ALL if s not in others)}, diverged" in message
+    assert heard == [f"done: meta-train anml, seeds {seed}" for seed in others]
+    left = {path.name for path in (place.folder / "checkpoints").iterdir()}
+    kept = [TrainJob("anml", seed) for seed in others]
+    assert left == {path(place).name for job in kept for path in (job.result, job.working)}
 
 
 def test_other_seeds_that_were_begun_together_are_refused(

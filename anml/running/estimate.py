@@ -4,7 +4,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -24,6 +24,7 @@ from anml.running.groups import group_name
 from anml.running.jobs import Place, Plan, Resumable, TrainJob, Work, make_runs
 from anml.running.lengths import LengthJob
 from anml.running.rate_search import RateJob
+from anml.running.side_by_side import side_by_side
 from anml.running.staleness import stale_jobs
 from anml.treatments import find_training, find_treatment
 
@@ -49,7 +50,7 @@ def estimate(place: Place, drawings: Drawings, jobs: Plan) -> list[Estimate]:
 
     What other code made is left to do, unless `place.keep`, as it is for `run`.
     """
-    a_step = step_timer(place, drawings)
+    a_step = step_timer(place, drawings, side_by_side(place, jobs))
     stale = set() if place.keep else set(stale_jobs(place, jobs, jobs))
     begun = {job: job.steps_begun(place) for job in jobs if isinstance(job, Resumable)}
     found: dict[str, list[tuple[bool, float]]] = defaultdict(list)
@@ -73,23 +74,29 @@ def estimate(place: Place, drawings: Drawings, jobs: Plan) -> list[Estimate]:
     ]
 
 
-def step_timer(place: Place, drawings: Drawings) -> Callable[[Work], float]:
-    """A function that gives the seconds of one of a job's steps; each kind is timed once."""
+def step_timer(
+    place: Place, drawings: Drawings, together: Mapping[str, tuple[int, ...]]
+) -> Callable[[Work], float]:
+    """A function that gives the seconds of one of a job's steps; each kind is timed once.
+
+    `together`: the seeds of each meta-training that run side by side; a seed's seconds are its part
+    of all.
+    """
 
     @cache
-    def training_step(training: str) -> float:
+    def training_step(training: str, seeds: tuple[int, ...] = (0,)) -> float:
         ahead = iterations_ahead(place.device)
         profile = place.profile.of_length(LOOKS * ahead)
         with tempfile.TemporaryDirectory() as folder:
             job = Job(
-                *(find_training(training), profile, drawings, (0,), Path(folder)),
+                *(find_training(training), profile, drawings, seeds, Path(folder)),
                 device=place.device,
             )
             heard: list[float] = []
             meta_train(job, progress=False, on_step=lambda *_: heard.append(time.monotonic()))
         # It reports of `ahead` iterations at once; what comes before the first is set-up.
         looks = heard[ahead - 1 :: ahead]
-        return statistics.median(b - a for a, b in pairwise(looks)) / ahead
+        return statistics.median(b - a for a, b in pairwise(looks)) / ahead / len(seeds)
 
     @cache
     def meta_test_step(treatment: str, optimizer: str) -> float:
@@ -110,6 +117,8 @@ def step_timer(place: Place, drawings: Drawings) -> Callable[[Work], float]:
 
     def step(job: Work) -> float:
         match job:
+            case TrainJob(training, seed) if seed in together.get(training, ()):
+                return training_step(training, together[training])
             case TrainJob(training, _):
                 return training_step(training)
             case RateJob(training, _, treatments, numbers):

@@ -5,13 +5,15 @@ seed is a job of its own.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 import torch
 
 from anml import data
+from anml.errors import AnmlError
 from anml.meta_train import Job, meta_train
+from anml.meta_training.divergence import DivergedError
 from anml.meta_training.outer_step import on_gpu
 from anml.running.jobs import Place, TrainJob, Work
 from anml.store.checkpoint import load_checkpoint, save_checkpoint
@@ -41,33 +43,63 @@ def train_side_by_side(
 ) -> None:
     """Meta-train what `side_by_side` names, going on from working checkpoints of the same seeds.
 
-    Then each seed has a working checkpoint of its own, as if it had been alone.
+    Then each seed has a working checkpoint of its own, as if it had been alone. Where a seed
+    diverges, the others go on without it.
     `data_name`: what `data.load` was asked for; `heard` is told of each meta-training's end.
-    AnmlError: as `anml.meta_train.meta_train`.
+    AnmlError: seeds diverged, when all others are finished; or as `anml.meta_train.meta_train`.
     """
     together = side_by_side(place, jobs)
     if not together:
         return
     drawings = data.load(data_name)
+    problems: list[DivergedError] = []
     with terminate_as_interrupt():
         for name, seeds in together.items():
             folder = place.folder / "checkpoints"
             job = Job(find_training(name), place.profile, drawings, seeds, folder, place.device)
-            meta_train(job, resume=True, keep=place.keep)
-            _take_apart(job)
-            heard(f"done: meta-train {name}, seeds {', '.join(map(str, seeds))}")
+            finished = _train_without_diverging(job, place.keep, problems)
+            if finished:
+                _take_apart(replace(job, seeds=finished), [(seed,) for seed in finished])
+                heard(f"done: meta-train {name}, seeds {', '.join(map(str, finished))}")
             torch.cuda.empty_cache()  # what this process keeps, the workers would lack
+    if problems:
+        raise AnmlError("; ".join(map(str, problems)))
 
 
-def _take_apart(job: Job) -> None:
-    """Put working checkpoints of single seeds in the place of the one that they shared: whatever
-    goes on from one, such as a longer meta-training, asks for a seed alone.
+def _train_without_diverging(
+    job: Job, keep: bool, problems: list[DivergedError]
+) -> tuple[int, ...]:
+    """Meta-train; returns the seeds that came to the end. What a seed diverged with is added to
+    `problems`, and the others go on from what was saved last.
     """
+    while job.seeds:
+        try:
+            meta_train(job, resume=True, keep=keep)
+            break
+        except DivergedError as problem:
+            problems.append(problem)
+            left = tuple(seed for seed in job.seeds if seed not in problem.seeds)
+            if job.resume_path.is_file():
+                _take_apart(job, [left] if left else [])
+            job = replace(job, seeds=left)
+    return job.seeds
+
+
+def _take_apart(job: Job, parts: Collection[tuple[int, ...]]) -> None:
+    """Put working checkpoints of parts of the seeds in the place of the one that all shared.
+
+    Of single seeds: whatever goes on from one, such as a longer meta-training, asks for a seed
+    alone.
+    """
+    if job.seeds in parts:  # there is but one
+        return
     tensors, header = load_checkpoint(job.resume_path)
-    alone = header | {"seconds": header["seconds"] / len(job.seeds)}
-    for r, seed in enumerate(job.seeds):
-        one = slice(r, r + 1)
-        own = {name: tensor if name == "step" else tensor[one] for name, tensor in tensors.items()}
-        own["log"] = tensors["log"][:, one]
-        save_checkpoint(replace(job, seeds=(seed,)).resume_path, own, alone)
+    step, log = tensors.pop("step"), tensors.pop("log")
+    for part in parts:
+        own = [job.seeds.index(seed) for seed in part]
+        mine = {name: tensor[own] for name, tensor in tensors.items()}
+        mine |= {"step": step, "log": log[:, own]}
+        seconds = header["seconds"] * len(part) / len(job.seeds)
+        path = replace(job, seeds=part).resume_path
+        save_checkpoint(path, mine, header | {"seconds": seconds})
     job.resume_path.unlink()
