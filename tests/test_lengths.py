@@ -1,6 +1,7 @@
 """Lengths of meta-training: what is planned, what a job goes on from and leaves."""
 
 import errno
+import json
 import shutil
 from dataclasses import replace
 from itertools import pairwise
@@ -32,10 +33,15 @@ def working(place: Place, job: LengthJob) -> Path:
     return job.training.working(job.own(place))
 
 
+def as_steps(iterations: int) -> int:
+    """Meta-iterations as a length counts them: each for many drawings."""
+    longer, shorter = (LengthJob(0, 4 + n, 4).steps(PROFILES["smoke"]) for n in (iterations, 0))
+    return longer - shorter
+
+
 def iterations(heard: list[int]) -> int:
-    """How many of a length's reports are of a meta-iteration: these count for many drawings."""
-    longer, shorter = (LengthJob(0, n, 4).steps(PROFILES["smoke"]) for n in (5, 4))
-    return heard.count(longer - shorter)
+    """How many of a length's reports are of a meta-iteration."""
+    return heard.count(as_steps(1))
 
 
 def change_header(path: Path, **changes: object) -> None:
@@ -272,6 +278,40 @@ def test_the_seconds_of_a_length_that_was_not_measured_are_counted(
     change_header(working(place, first), seconds=1e6)
     second.run(place, noise_drawings, unheard)
     assert read_part(second, place)["seconds"] > 1e6
+
+
+@pytest.mark.parametrize("same_code", [True, False])
+def test_a_stopped_job_keeps_the_meta_tests_that_are_done(
+    place: Place, noise_drawings: Drawings, same_code: bool
+) -> None:
+    """Those of other code are done anew."""
+    job = LengthJob(0, 4, 0)
+    heard: list[int] = []
+
+    def stop_at_the_end(steps: int) -> None:
+        heard.append(steps)
+        if sum(heard) == job.steps(place.profile):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        job.run(place, noise_drawings, stop_at_the_end)
+    assert not job.result(place).exists()
+    pieces = sorted((job.own(place).folder / "parts").glob("*.json"))
+    assert len(pieces) == 2 * len(place.profile.length_n_classes) - 1
+    kept = {path: json.loads(path.read_text()) for path in pieces}
+    for path, part in kept.items():
+        path.write_text(json.dumps(part | {"seconds": 1e6 / len(kept)}))
+        if not same_code:
+            path.write_text(json.dumps(part | {"code": "of another day"}))
+    begun = job.steps_begun(place)
+    heard.clear()
+    job.run(place, noise_drawings, heard.append)
+    assert begun + sum(heard) == job.steps(place.profile)
+    assert (begun > as_steps(4)) == same_code
+    assert (read_part(job, place)["seconds"] > 1e6) == same_code
+    whole = replace(place, folder=place.folder / "whole")
+    job.run(whole, noise_drawings, unheard)
+    assert read_part(job, place)["tables"] == read_part(job, whole)["tables"]
 
 
 def test_the_tables_name_who_began_the_model(place: Place, noise_drawings: Drawings) -> None:

@@ -26,6 +26,7 @@ from anml.running.jobs import (
     Rows,
     TrainJob,
     part_path,
+    read_part,
     train_jobs,
     write_part,
 )
@@ -34,12 +35,59 @@ from anml.running.points import LINEAR_WEIGHT, Point, extent, rate_grid
 from anml.running.probe_jobs import ACTIVITY_LAYERS, activity_rows, probed_layers
 from anml.running.rate_choice import best_rate
 from anml.store.checkpoint import read_header
+from anml.store.code_state import code_state
 from anml.store.files import replacing, require_writable, telling_failure
 from anml.treatments import find_training, find_treatment
 
 
 class _MovedOnError(Exception):
     """A copied checkpoint is not the one whose header was read."""
+
+
+@dataclass(frozen=True)
+class LengthPoint:
+    """One meta-test of a model of one length, its search included: a piece of a `LengthJob`, kept
+    so that a stopped one need not do it again.
+    """
+
+    code: ClassVar[str] = "anml.running.lengths"
+    seed: int
+    point: Point
+
+    @property
+    def name(self) -> str:
+        """Unique in the folder of a length."""
+        return f"{self.point}, model {self.seed}"
+
+    @property
+    def rows(self) -> Rows:
+        """The rows of `anml.treatments` that it works by."""
+        treatment = find_treatment(self.point.treatment)
+        return (find_training(treatment.training), treatment)
+
+    def is_done(self, own: Place) -> bool:
+        """Whether it was done by this code (`keep`: by any) in the folder of its length."""
+        return self.result(own).is_file() and (
+            own.keep or read_part(self, own)["code"] == code_state(self.code, *self.rows)
+        )
+
+    def result(self, own: Place) -> Path:
+        """The file that says that it is done."""
+        return part_path(self, own)
+
+    def steps(self, profile: Profile) -> int:
+        """Drawings that are learned, for the search too."""
+        point = self.point
+        rates = len(rate_grid(profile, point.treatment, point.optimizer))
+        return point.steps(rates + extent(profile, point.treatment, point.regime).trajectories)
+
+    def run(self, own: Place, drawings: Drawings, on_step: OnStep) -> None:
+        """Write the rows of the search and of what was measured at the rate that it found."""
+        began, point = time.monotonic(), self.point
+        searched = search_rows(point, own, drawings, self.seed, on_step)
+        scores = measure(point, own, drawings, self.seed, best_rate(searched), on_step)
+        tables = {"length_rates": searched, "lengths": measured_rows(point, scores, self.seed)}
+        write_part(self, own, tables, time.monotonic() - began)
 
 
 @dataclass(frozen=True)
@@ -90,18 +138,21 @@ class LengthJob:
     def drawings_learned(self, profile: Profile, treatment: str) -> int:
         """How many drawings the meta-tests of a treatment learn, searches included."""
         return sum(
-            point.steps(
-                len(rate_grid(profile, treatment, point.optimizer))
-                + extent(profile, treatment, point.regime).trajectories
-            )
-            for point in self._points(profile)
-            if point.treatment == treatment
+            piece.steps(profile)
+            for piece in self._pieces(profile)
+            if piece.point.treatment == treatment
         )
 
     def steps_begun(self, place: Place) -> int:
-        """The meta-iterations behind the length before that some checkpoint has, as steps."""
+        """The meta-iterations behind the length before that some checkpoint has, as steps, and the
+        drawings of the meta-tests that are done.
+        """
         furthest = max((header["iteration"] for _, header in self._begun(place)), default=0)
-        return self._as_steps(max(0, furthest - self.since))
+        own = self.own(place)
+        done = [piece for piece in self._pieces(place.profile) if piece.is_done(own)]
+        return self._as_steps(max(0, furthest - self.since)) + sum(
+            piece.steps(place.profile) for piece in done
+        )
 
     def weight(self) -> float:
         """Roughly how long a step takes, for the progress bar and the order of work."""
@@ -122,14 +173,15 @@ class LengthJob:
         seconds = -self._take_over(place)
         self.training.run(own, drawings, lambda n: on_step(self._as_steps(n)))
         seconds += read_header(self.training.result(own))["seconds"]
-        began = time.monotonic()
         tables: dict[str, list[Row]] = {"lengths": [], "length_rates": [], "length_activity": []}
-        for point in self._points(place.profile):
-            searched = search_rows(point, own, drawings, self.seed, on_step)
-            rate = best_rate(searched)
-            scores = measure(point, own, drawings, self.seed, rate, on_step)
-            tables["length_rates"] += searched
-            tables["lengths"] += measured_rows(point, scores, self.seed)
+        for piece in self._pieces(place.profile):
+            if not piece.is_done(own):
+                piece.run(own, drawings, on_step)
+            part = read_part(piece, own)
+            seconds += part["seconds"]
+            for name, rows in part["tables"].items():
+                tables[name] += rows
+        began = time.monotonic()
         tables["length_activity"] = self._activity(own, drawings)
         marked = {
             name: [{"iterations": self.iterations, **row} for row in rows]
@@ -137,11 +189,11 @@ class LengthJob:
         }
         write_part(self, place, marked, seconds + time.monotonic() - began)
 
-    def _points(self, profile: Profile) -> list[Point]:
+    def _pieces(self, profile: Profile) -> list[LengthPoint]:
         """What is measured after the meta-training."""
         numbers = profile.length_n_classes
         return [
-            Point(treatment, n, regime=regime)
+            LengthPoint(self.seed, Point(treatment, n, regime=regime))
             for treatment in self.treatments
             for regime in LENGTH_REGIMES
             for n in numbers
