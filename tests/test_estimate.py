@@ -1,5 +1,6 @@
 """What a run will take: time from a few steps, room on the disk from sizes."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from refusal import refusal
 
 from anml import cli
 from anml.drawings.packed import Drawings
-from anml.meta_train import Job
+from anml.meta_train import Job, meta_train
 from anml.profiles import Profile
 from anml.running import disk, jobs, side_by_side, staleness
 from anml.running import estimate as estimate_module
@@ -20,6 +21,7 @@ from anml.running.jobs import Place, TrainJob
 from anml.running.lengths import LengthJob
 from anml.running.plan import plan
 from anml.running.rate_search import plan_rate_search
+from anml.treatments import find_training
 
 
 def test_every_kind_of_job_is_counted_and_timed(
@@ -42,24 +44,40 @@ def test_every_kind_of_job_is_counted_and_timed(
 def test_seeds_that_run_side_by_side_are_timed_so(
     tiny: Profile, noise_drawings: Drawings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on a GPU, for which a CPU stands in; all of them together, not once a seed."""
+    """As on a GPU, for which a CPU stands in: each has its part of what all of them take."""
     monkeypatch.setattr(side_by_side, "on_gpu", lambda device: True)
     timed: list[tuple[int, ...]] = []
-    meta_train = estimate_module.meta_train
+    clock = iter(range(0, 10_000, 6))
 
-    def noted(job: Job, **options: object) -> object:
+    def at_once(job: Job, *, progress: bool, on_step: Callable[[int, int], None]) -> None:
         timed.append(job.seeds)
-        return meta_train(job, **options)
+        for done in range(job.iterations):
+            on_step(done + 1, job.iterations)
 
-    monkeypatch.setattr(estimate_module, "meta_train", noted)
-    seeds = (0, 2, 5)
+    monkeypatch.setattr(estimate_module, "meta_train", at_once)
+    monkeypatch.setattr(estimate_module.time, "monotonic", lambda: next(clock))
+    seeds, place = (0, 2, 5), Place(tiny, tmp_path)
     asked = {TrainJob("oml", seed): [] for seed in seeds}
-    found = estimate(Place(tiny, tmp_path), noise_drawings, asked)
+    found = estimate(place, noise_drawings, asked)
     assert timed == [seeds]
-    assert len({one.seconds for one in found}) == 1
-    TrainJob("oml", 2).run(Place(tiny, tmp_path), noise_drawings, lambda n: None)
-    estimate(Place(tiny, tmp_path), noise_drawings, asked)
-    assert timed == [seeds, (0, 5)]
+    assert [one.seconds for one in found] == [2 * tiny.meta_iterations] * 3
+
+
+def test_what_seeds_have_begun_side_by_side_is_not_counted(
+    tiny: Profile, noise_drawings: Drawings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_by_side, "on_gpu", lambda device: True)
+    monkeypatch.setattr(estimate_module, "step_timer", lambda *_: lambda job: 1.0)
+    half = replace(tiny, meta_iterations=tiny.meta_iterations // 2)
+    job = Job(find_training("oml"), half, noise_drawings, (0, 2), tmp_path / "checkpoints")
+    for path in meta_train(job, progress=False):
+        path.unlink()
+    asked = {TrainJob("oml", seed): [] for seed in (0, 1, 2)}
+    found = {
+        one.group: one.seconds for one in estimate(Place(tiny, tmp_path), noise_drawings, asked)
+    }
+    left = tiny.meta_iterations - half.meta_iterations
+    assert list(found.values()) == [left, tiny.meta_iterations, left]
 
 
 def test_what_other_code_made_is_left_to_do_unless_it_is_kept(

@@ -280,6 +280,29 @@ def test_the_seconds_of_a_length_that_was_not_measured_are_counted(
     assert read_part(second, place)["seconds"] > 1e6
 
 
+def test_of_three_lengths_the_one_that_was_measured_counts_its_seconds(
+    place: Place, noise_drawings: Drawings
+) -> None:
+    """The second went on from the first and was not measured, the third goes on from the second."""
+    first, second, third = LengthJob(0, 2, 0), LengthJob(0, 4, 2), LengthJob(0, 6, 4)
+    first.run(place, noise_drawings, unheard)
+    change_header(working(place, first), seconds=1e6)
+    second.training.run(second.own(place), noise_drawings, unheard)
+    change_header(working(place, second), seconds=3e6)
+    third.run(place, noise_drawings, unheard)
+    assert read_part(third, place)["seconds"] == pytest.approx(2e6, rel=1e-3)
+
+
+def test_a_folder_that_is_no_length_is_left_alone(place: Place, noise_drawings: Drawings) -> None:
+    first, second = LengthJob(0, 2, 0), LengthJob(0, 4, 2)
+    first.run(place, noise_drawings, unheard)
+    folder = first.own(place).folder
+    folder.rename(folder.with_name("2-backup"))
+    heard: list[int] = []
+    second.run(place, noise_drawings, heard.append)
+    assert iterations(heard) == 4
+
+
 @pytest.mark.parametrize("same_code", [True, False])
 def test_a_stopped_job_keeps_the_meta_tests_that_are_done(
     place: Place, noise_drawings: Drawings, same_code: bool
@@ -312,6 +335,36 @@ def test_a_stopped_job_keeps_the_meta_tests_that_are_done(
     whole = replace(place, folder=place.folder / "whole")
     job.run(whole, noise_drawings, unheard)
     assert read_part(job, place)["tables"] == read_part(job, whole)["tables"]
+
+
+def test_meta_tests_of_a_model_that_is_gone_are_done_anew(
+    place: Place, noise_drawings: Drawings
+) -> None:
+    """Another machine would meta-train another one."""
+    job = LengthJob(0, 4, 0)
+    job.run(place, noise_drawings, unheard)
+    job.result(place).unlink()
+    assert job.steps_begun(place) == job.steps(place.profile)
+    for path in (working(place, job), job.training.result(job.own(place))):
+        path.unlink()
+    assert job.steps_begun(place) == 0
+    heard: list[int] = []
+    job.run(place, noise_drawings, heard.append)
+    assert sum(heard) == job.steps(place.profile)
+
+
+def test_kept_meta_tests_say_where_they_were_done(place: Place, noise_drawings: Drawings) -> None:
+    job = LengthJob(0, 4, 0)
+    job.run(place, noise_drawings, unheard)
+    here = read_part(job, place)
+    job.result(place).unlink()
+    path, *_ = (job.own(place).folder / "parts").glob("*.json")
+    elsewhere = {"made_on": "a GPU", "commit": "0123456789ab", "code": "of another day"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | elsewhere))
+    job.run(replace(place, keep=True), noise_drawings, unheard)
+    part = read_part(job, place)
+    for name in ("made_on", "commit"):
+        assert set(part[name].split("; ")) == {here[name], elsewhere[name]}
 
 
 def test_the_tables_name_who_began_the_model(place: Place, noise_drawings: Drawings) -> None:

@@ -132,11 +132,11 @@ def test_omls_active_units_and_rates_are_said(tmp_path: Path) -> None:
     assert compared.searched({"laptop": synthetic.rates()}, tmp_path) == {}
 
 
-def test_a_page_of_one_treatment_refuses_a_table_of_two() -> None:
+def test_a_page_about_anml_refuses_a_table_of_others() -> None:
     table = of_another("oml", (1000,), 2)
-    message = refusal(lambda: lengths_found.require_one_treatment(Found(table, False)))
+    message = refusal(lambda: lengths_found.require_anml(Found(table, False)))
     assert "OML and OML-OLFT" in message
-    lengths_found.require_one_treatment(Found(synthetic.accuracy(), True))
+    lengths_found.require_anml(Found(synthetic.accuracy(), True))
 
 
 def test_the_figure_has_a_line_a_treatment_and_order(rows: pd.DataFrame) -> None:

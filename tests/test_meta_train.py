@@ -123,7 +123,7 @@ def test_seeds_that_diverged_are_named_across_processes(job: Callable[..., Job])
     """Only those; a worker process sends the error to its parent."""
     several = replace(job(), seeds=(3, 4, 8))
     log = torch.tensor([[[1.0], [torch.inf], [torch.nan]]], dtype=torch.float64)
-    with pytest.raises(divergence.DivergedError, match="anml, seed 4, 8, diverged") as caught:
+    with pytest.raises(divergence.DivergedError, match="anml, seeds 4, 8, diverged") as caught:
         divergence.refuse_divergence(several, log, 0)
     sent = pickle.loads(pickle.dumps(caught.value))
     assert sent.seeds == (4, 8)

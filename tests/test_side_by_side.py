@@ -59,8 +59,8 @@ def jobs() -> list[TrainJob]:
 
 
 def test_on_a_cpu_every_seed_is_a_job_of_its_own(tiny: Profile, tmp_path: Path) -> None:
-    assert side_by_side(Place(tiny, tmp_path), jobs()) == {}
-    assert side_by_side(Place(tiny, tmp_path, "cuda:0"), jobs()) == {"anml": ALL}
+    assert side_by_side(Place(tiny, tmp_path), jobs()) == []
+    assert side_by_side(Place(tiny, tmp_path, "cuda:0"), jobs()) == [("anml", ALL)]
 
 
 def test_one_meta_training_leaves_all_models(
@@ -78,7 +78,11 @@ def test_one_meta_training_leaves_all_models(
         assert header["iteration"] == place.profile.meta_iterations
         for name, tensor in expected.items():
             torch.testing.assert_close(ours[name], tensor, rtol=1e-3, atol=1e-5)
-    assert side_by_side(place, jobs()) == {}
+    assert side_by_side(place, jobs()) == []
+    for job in jobs():
+        tensors, header = load_checkpoint(job.working(place))
+        save_checkpoint(job.working(place), tensors, header | {"code": "of another day"})
+    assert side_by_side(place, jobs(), again=jobs()[:2]) == [("anml", (0, 1))]
 
 
 def test_it_goes_on_where_the_same_seeds_were_stopped(
@@ -140,7 +144,7 @@ def test_a_seed_that_diverges_leaves_the_others_to_go_on(
         shared = begin(*ALL)
         tensors, header = load_checkpoint(shared)
         tensors["weights/head.weight"][1] = torch.inf
-        save_checkpoint(shared, tensors, header)
+        save_checkpoint(shared, tensors, header | {"seconds": 3e6})
     else:
         start = meta_train_module.initial_model
 
@@ -155,17 +159,35 @@ def test_a_seed_that_diverges_leaves_the_others_to_go_on(
     assert message.startswith("meta-training anml, seed 1, diverged by iteration ")
     assert "--set anml_outer_rate=" in message
     (log,) = (place.folder / "logs").glob("*.log")
+    assert f"diverged: {message}\n" in log.read_text()
     assert "done: meta-train anml, seeds 0, 2\n" in log.read_text()
-    names = {path.name for path in (place.folder / "checkpoints").iterdir()}
     others = [TrainJob("anml", seed) for seed in (0, 2)]
-    assert names == {path(place).name for job in others for path in (job.result, job.working)}
+    left = {path(place).name for job in others for path in (job.result, job.working)}
+    left |= {TrainJob("anml", 1).working(place).name} if half_way else set()
+    assert {path.name for path in (place.folder / "checkpoints").iterdir()} == left
     alone = replace(place, folder=place.folder / "alone")
     for job in others:
         job.run(alone, noise_drawings, lambda steps: None)
         expected, _ = load_checkpoint(job.result(alone))
-        ours, _ = load_checkpoint(job.result(place))
+        ours, header = load_checkpoint(job.result(place))
+        assert header["seconds"] == pytest.approx(1e6 * half_way, rel=1e-3, abs=1e3)
         for name, tensor in expected.items():
             torch.testing.assert_close(ours[name], tensor, rtol=1e-3, atol=1e-5)
+
+
+def test_others_that_were_stopped_after_a_seed_diverged_go_on_together(
+    place: Place, noise_drawings: Drawings, packed_noise: Path, begin: Callable[..., Path]
+) -> None:
+    """Before anything was saved of all: seed 1 has no beginning, and theirs is their own."""
+    shared = begin(0, 2)
+    tensors, header = load_checkpoint(shared)
+    save_checkpoint(shared, tensors, header | {"seconds": 2e6})
+    assert side_by_side(place, jobs()) == [("anml", (0, 2))]
+    log = train(place, noise_drawings, packed_noise)
+    assert "done: meta-train anml, seeds 0, 2\n" in log
+    assert "done: meta-train anml, seed 1\n" in log
+    seconds = [read_header(job.result(place))["seconds"] for job in jobs()]
+    assert seconds == pytest.approx([1e6, 0, 1e6], rel=1e-3, abs=1e3)
 
 
 @pytest.mark.parametrize("others", [(), (0,)])
@@ -185,19 +207,23 @@ def test_no_more_is_trained_than_what_has_not_diverged(
     monkeypatch.setattr(module.data, "load", lambda name: noise_drawings)
     heard: list[str] = []
     message = refusal(lambda: module.train_side_by_side(place, "", jobs(), heard.append))
-    assert f"seed {', '.join(str(s) for s in ALL if s not in others)}, diverged" in message
-    assert heard == [f"done: meta-train anml, seeds {seed}" for seed in others]
+    assert f"seeds {', '.join(str(s) for s in ALL if s not in others)}, diverged" in message
+    assert heard == [
+        f"diverged: {message}",
+        *(f"done: meta-train anml, seeds {seed}" for seed in others),
+    ]
     left = {path.name for path in (place.folder / "checkpoints").iterdir()}
     kept = [TrainJob("anml", seed) for seed in others]
     assert left == {path(place).name for job in kept for path in (job.result, job.working)}
 
 
-def test_other_seeds_that_were_begun_together_are_refused(
+def test_seeds_that_were_begun_together_with_others_are_refused(
     place: Place, noise_drawings: Drawings, packed_noise: Path, begin: Callable[..., Path]
 ) -> None:
-    begin(0, 1)
+    """Which this run does not have."""
+    begin(1, 7)
     message = refusal(lambda: train(place, noise_drawings, packed_noise))
-    assert "--seeds 0,1 --resume" in message
+    assert "--seeds 1,7 --resume" in message
 
 
 @pytest.mark.slow
@@ -205,7 +231,7 @@ def test_a_seed_that_was_begun_alone_goes_on_alone(
     place: Place, noise_drawings: Drawings, packed_noise: Path, begin: Callable[..., Path]
 ) -> None:
     begin(1)
-    assert side_by_side(place, jobs()) == {"anml": (0, 2)}
+    assert side_by_side(place, jobs()) == [("anml", (0, 2))]
     log = train(place, noise_drawings, packed_noise)
     assert "done: meta-train anml, seeds 0, 2\n" in log
     assert "done: meta-train anml, seed 1\n" in log

@@ -154,12 +154,15 @@ def test_what_a_measuring_job_meta_trained_with_other_code_is_done_again_too(
         save_checkpoint(path, tensors, header | {"code": "other"})
     job.run(replace(place, keep=True), noise_drawings, lambda n: None)
     assert {made_by(path) for path in models} == {"other"}
-    part = json.loads(job.result(place).read_text())
-    job.result(place).write_text(json.dumps(part | {"code": "other"}))
+    parts = sorted(tmp_path.rglob("parts/*.json"))  # a length has pieces of its own
+    for path in parts:
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"code": "other"}))
     do(place, str(packed_noise), {job: []}, 1, RunLog(tmp_path / "logs"))
     assert {made_by(path) for path in models} == {code_state("anml.meta_train", job.rows[0])}
     (stale,) = (tmp_path / "stale").iterdir()
     assert len(list(stale.rglob("*.safetensors"))) == 2
+    assert len(list(stale.rglob("parts/*.json"))) == len(parts)
+    assert "other" not in {made_by(path) for path in parts}
 
 
 def test_keep_takes_results_as_they_are(finished, monkeypatch, packed_noise: Path) -> None:

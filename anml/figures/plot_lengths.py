@@ -27,7 +27,7 @@ from anml.findings.lengths_found import (
 from anml.findings.lengths_said import stated
 from anml.meta_testing.regimes import ORACLE, SEQUENTIAL
 from anml.results import SOURCE_LABELS
-from anml.running.length_names import TREATMENT
+from anml.running.length_names import TREATMENT, UNITS, units
 from anml.stats import LEVEL
 from anml.store.tables import TESTING
 
@@ -118,7 +118,7 @@ def compared_figure(values: pd.DataFrame) -> Figure:
                     axis.plot([PAPER_LENGTH * besides[treatment]], [known[n]], **look)
             axis.set_title(f"{width}, N = {n}", fontsize=9)
             axis.set_ylabel("meta-test testing accuracy, %")
-            _length_axis(axis, sorted({*values["iterations"], PAPER_LENGTH}))
+            _length_axis(axis, sorted({*values["iterations"], PAPER_LENGTH}), units(names))
             axis.set_xlim(*ends)
         for axis in axes[len(panels) :]:
             axis.remove()
@@ -196,10 +196,10 @@ def _draw_published(axis: Axes, metric: str, regime: str, n_classes: str) -> Non
         axis.plot([length], [float(row.value)], label=mark.label, **hollow(mark.marker, INK))
 
 
-def _length_axis(axis: Axes, lengths: list[int]) -> None:
-    """Meta-iterations, logarithmic."""
+def _length_axis(axis: Axes, lengths: list[int], counted: str = UNITS["meta"]) -> None:
+    """What lengths count, logarithmic."""
     axis.set_xscale("log")
     number_ticks(axis, lengths, apart=1.8)
     axis.tick_params(axis="x", rotation=35)
-    axis.set_xlabel("meta-iterations")
+    axis.set_xlabel(counted)
     axis.set_ylim(0, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -20,17 +20,13 @@ from anml.findings.lengths_found import (
 from anml.findings.lengths_said import REPLICATES, points, stated, times
 from anml.findings.measure import DROP
 from anml.meta_testing.regimes import ORACLE, SEQUENTIAL
-from anml.running.length_names import LENGTH_REGIMES, MEASURED, TREATMENT
+from anml.running.length_names import LENGTH_REGIMES, MEASURED, TREATMENT, units
 from anml.stats import relative_drop, replicates, summary, two_level_interval
 from anml.store.tables import TESTING
-from anml.treatments import IN_ORDER, find_training, find_treatment, treatment_of
+from anml.treatments import IN_ORDER, treatment_of
 
 COMPARED = ("oml", "pretrain")
-"""What trains the models that stand beside ANML's; also what stands behind a profile's name where
-their lengths are recorded.
-"""
-UNITS = {"meta": "meta-iterations", "supervised": "batches"}
-"""What a length of training counts, by its procedure."""
+"""Trainings whose models are compared with ANML's: recorded in `results/<profile>_<training>/`."""
 REPRESENTATION = "oml"
 """The layer of `length_activity` that is behind the convolutions of OML's network."""
 POINT = ["profile", "width", "iterations", "n_classes"]
@@ -39,7 +35,7 @@ LOST = f"{DROP}, %"
 AHEAD = "ANML is ahead by, in points"
 IN_PAPER = f"the paper's, after {PAPER_LENGTH:,}"
 Others = Mapping[str, Tables]
-"""By what trains their models: a name of `COMPARED`."""
+"""The tables of each training of `COMPARED` that has any."""
 
 
 def of_others(name: str, tables: Tables, root: Path | None = None) -> dict[str, Tables]:
@@ -83,7 +79,7 @@ def compared_sheet(rows: pd.DataFrame) -> pd.DataFrame:
 
     A row a width, length, N and treatment; beside them what the paper states.
     """
-    sheet = []
+    sheet, counted = [], units(rows["treatment"].unique())
     for (_, width, iterations, n, name), own in rows.groupby([*POINT, "treatment"], sort=False):
         found = summary(own, ["regime"]).set_index("regime")
         orders = [own[own["regime"] == regime] for regime in ORDERS]
@@ -92,7 +88,7 @@ def compared_sheet(rows: pd.DataFrame) -> pd.DataFrame:
         sheet.append(
             {
                 "width": width,
-                "meta-iterations": f"{iterations:,}",
+                counted: f"{iterations:,}",
                 "N": n,
                 "treatment": name,
                 **{words: _accuracy(found, regime) for regime, words in ORDERS.items()},
@@ -110,6 +106,7 @@ def lead_sheet(rows: pd.DataFrame) -> pd.DataFrame:
     From `shared_rows`; a row a width, length, N, treatment and order.
     """
     keys, sheet = [*POINT, "regime"], []
+    counted = units(rows["treatment"].unique())
     for (_, width, iterations, n, regime), own in rows.groupby(keys, sort=False):
         values = own.pivot(index=REPLICATE, columns="treatment", values="value")
         for name in own["treatment"].unique()[1:]:  # ANML is the first
@@ -118,7 +115,7 @@ def lead_sheet(rows: pd.DataFrame) -> pd.DataFrame:
             sheet.append(
                 {
                     "width": width,
-                    "meta-iterations": f"{iterations:,}",
+                    counted: f"{iterations:,}",
                     "N": n,
                     "order": regime,
                     "ahead of": name,
@@ -146,7 +143,7 @@ def compared_words(rows: pd.DataFrame) -> str:
         counted = replicates(values["models"].min(), values["trajectories"].min())
         iterations, n = own[POINT[2:]].iloc[0]
         found.append(
-            f"{width}, after {iterations:,} {_units(values.index)} each, N = {n}: {shares} "
+            f"{width}, after {iterations:,} {units(values.index)} each, N = {n}: {shares} "
             f"({counted})"
         )
     return "; ".join(found)
@@ -165,7 +162,7 @@ def activity_lines(activity: Others) -> list[str]:
             rows = table.frame[table.frame["layer"] == REPRESENTATION]
             for length, own in rows.pivot_table("value", "iterations", "metric").iterrows():
                 lines.append(
-                    f"{name}, {channels} channels, after {length:,} {_unit(training)}: "
+                    f"{name}, {channels} channels, after {length:,} {units([name])}: "
                     f"{100 * own['share active']:.1f}% of the representation's units are active "
                     f"for a drawing, {100 * own['dead units']:.1f}% for none."
                 )
@@ -185,16 +182,6 @@ def source_lines(others: Others) -> list[str]:
         for training, tables in others.items()
         for table in tables.values()
     ]
-
-
-def _unit(training: str) -> str:
-    """What a length of a training counts."""
-    return UNITS[find_training(training).procedure]
-
-
-def _units(treatments: Iterable[str]) -> str:
-    """What the lengths of the treatments' trainings count."""
-    return " or ".join(dict.fromkeys(_unit(find_treatment(name).training) for name in treatments))
 
 
 def _accuracy(found: pd.DataFrame, regime: str) -> str:

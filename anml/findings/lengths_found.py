@@ -20,7 +20,7 @@ from anml.running.length_names import LENGTH_REGIMES, recorded_models
 from anml.stats import two_level_interval
 from anml.store.checkpoint import read_header
 from anml.store.tables import TESTING
-from anml.treatments import OF_ANML, treatment_of
+from anml.treatments import OF_ANML, find_training, find_treatment, treatment_of
 
 WIDTHS = ("pln_channels", "nm_channels")
 KEPT = treatment_of("anml-redraw-kept")
@@ -101,16 +101,17 @@ def redraw_kept(name: str, shown: Tables, root: Path | None = None) -> Tables:
     return found
 
 
-def require_one_treatment(found: Found) -> None:
-    """Refuse a `lengths` table of several treatments, whose numbers a page would mix.
+def require_anml(found: Found) -> None:
+    """Refuse a `lengths` table of other networks than ANML's, which a page would take for ANML.
 
-    AnmlError: it is one of OML's models, which are measured in two ways.
+    AnmlError: it is one of OML's models, or of pretrained ones.
     """
     names = sorted(found.table.frame["treatment"].unique())
-    if len(names) > 1:
+    if any(find_training(find_treatment(name).training).network != "anml" for name in names):
         raise AnmlError(
-            f"this page shows lengths of one treatment, and the table holds {' and '.join(names)}: "
-            "name results of a run with length_training=anml, or read that table by itself"
+            f"this page shows ANML by the length of its meta-training, and the table holds "
+            f"{' and '.join(names)}: name results of a run with length_training=anml, or read that "
+            "table by itself"
         )
 
 

@@ -31,7 +31,7 @@ from anml.findings.lengths_found import (
 from anml.findings.rates_found import ARROWS, found_rates
 from anml.meta_testing.regimes import ORACLE, SEQUENTIAL
 from anml.results import Table
-from anml.running.length_names import TREATMENT
+from anml.running.length_names import TREATMENT, units
 from anml.stats import replicates, trajectory_words
 from anml.store.tables import TESTING
 
@@ -74,7 +74,7 @@ def rate_sheet(tables: Tables, treatment: str = TREATMENT) -> pd.DataFrame:
             found = found_rates(Table(own, table.provenance), [treatment], list(COLUMNS))
             text = found["learning_rate"].map("{:g}".format) + found["edge"].map(ARROWS)
             names = "N = " + found["n_classes"].map(str) + found["regime"].map(COLUMNS)
-            width = {"width": width_words(table), "meta-iterations": iterations, "model": model}
+            width = {"width": width_words(table), units([treatment]): iterations, "model": model}
             rows.append(width | dict(zip(names, text, strict=True)))
     return pd.DataFrame(rows).fillna("-")
 

@@ -23,8 +23,8 @@ def refuse_divergence(job: Job, log: Tensor, iteration: int) -> None:
     """Stop with advice if a replica diverged.
 
     `log`: float64 [iterations, R, 3] (`anml.store.tables.LOG_METRICS`), filled up to `iteration`.
-    DivergedError: a loss there is not finite, or, asked every `WATCHED` iterations, stays far above
-    that of guessing.
+    DivergedError: a loss there is not finite, or, checked every `WATCHED` iterations, stays far
+    above that of guessing.
     """
     losses, guessing = log[iteration, :, 0], math.log(job.profile.outputs)
     failed = ~torch.isfinite(losses)
@@ -40,10 +40,10 @@ def refuse_divergence(job: Job, log: Tensor, iteration: int) -> None:
     advice = " or ".join(
         f"--set {name}={getattr(job.profile, name) / 3:.1g}" for name in reversed(job.rate_names)
     )
+    named = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
     error = DivergedError(
-        f"meta-training {job.training.name}, seed {', '.join(map(str, seeds))}, diverged by "
-        f"iteration {iteration + 1} ({problem}): lower its learning rates, for instance with "
-        f"{advice}"
+        f"meta-training {job.training.name}, {named}, diverged by iteration {iteration + 1} "
+        f"({problem}): lower its learning rates, for instance with {advice}"
     )
     error.seeds = seeds
     raise error

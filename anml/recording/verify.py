@@ -17,6 +17,7 @@ from anml.meta_training.episodes import Stream
 from anml.profiles import find_profile
 from anml.results import Table
 from anml.running.jobs import Place, TrainJob, train_jobs
+from anml.running.length_names import units
 from anml.running.lengths import LengthJob
 from anml.running.points import Point
 from anml.store.tables import TESTING, TRAINING
@@ -89,7 +90,7 @@ def verify(
         recorded = frame[same].set_index("metric")["value"]
         what = f"{point}, model {case.model_seed}, trajectory {case.trajectory_seed}"
         if hasattr(case, "iterations"):
-            what += f", after {case.iterations} meta-iterations"
+            what += f", after {case.iterations} {units([case.treatment])}"
         for metric, again, each in (
             (TRAINING, score.training, TRAINING_DRAWINGS),
             (TESTING, score.testing, DRAWINGS_PER_CLASS - TRAINING_DRAWINGS),

@@ -26,6 +26,7 @@ from anml.running.lengths import LengthJob
 from anml.running.rate_search import RateJob
 from anml.running.side_by_side import side_by_side
 from anml.running.staleness import stale_jobs
+from anml.store.checkpoint import working_name
 from anml.treatments import find_training, find_treatment
 
 LOOKS = 4
@@ -50,9 +51,15 @@ def estimate(place: Place, drawings: Drawings, jobs: Plan) -> list[Estimate]:
 
     What other code made is left to do, unless `place.keep`, as it is for `run`.
     """
-    a_step = step_timer(place, drawings, side_by_side(place, jobs))
     stale = set() if place.keep else set(stale_jobs(place, jobs, jobs))
     begun = {job: job.steps_begun(place) for job in jobs if isinstance(job, Resumable)}
+    together: dict[Work, tuple[int, ...]] = {}
+    for training, seeds in side_by_side(place, jobs, stale):
+        own = [TrainJob(training, seed) for seed in seeds]
+        together |= dict.fromkeys(own, seeds)
+        shared = place.folder / "checkpoints" / working_name(training, seeds)
+        begun |= {job: job.steps_in(shared, place) for job in own}
+    a_step = step_timer(place, drawings, together)
     found: dict[str, list[tuple[bool, float]]] = defaultdict(list)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -75,11 +82,11 @@ def estimate(place: Place, drawings: Drawings, jobs: Plan) -> list[Estimate]:
 
 
 def step_timer(
-    place: Place, drawings: Drawings, together: Mapping[str, tuple[int, ...]]
+    place: Place, drawings: Drawings, together: Mapping[Work, tuple[int, ...]]
 ) -> Callable[[Work], float]:
     """A function that gives the seconds of one of a job's steps; each kind is timed once.
 
-    `together`: the seeds of each meta-training that run side by side; a seed's seconds are its part
+    `together`: the seeds beside which a meta-training runs, its own too; its seconds are its part
     of all.
     """
 
@@ -117,10 +124,8 @@ def step_timer(
 
     def step(job: Work) -> float:
         match job:
-            case TrainJob(training, seed) if seed in together.get(training, ()):
-                return training_step(training, together[training])
             case TrainJob(training, _):
-                return training_step(training)
+                return training_step(training, together.get(job, (0,)))
             case RateJob(training, _, treatments, numbers):
                 profile = place.profile
                 runs = profile.search_trajectories * len(profile.learning_rates)

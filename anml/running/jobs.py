@@ -21,7 +21,7 @@ from anml.meta_testing.trajectories import draw_trajectory
 from anml.meta_train import Job, initial_model, load_model, meta_train
 from anml.meta_training.episodes import Stream
 from anml.profiles import Profile
-from anml.results import device_name, running_commit
+from anml.results import device_name, running_commit, together
 from anml.store.checkpoint import model_name, read_header, working_name
 from anml.store.code_state import code_state
 from anml.store.files import replacing, require_writable, telling_failure
@@ -118,8 +118,12 @@ class TrainJob:
 
     def steps_begun(self, place: Place) -> int:
         """Meta-iterations that need not be done again: those of the working checkpoint."""
+        return self.steps_in(self.working(place), place)
+
+    def steps_in(self, working: Path, place: Place) -> int:
+        """The same, of the checkpoint `working`, which other seeds may share."""
         try:
-            header = read_header(self.working(place))
+            header = read_header(working)
         except AnmlError:  # not there; or damaged, as the job itself will say
             return 0
         begun = header["iteration"] if self.goes_on_from(header, place) else 0
@@ -127,7 +131,7 @@ class TrainJob:
 
     def goes_on_from(self, header: Mapping[str, Any], place: Place) -> bool:
         """Whether a checkpoint with this header is of this code, or `place.keep` allows any."""
-        return place.keep or header.get("code") == code_state(self.code, *self.rows)
+        return is_ours(self, header, place)
 
     def steps(self, profile: Profile) -> int:
         """Meta-iterations."""
@@ -161,8 +165,23 @@ def part_path(job: Work, place: Place) -> Path:
     )
 
 
-def write_part(job: Work, place: Place, tables: Tables, seconds: float) -> None:
+def is_ours(job: Work, made: Mapping[str, Any], place: Place) -> bool:
+    """Whether what says of itself how it was `made` is of this job's code, or `place.keep` allows
+    any.
+    """
+    return place.keep or made.get("code") == code_state(job.code, *job.rows)
+
+
+def write_part(
+    job: Work,
+    place: Place,
+    tables: Tables,
+    seconds: float,
+    pieces: Sequence[Mapping[str, Any]] = (),
+) -> None:
     """Write the rows that a job adds to the tables, and how and in what time, as its result.
+
+    `pieces`: parts that its rows come from, which another process may have made elsewhere.
 
     Raises:
         AnmlError: the folder cannot be written to, or the disk is full.
@@ -173,8 +192,8 @@ def write_part(job: Work, place: Place, tables: Tables, seconds: float) -> None:
         "tables": tables,
         "seconds": seconds,
         "code": code_state(job.code, *job.rows),
-        "commit": running_commit(),
-        "made_on": device_name(place.device),
+        "commit": together([running_commit(), *(piece["commit"] for piece in pieces)]),
+        "made_on": together([device_name(place.device), *(p["made_on"] for p in pieces)]),
     }
     text = json.dumps(part)
     with telling_failure(path), replacing(path) as temporary:

@@ -25,6 +25,7 @@ from anml.running.jobs import (
     Row,
     Rows,
     TrainJob,
+    is_ours,
     part_path,
     read_part,
     train_jobs,
@@ -35,7 +36,6 @@ from anml.running.points import LINEAR_WEIGHT, Point, extent, rate_grid
 from anml.running.probe_jobs import ACTIVITY_LAYERS, activity_rows, probed_layers
 from anml.running.rate_choice import best_rate
 from anml.store.checkpoint import read_header
-from anml.store.code_state import code_state
 from anml.store.files import replacing, require_writable, telling_failure
 from anml.treatments import find_training, find_treatment
 
@@ -46,7 +46,7 @@ class _MovedOnError(Exception):
 
 @dataclass(frozen=True)
 class LengthPoint:
-    """One meta-test of a model of one length, its search included: a piece of a `LengthJob`, kept
+    """A treatment after N classes in one order, its search included: a piece of a `LengthJob`, kept
     so that a stopped one need not do it again.
     """
 
@@ -67,9 +67,7 @@ class LengthPoint:
 
     def is_done(self, own: Place) -> bool:
         """Whether it was done by this code (`keep`: by any) in the folder of its length."""
-        return self.result(own).is_file() and (
-            own.keep or read_part(self, own)["code"] == code_state(self.code, *self.rows)
-        )
+        return self.result(own).is_file() and is_ours(self, read_part(self, own), own)
 
     def result(self, own: Place) -> Path:
         """The file that says that it is done."""
@@ -80,6 +78,10 @@ class LengthPoint:
         point = self.point
         rates = len(rate_grid(profile, point.treatment, point.optimizer))
         return point.steps(rates + extent(profile, point.treatment, point.regime).trajectories)
+
+    def weight(self) -> float:
+        """Roughly how long a step takes, for the progress bar and the order of work."""
+        return self.point.weight()
 
     def run(self, own: Place, drawings: Drawings, on_step: OnStep) -> None:
         """Write the rows of the search and of what was measured at the rate that it found."""
@@ -139,7 +141,7 @@ class LengthJob:
         """How many drawings the meta-tests of a treatment learn, searches included."""
         return sum(
             piece.steps(profile)
-            for piece in self._pieces(profile)
+            for piece in self.pieces(profile)
             if piece.point.treatment == treatment
         )
 
@@ -148,11 +150,8 @@ class LengthJob:
         drawings of the meta-tests that are done.
         """
         furthest = max((header["iteration"] for _, header in self._begun(place)), default=0)
-        own = self.own(place)
-        done = [piece for piece in self._pieces(place.profile) if piece.is_done(own)]
-        return self._as_steps(max(0, furthest - self.since)) + sum(
-            piece.steps(place.profile) for piece in done
-        )
+        learned = sum(piece.steps(place.profile) for piece in self._done(self.own(place)))
+        return self._as_steps(max(0, furthest - self.since)) + learned
 
     def weight(self) -> float:
         """Roughly how long a step takes, for the progress bar and the order of work."""
@@ -170,26 +169,35 @@ class LengthJob:
     def run(self, place: Place, drawings: Drawings, on_step: OnStep) -> None:
         """Meta-train, going on from what is there, and write the rows of all three tables."""
         own = self.own(place)
+        done = self._done(own)  # asked before the model may be another one
         seconds = -self._take_over(place)
         self.training.run(own, drawings, lambda n: on_step(self._as_steps(n)))
         seconds += read_header(self.training.result(own))["seconds"]
-        tables: dict[str, list[Row]] = {"lengths": [], "length_rates": [], "length_activity": []}
-        for piece in self._pieces(place.profile):
-            if not piece.is_done(own):
+        parts = []
+        for piece in self.pieces(place.profile):
+            if piece not in done:
                 piece.run(own, drawings, on_step)
-            part = read_part(piece, own)
-            seconds += part["seconds"]
+            parts.append(read_part(piece, own))
+        seconds += sum(part["seconds"] for part in parts)
+        began = time.monotonic()
+        tables: dict[str, list[Row]] = {"lengths": [], "length_rates": [], "length_activity": []}
+        for part in parts:
             for name, rows in part["tables"].items():
                 tables[name] += rows
-        began = time.monotonic()
         tables["length_activity"] = self._activity(own, drawings)
         marked = {
             name: [{"iterations": self.iterations, **row} for row in rows]
             for name, rows in tables.items()
         }
-        write_part(self, place, marked, seconds + time.monotonic() - began)
+        write_part(self, place, marked, seconds + time.monotonic() - began, parts)
 
-    def _pieces(self, profile: Profile) -> list[LengthPoint]:
+    def _done(self, own: Place) -> list[LengthPoint]:
+        """The pieces that are done; none where their model is gone: a new one will be another."""
+        if not self.training.result(own).is_file():
+            return []
+        return [piece for piece in self.pieces(own.profile) if piece.is_done(own)]
+
+    def pieces(self, profile: Profile) -> list[LengthPoint]:
         """What is measured after the meta-training."""
         numbers = profile.length_n_classes
         return [
@@ -201,24 +209,26 @@ class LengthJob:
 
     def _take_over(self, place: Place) -> float:
         """Copy the furthest usable working checkpoint of the run, unless this length has one that
-        is further; returns the seconds that the copied one took, which are not this job's unless
-        the length that it is of was never measured.
+        is further; returns how many of the seconds that went into it another job counts.
         """
         own = self.training.working(self.own(place))
         while True:
             begun = dict(self._begun(place))
             done = begun.pop(own, {"iteration": 0})["iteration"]
             furthest = max(begun, key=lambda path: begun[path]["iteration"], default=None)
-            header = begun.get(furthest, {})
-            if header.get("iteration", 0) > done:
-                header = self._copied(furthest, own, place)
-            if header is not None:
-                counted = furthest is not None and self._is_counted(furthest, place)
-                return header.get("seconds", 0.0) if counted else 0.0
+            if furthest and begun[furthest]["iteration"] > done:
+                begun[furthest] = self._copied(furthest, own, place)
+            if None not in begun.values():
+                counted = (
+                    header["seconds"]
+                    for path, header in begun.items()
+                    if self._is_counted(path, place)
+                )
+                return max(counted, default=0.0)
 
     def _is_counted(self, working: Path, place: Place) -> bool:
         """Whether another job counts the seconds of a working checkpoint: that of the model that
-        the other results use, or a length that was measured.
+        the other results use, or of a length that was measured.
         """
         folder = working.parent.parent
         if folder == place.folder:
@@ -252,7 +262,8 @@ class LengthJob:
         """Working checkpoints of this meta-training in the run's folder that are not too long, with
         their headers; of other code only if `place.keep`.
         """
-        folders = [place.folder, *sorted((place.folder / LENGTHS).glob("*"))]
+        lengths = sorted((place.folder / LENGTHS).glob("*"))
+        folders = [place.folder, *(path for path in lengths if path.name.isdecimal())]
         for path in (self.training.working(replace(place, folder=folder)) for folder in folders):
             try:
                 header = read_header(path)

@@ -174,7 +174,7 @@ def _refuse_shared_beginnings(place: Place, jobs: Plan) -> None:
         several = len(working.seeds) > 1
         if (
             several
-            and going_on.get(working.training) != working.seeds
+            and (working.training, working.seeds) not in going_on
             and any(TrainJob(working.training, seed) in waiting for seed in working.seeds)
         ):
             raise AnmlError(

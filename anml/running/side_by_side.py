@@ -15,27 +15,40 @@ from anml.errors import AnmlError
 from anml.meta_train import Job, meta_train
 from anml.meta_training.divergence import DivergedError
 from anml.meta_training.outer_step import on_gpu
+from anml.running.gather import working_checkpoints
 from anml.running.jobs import Place, TrainJob, Work
 from anml.store.checkpoint import load_checkpoint, save_checkpoint
 from anml.store.interrupt import terminate_as_interrupt
 from anml.treatments import find_training
 
+Group = tuple[str, tuple[int, ...]]
+"""A meta-training and the seeds of it that are trained side by side."""
 
-def side_by_side(place: Place, jobs: Iterable[Work]) -> dict[str, tuple[int, ...]]:
-    """The seeds of each meta-training that a run trains side by side: those that are missing, where
-    they are several and the device is a GPU. One that was begun alone goes on alone.
+
+def side_by_side(place: Place, jobs: Iterable[Work], again: Collection[Work] = ()) -> list[Group]:
+    """Which missing seeds a run trains side by side: on a GPU, and where they are several.
+
+    Those that were begun together go on together, one that was begun alone goes on alone.
+    `again`: finished jobs that are to be done again.
     """
     if not on_gpu(place.device):
-        return {}
-    missing: dict[str, list[int]] = defaultdict(list)
-    for job in jobs:
-        if (
-            isinstance(job, TrainJob)
-            and not job.result(place).is_file()
-            and not job.steps_begun(place)
-        ):
-            missing[job.training].append(job.seed)
-    return {name: tuple(sorted(seeds)) for name, seeds in missing.items() if len(seeds) > 1}
+        return []
+    missing = [
+        job
+        for job in jobs
+        if isinstance(job, TrainJob) and (job in again or not job.result(place).is_file())
+    ]
+    groups: list[Group] = []
+    for working in working_checkpoints(place):
+        own = [TrainJob(working.training, seed) for seed in working.seeds]
+        if len(own) > 1 and set(own) <= set(missing):
+            groups.append((working.training, working.seeds))
+            missing = [job for job in missing if job not in own]
+    rest: dict[str, list[int]] = defaultdict(list)
+    for job in missing:
+        if not job.steps_begun(place):
+            rest[job.training].append(job.seed)
+    return groups + [(name, tuple(sorted(seeds))) for name, seeds in rest.items() if len(seeds) > 1]
 
 
 def train_side_by_side(
@@ -48,48 +61,56 @@ def train_side_by_side(
     `data_name`: what `data.load` was asked for; `heard` is told of each meta-training's end.
     AnmlError: seeds diverged, when all others are finished; or as `anml.meta_train.meta_train`.
     """
-    together = side_by_side(place, jobs)
-    if not together:
+    groups = side_by_side(place, jobs)
+    if not groups:
         return
     drawings = data.load(data_name)
-    problems: list[DivergedError] = []
+    problems: list[str] = []
+
+    def diverged(problem: DivergedError) -> None:
+        problems.append(str(problem))  # itself it would hold on to the memory of what it stopped
+        heard(f"diverged: {problem}")
+
     with terminate_as_interrupt():
-        for name, seeds in together.items():
+        for name, seeds in groups:
             folder = place.folder / "checkpoints"
             job = Job(find_training(name), place.profile, drawings, seeds, folder, place.device)
-            finished = _train_without_diverging(job, place.keep, problems)
+            finished = _train_without_diverging(job, place.keep, diverged)
             if finished:
                 _take_apart(replace(job, seeds=finished), [(seed,) for seed in finished])
                 heard(f"done: meta-train {name}, seeds {', '.join(map(str, finished))}")
             torch.cuda.empty_cache()  # what this process keeps, the workers would lack
     if problems:
-        raise AnmlError("; ".join(map(str, problems)))
+        raise AnmlError("; ".join(problems))
 
 
 def _train_without_diverging(
-    job: Job, keep: bool, problems: list[DivergedError]
+    job: Job, keep: bool, diverged: Callable[[DivergedError], None]
 ) -> tuple[int, ...]:
-    """Meta-train; returns the seeds that came to the end. What a seed diverged with is added to
-    `problems`, and the others go on from what was saved last.
+    """Meta-train; returns the seeds that came to the end.
+
+    `diverged` is told of others: without them the rest goes on from what was saved last, and they,
+    when they are tried again, fail from there.
     """
     while job.seeds:
         try:
             meta_train(job, resume=True, keep=keep)
             break
         except DivergedError as problem:
-            problems.append(problem)
+            diverged(problem)
             left = tuple(seed for seed in job.seeds if seed not in problem.seeds)
-            if job.resume_path.is_file():
-                _take_apart(job, [left] if left else [])
-            job = replace(job, seeds=left)
+            parts = [left] * bool(left) + [(seed,) for seed in problem.seeds]
+        if job.resume_path.is_file():
+            _take_apart(job, parts)
+        job = replace(job, seeds=left)
+        torch.cuda.empty_cache()
     return job.seeds
 
 
 def _take_apart(job: Job, parts: Collection[tuple[int, ...]]) -> None:
     """Put working checkpoints of parts of the seeds in the place of the one that all shared.
 
-    Of single seeds: whatever goes on from one, such as a longer meta-training, asks for a seed
-    alone.
+    What goes on from one later, such as a longer meta-training, asks for its own seeds alone.
     """
     if job.seeds in parts:  # there is but one
         return

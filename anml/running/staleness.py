@@ -41,23 +41,25 @@ def stale_jobs(place: Place, jobs: Plan, everything: Plan) -> list[Work]:
 
 
 def stale_beginnings(place: Place, jobs: Plan) -> list[Path]:
-    """Checkpoints that other code made and that a job would go on from: of meta-trainings that are
-    not finished, and those inside of jobs that meta-train to measure something.
+    """What other code made and a job would go on from: checkpoints of meta-trainings that are not
+    finished, those inside of jobs that meta-train to measure something, and what these measured.
     """
     found = []
     for job in jobs:
-        for path in _begun(job, place):
+        for path, code in _begun(job, place):
             if path in found:  # of seeds that share one
                 continue
             # A damaged one is nobody's: the job itself will say so.
             with suppress(AnmlError):
-                if made_by(path) != code_state(TrainJob.code, job.rows[0]):
+                if made_by(path) != code:
                     found.append(path)
     return found
 
 
-def _begun(job: Work, place: Place) -> list[Path]:
-    """The checkpoints that a job would go on from; its first row is that of its meta-training."""
+def _begun(job: Work, place: Place) -> list[tuple[Path, str]]:
+    """The files that a job would go on from, each with the state of the code that it would have to
+    be of; the job's first row is that of its meta-training.
+    """
     match job:
         case TrainJob():
             paths = [
@@ -69,8 +71,15 @@ def _begun(job: Work, place: Place) -> list[Path]:
             own = job.own(place)
             paths = [job.training.working(own), job.training.result(own)]
         case _:
-            paths = []
-    return [path for path in paths if path.is_file()]
+            return []
+    trained = code_state(TrainJob.code, job.rows[0])
+    found = [(path, trained) for path in paths]
+    if isinstance(job, LengthJob):
+        found += [
+            (piece.result(own), code_state(piece.code, *piece.rows))
+            for piece in job.pieces(place.profile)
+        ]
+    return [(path, code) for path, code in found if path.is_file()]
 
 
 def _by_other_code(path: Path, job: Work) -> bool:
