@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -55,7 +56,7 @@ def test_seeds_that_run_side_by_side_are_timed_so(
             on_step(done + 1, job.iterations)
 
     monkeypatch.setattr(estimate_module, "meta_train", at_once)
-    monkeypatch.setattr(estimate_module.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(estimate_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     seeds, place = (0, 2, 5), Place(tiny, tmp_path)
     asked = {TrainJob("oml", seed): [] for seed in seeds}
     found = estimate(place, noise_drawings, asked)

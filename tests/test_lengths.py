@@ -293,6 +293,19 @@ def test_of_three_lengths_the_one_that_was_measured_counts_its_seconds(
     assert read_part(third, place)["seconds"] == pytest.approx(2e6, rel=1e-3)
 
 
+def test_the_seconds_of_what_it_did_not_go_on_from_are_its_own_affair(
+    place: Place, noise_drawings: Drawings
+) -> None:
+    """A shorter length may have taken longer than the further model had as its part of a GPU."""
+    LengthJob(0, 4, 0).run(place, noise_drawings, unheard)
+    change_header(working(place, LengthJob(0, 4, 0)), seconds=1e6)
+    TrainJob("anml", 0).run(place, noise_drawings, unheard)  # the profile's 8
+    change_header(TrainJob("anml", 0).working(place), seconds=1e3)
+    job = LengthJob(0, 12, 4)
+    job.run(place, noise_drawings, unheard)
+    assert 0 < read_part(job, place)["seconds"] < 1e3
+
+
 def test_a_folder_that_is_no_length_is_left_alone(place: Place, noise_drawings: Drawings) -> None:
     first, second = LengthJob(0, 2, 0), LengthJob(0, 4, 2)
     first.run(place, noise_drawings, unheard)
@@ -348,9 +361,20 @@ def test_meta_tests_of_a_model_that_is_gone_are_done_anew(
     for path in (working(place, job), job.training.result(job.own(place))):
         path.unlink()
     assert job.steps_begun(place) == 0
+    for path in (job.own(place).folder / "parts").glob("*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"seconds": 1e6}))
     heard: list[int] = []
-    job.run(place, noise_drawings, heard.append)
-    assert sum(heard) == job.steps(place.profile)
+
+    def stop_after_the_model(steps: int) -> None:
+        heard.append(steps)
+        if iterations(heard) < len(heard):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        job.run(place, noise_drawings, stop_after_the_model)
+    assert job.training.result(job.own(place)).is_file()
+    job.run(place, noise_drawings, unheard)
+    assert read_part(job, place)["seconds"] < 1e6
 
 
 def test_kept_meta_tests_say_where_they_were_done(place: Place, noise_drawings: Drawings) -> None:

@@ -136,6 +136,11 @@ def test_a_page_about_anml_refuses_a_table_of_others() -> None:
     table = of_another("oml", (1000,), 2)
     message = refusal(lambda: lengths_found.require_anml(Found(table, False)))
     assert "OML and OML-OLFT" in message
+    kept = table.frame.assign(treatment="ANML (redraw kept)")
+    message = refusal(
+        lambda: lengths_found.require_anml(Found(Table(kept, table.provenance), True))
+    )
+    assert "the table holds ANML (redraw kept)" in message
     lengths_found.require_anml(Found(synthetic.accuracy(), True))
 
 

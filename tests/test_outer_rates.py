@@ -23,10 +23,10 @@ def at_rate(table: Table, rate: float) -> Table:
 def root(tmp_path: Path) -> Path:
     """Three runs; that with the largest rate lost most of its units."""
     for rate in RATES:
-        accuracy = synthetic.accuracy("paper", lengths=(500,), trajectories=3)
+        accuracy = synthetic.accuracy("paper", lengths=(1500,), trajectories=3)
         frames = [accuracy.frame.assign(treatment=name) for name in ("OML-OLFT", "OML")]
         frames[1].loc[frames[1]["regime"] == "sequential", "value"] *= rate / 1e-3
-        activity = synthetic.activity("paper", lengths=(500,))
+        activity = synthetic.activity("paper", lengths=(1500,))
         rows = activity.frame[activity.frame["layer"] == "latent"]
         rows = rows.assign(layer="oml", treatment="OML")
         rows.loc[rows["metric"] == "dead units", "value"] = DEAD[rate]
@@ -53,7 +53,7 @@ def test_the_sheet_has_a_row_a_rate_and_treatment(root: Path) -> None:
     assert list(zip(sheet["outer rate"], sheet["treatment"], strict=True)) == [
         (rate, name) for rate in rates for name in names
     ]
-    assert set(sheet["meta-iterations"]) == {500}
+    assert set(sheet["meta-iterations"]) == {"1,500"}
     rows = sheet.set_index(["outer rate", "treatment"])
     assert [rows.loc[(rate, "OML"), "N = 100"].split()[0] for rate in rates] == [
         "2.1",
@@ -63,6 +63,26 @@ def test_the_sheet_has_a_row_a_rate_and_treatment(root: Path) -> None:
     assert {text.split()[0] for text in sheet["N = 600, oracle"]} == {"15.5"}
     dead = [rows.loc[(rate, "OML-OLFT"), "for none, %"] for rate in rates]
     assert dead == ["0.0", "12.5", "25.0"]
+
+
+def test_lengths_have_rows_of_their_own(root: Path) -> None:
+    (first, *_), (units, *_) = tried("lengths", root), tried("length_activity", root)
+    longer = [
+        replace(one, frame=pd.concat([one.frame, one.frame.assign(iterations=9000, value=0.5)]))
+        for one in (first, units)
+    ]
+    sheet = tried_sheet(*([one] for one in longer))
+    assert list(sheet["meta-iterations"]) == ["1,500", "1,500", "9,000", "9,000"]
+    assert list(sheet["for none, %"]) == ["0.0", "0.0", "50.0", "50.0"]
+    assert list(sheet["N = 100"].str.split().str[0]) == ["2.1", "21.0", "50.0", "50.0"]
+
+
+def test_drawings_of_our_own_are_not_shown(root: Path) -> None:
+    path = root / "results" / "paper_oml_outer_0.001" / "lengths.parquet"
+    table = tried("lengths", root)[-1]
+    source = replace(table.provenance, data_source="glyphs")
+    write_table(path, table.frame.assign(data="glyphs"), source)
+    assert len(tried("lengths", root)) == len(RATES) - 1
 
 
 def test_where_units_were_not_counted_a_dash_stands(root: Path) -> None:

@@ -16,11 +16,11 @@ from anml.findings.measure import ACTIVITY
 from anml.meta_testing.regimes import ORACLE, SEQUENTIAL
 from anml.profiles import PROFILES
 from anml.results import Table
-from anml.running.length_names import LENGTH_REGIMES, recorded_models
+from anml.running.length_names import LENGTH_REGIMES, TREATMENT, recorded_models
 from anml.stats import two_level_interval
 from anml.store.checkpoint import read_header
 from anml.store.tables import TESTING
-from anml.treatments import OF_ANML, find_training, find_treatment, treatment_of
+from anml.treatments import OF_ANML, treatment_of
 
 WIDTHS = ("pln_channels", "nm_channels")
 KEPT = treatment_of("anml-redraw-kept")
@@ -102,12 +102,12 @@ def redraw_kept(name: str, shown: Tables, root: Path | None = None) -> Tables:
 
 
 def require_anml(found: Found) -> None:
-    """Refuse a `lengths` table of other networks than ANML's, which a page would take for ANML.
+    """Refuse a `lengths` table of anything but ANML, for which a page would take it.
 
-    AnmlError: it is one of OML's models, or of pretrained ones.
+    AnmlError: it is of another treatment or variant.
     """
     names = sorted(found.table.frame["treatment"].unique())
-    if any(find_training(find_treatment(name).training).network != "anml" for name in names):
+    if names != [TREATMENT]:
         raise AnmlError(
             f"this page shows ANML by the length of its meta-training, and the table holds "
             f"{' and '.join(names)}: name results of a run with length_training=anml, or read that "

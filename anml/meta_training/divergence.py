@@ -16,7 +16,10 @@ FAR_ABOVE_GUESSING = 5
 class DivergedError(AnmlError):
     """A meta-training diverged, for the `seeds` that it names and perhaps not for others."""
 
-    seeds: tuple[int, ...] = ()
+    def __init__(self, message: str, seeds: tuple[int, ...] = ()) -> None:
+        """Take the line for the user; a copy in another process gets its seeds afterwards."""
+        super().__init__(message)
+        self.seeds = seeds
 
 
 def refuse_divergence(job: Job, log: Tensor, iteration: int) -> None:
@@ -41,9 +44,8 @@ def refuse_divergence(job: Job, log: Tensor, iteration: int) -> None:
         f"--set {name}={getattr(job.profile, name) / 3:.1g}" for name in reversed(job.rate_names)
     )
     named = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
-    error = DivergedError(
+    raise DivergedError(
         f"meta-training {job.training.name}, {named}, diverged by iteration {iteration + 1} "
-        f"({problem}): lower its learning rates, for instance with {advice}"
+        f"({problem}): lower its learning rates, for instance with {advice}",
+        seeds,
     )
-    error.seeds = seeds
-    raise error

@@ -166,8 +166,8 @@ def part_path(job: Work, place: Place) -> Path:
 
 
 def is_ours(job: Work, made: Mapping[str, Any], place: Place) -> bool:
-    """Whether what says of itself how it was `made` is of this job's code, or `place.keep` allows
-    any.
+    """Whether a header or part (`made`) says that this job's code made it; `place.keep`: any may
+    have.
     """
     return place.keep or made.get("code") == code_state(job.code, *job.rows)
 

@@ -169,13 +169,15 @@ class LengthJob:
     def run(self, place: Place, drawings: Drawings, on_step: OnStep) -> None:
         """Meta-train, going on from what is there, and write the rows of all three tables."""
         own = self.own(place)
-        done = self._done(own)  # asked before the model may be another one
+        if not self.training.result(own).is_file():  # what was measured is of another model
+            for piece in self.pieces(place.profile):
+                piece.result(own).unlink(missing_ok=True)
         seconds = -self._take_over(place)
         self.training.run(own, drawings, lambda n: on_step(self._as_steps(n)))
         seconds += read_header(self.training.result(own))["seconds"]
         parts = []
         for piece in self.pieces(place.profile):
-            if piece not in done:
+            if not piece.is_done(own):
                 piece.run(own, drawings, on_step)
             parts.append(read_part(piece, own))
         seconds += sum(part["seconds"] for part in parts)
@@ -219,12 +221,11 @@ class LengthJob:
             if furthest and begun[furthest]["iteration"] > done:
                 begun[furthest] = self._copied(furthest, own, place)
             if None not in begun.values():
-                counted = (
-                    header["seconds"]
-                    for path, header in begun.items()
-                    if self._is_counted(path, place)
+                counted = [h for path, h in begun.items() if self._is_counted(path, place)]
+                last = max(
+                    counted, key=lambda header: header["iteration"], default={"seconds": 0.0}
                 )
-                return max(counted, default=0.0)
+                return last["seconds"]
 
     def _is_counted(self, working: Path, place: Place) -> bool:
         """Whether another job counts the seconds of a working checkpoint: that of the model that

@@ -20,12 +20,12 @@ from anml.data import Drawings
 from anml.errors import AnmlError
 from anml.profiles import PROFILES, Profile
 from anml.running.disk import require_space
-from anml.running.gather import beginnings, working_checkpoints, write_tables
+from anml.running.gather import beginnings, write_tables
 from anml.running.groups import Group, group_name
 from anml.running.jobs import Place, Plan, TrainJob, Work, read_json
 from anml.running.plan import plan
 from anml.running.run_log import RunLog
-from anml.running.side_by_side import side_by_side, train_side_by_side
+from anml.running.side_by_side import shared_beginnings, side_by_side, train_side_by_side
 from anml.running.staleness import set_aside, stale_beginnings, stale_jobs
 from anml.running.workers import run_jobs
 from anml.store.code_state import pin_states
@@ -146,7 +146,8 @@ def do(place: Place, data_name: str, jobs: Plan, workers: int, log: RunLog) -> N
     stale = [] if place.keep else stale_jobs(place, jobs, plan(place.profile))
     require_space(place, jobs, stale)  # set aside, they take up their room as before
     if not place.keep:
-        paths = [job.result(place) for job in stale] + stale_beginnings(place, jobs)
+        again = {job: [] for job in jobs if job in stale or not job.result(place).is_file()}
+        paths = [job.result(place) for job in stale] + stale_beginnings(place, again)
         if paths:
             text = (
                 f"{len(paths)} results were made by other code than this: they are made again, "
@@ -170,13 +171,9 @@ def _refuse_shared_beginnings(place: Place, jobs: Plan) -> None:
     """Refuse to begin anew what was begun for several seeds at once, unless it goes on so here."""
     waiting = {job for job in jobs if not job.result(place).is_file()}
     going_on = side_by_side(place, jobs)
-    for working in working_checkpoints(place):
-        several = len(working.seeds) > 1
-        if (
-            several
-            and (working.training, working.seeds) not in going_on
-            and any(TrainJob(working.training, seed) in waiting for seed in working.seeds)
-        ):
+    for working in shared_beginnings(place):
+        wanted = any(TrainJob(working.training, seed) in waiting for seed in working.seeds)
+        if wanted and (working.training, working.seeds) not in going_on:
             raise AnmlError(
                 f"{working.path} is an unfinished meta-training of several seeds: finish it with "
                 f"`anml meta-train {working.training} --seeds {','.join(map(str, working.seeds))} "

@@ -4,8 +4,10 @@ One model after another would leave most of the card idle. On a CPU, which is bu
 seed is a job of its own.
 """
 
+import gc
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 import torch
@@ -15,17 +17,30 @@ from anml.errors import AnmlError
 from anml.meta_train import Job, meta_train
 from anml.meta_training.divergence import DivergedError
 from anml.meta_training.outer_step import on_gpu
-from anml.running.gather import working_checkpoints
+from anml.running.gather import Working, working_checkpoints
 from anml.running.jobs import Place, TrainJob, Work
-from anml.store.checkpoint import load_checkpoint, save_checkpoint
+from anml.store.checkpoint import load_checkpoint, read_header, save_checkpoint
 from anml.store.interrupt import terminate_as_interrupt
 from anml.treatments import find_training
 
-Group = tuple[str, tuple[int, ...]]
+Replicas = tuple[str, tuple[int, ...]]
 """A meta-training and the seeds of it that are trained side by side."""
 
 
-def side_by_side(place: Place, jobs: Iterable[Work], again: Collection[Work] = ()) -> list[Group]:
+def shared_beginnings(place: Place) -> list[Working]:
+    """The working checkpoints that several seeds share and this code (`place.keep`: any) made."""
+    found = []
+    for working in working_checkpoints(place):
+        with suppress(AnmlError):  # a damaged one is nobody's: whoever goes on from it will say so
+            one = TrainJob(working.training, working.seeds[0])
+            if len(working.seeds) > 1 and one.goes_on_from(read_header(working.path), place):
+                found.append(working)
+    return found
+
+
+def side_by_side(
+    place: Place, jobs: Iterable[Work], again: Collection[Work] = ()
+) -> list[Replicas]:
     """Which missing seeds a run trains side by side: on a GPU, and where they are several.
 
     Those that were begun together go on together, one that was begun alone goes on alone.
@@ -38,10 +53,10 @@ def side_by_side(place: Place, jobs: Iterable[Work], again: Collection[Work] = (
         for job in jobs
         if isinstance(job, TrainJob) and (job in again or not job.result(place).is_file())
     ]
-    groups: list[Group] = []
-    for working in working_checkpoints(place):
+    groups: list[Replicas] = []
+    for working in shared_beginnings(place):
         own = [TrainJob(working.training, seed) for seed in working.seeds]
-        if len(own) > 1 and set(own) <= set(missing):
+        if set(own) <= set(missing):
             groups.append((working.training, working.seeds))
             missing = [job for job in missing if job not in own]
     rest: dict[str, list[int]] = defaultdict(list)
@@ -89,8 +104,8 @@ def _train_without_diverging(
 ) -> tuple[int, ...]:
     """Meta-train; returns the seeds that came to the end.
 
-    `diverged` is told of others: without them the rest goes on from what was saved last, and they,
-    when they are tried again, fail from there.
+    `diverged` is told of each error. The seeds that it names keep a working checkpoint of their
+    own, if anything was saved, from which they would fail again; the rest goes on without them.
     """
     while job.seeds:
         try:
@@ -103,6 +118,7 @@ def _train_without_diverging(
         if job.resume_path.is_file():
             _take_apart(job, parts)
         job = replace(job, seeds=left)
+        gc.collect()  # or the others have less of the card's memory
         torch.cuda.empty_cache()
     return job.seeds
 
