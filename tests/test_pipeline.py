@@ -16,6 +16,7 @@ from refusal import refusal
 
 from anml.drawings.packed import Drawings
 from anml.meta_testing.regimes import REGIMES
+from anml.meta_train import Job, meta_train
 from anml.profiles import Profile, find_profile
 from anml.results import read_table
 from anml.running import pipeline
@@ -29,10 +30,10 @@ from anml.running.plan import plan
 from anml.running.points import Point
 from anml.running.probe_jobs import ProbeJob
 from anml.store import code_state as code_module
-from anml.store.checkpoint import load_checkpoint
+from anml.store.checkpoint import load_checkpoint, save_checkpoint
 from anml.store.code_state import code_state, modules_state
 from anml.store.tables import LOG_METRICS
-from anml.treatments import TRAININGS, TREATMENTS
+from anml.treatments import TRAININGS, TREATMENTS, find_training
 
 POINT = Point("ANML", 5)
 TABLES = ("meta_test", "learning_rates", "class_accuracy", "meta_train_log")
@@ -202,6 +203,20 @@ def test_a_meta_training_of_several_seeds_is_not_begun_anew_one_by_one(
     args = (tiny, noise_drawings, str(packed_noise), tmp_path)
     text = refusal(lambda: run(*args, only=["first-order, seed 0"]))
     assert "`anml meta-train anml-first-order --seeds 0,1 --resume`" in text
+
+
+def test_what_other_code_began_of_several_seeds_is_set_aside(
+    tiny: Profile, noise_drawings: Drawings, packed_noise: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "checkpoints"
+    job = Job(find_training("anml-first-order"), tiny, noise_drawings, (0, 1), folder)
+    for path in meta_train(job, progress=False):
+        path.unlink()
+    tensors, header = load_checkpoint(job.resume_path)
+    save_checkpoint(job.resume_path, tensors, header | {"code": "of another day"})
+    run(tiny, noise_drawings, str(packed_noise), tmp_path, only=["first-order, seed 0"], workers=1)
+    assert job.model_path(0).is_file()
+    assert [path.name for path in (tmp_path / "stale").rglob("*.*s")] == [job.resume_path.name]
 
 
 def test_a_run_clears_what_killed_ones_left_half_written(

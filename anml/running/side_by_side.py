@@ -7,7 +7,6 @@ seed is a job of its own.
 import gc
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
 from dataclasses import replace
 
 import torch
@@ -28,14 +27,20 @@ Replicas = tuple[str, tuple[int, ...]]
 
 
 def shared_beginnings(place: Place) -> list[Working]:
-    """The working checkpoints that several seeds share and this code (`place.keep`: any) made."""
-    found = []
-    for working in working_checkpoints(place):
-        with suppress(AnmlError):  # a damaged one is nobody's: whoever goes on from it will say so
-            one = TrainJob(working.training, working.seeds[0])
-            if len(working.seeds) > 1 and one.goes_on_from(read_header(working.path), place):
-                found.append(working)
-    return found
+    """The working checkpoints that several seeds share, less those that other code made, unless
+    `place.keep`.
+    """
+    shared = [working for working in working_checkpoints(place) if len(working.seeds) > 1]
+    return [working for working in shared if _is_ours(working, place)]
+
+
+def _is_ours(working: Working, place: Place) -> bool:
+    """Whether this code made it; of a damaged one, who goes on from it will say so."""
+    try:
+        header = read_header(working.path)
+    except AnmlError:
+        return True
+    return TrainJob(working.training, working.seeds[0]).goes_on_from(header, place)
 
 
 def side_by_side(
