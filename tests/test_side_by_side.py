@@ -54,6 +54,19 @@ def train(place: Place, drawings: Drawings, packed: Path) -> str:
     return log.read_text()
 
 
+def break_at_once(monkeypatch: pytest.MonkeyPatch, *seeds: int) -> None:
+    """Models of `seeds` start where no loss is finite."""
+    start = meta_train_module.initial_model
+
+    def broken(network: str, profile: Profile, seed: int) -> torch.nn.Module:
+        model = start(network, profile, seed)
+        if seed in seeds:
+            torch.nn.init.constant_(model.head.weight, torch.inf)
+        return model
+
+    monkeypatch.setattr(meta_train_module, "initial_model", broken)
+
+
 def jobs() -> list[TrainJob]:
     return [TrainJob("anml", seed) for seed in ALL]
 
@@ -146,15 +159,7 @@ def test_a_seed_that_diverges_leaves_the_others_to_go_on(
         tensors["weights/head.weight"][1] = torch.inf
         save_checkpoint(shared, tensors, header | {"seconds": 3e6})
     else:
-        start = meta_train_module.initial_model
-
-        def broken(network: str, profile: Profile, seed: int) -> torch.nn.Module:
-            model = start(network, profile, seed)
-            if seed == 1:
-                torch.nn.init.constant_(model.head.weight, torch.inf)
-            return model
-
-        monkeypatch.setattr(meta_train_module, "initial_model", broken)
+        break_at_once(monkeypatch, 1)
     message = refusal(lambda: train(place, noise_drawings, packed_noise))
     assert message.startswith("meta-training anml, seed 1, diverged by iteration ")
     assert "--set anml_outer_rate=" in message
@@ -195,19 +200,12 @@ def test_no_more_is_trained_than_what_has_not_diverged(
     place: Place, monkeypatch: pytest.MonkeyPatch, noise_drawings: Drawings, others: tuple[int, ...]
 ) -> None:
     """One seed that is left is alone already; where none is, nothing is."""
-    start = meta_train_module.initial_model
-
-    def broken(network: str, profile: Profile, seed: int) -> torch.nn.Module:
-        model = start(network, profile, seed)
-        if seed not in others:
-            torch.nn.init.constant_(model.head.weight, torch.inf)
-        return model
-
-    monkeypatch.setattr(meta_train_module, "initial_model", broken)
+    broken = [seed for seed in ALL if seed not in others]
+    break_at_once(monkeypatch, *broken)
     monkeypatch.setattr(module.data, "load", lambda name: noise_drawings)
     heard: list[str] = []
     message = refusal(lambda: module.train_side_by_side(place, "", jobs(), heard.append))
-    assert f"seeds {', '.join(str(s) for s in ALL if s not in others)}, diverged" in message
+    assert f"seeds {', '.join(map(str, broken))}, diverged" in message
     assert heard == [
         f"diverged: {message}",
         *(f"done: meta-train anml, seeds {seed}" for seed in others),
