@@ -38,7 +38,7 @@ Look = tuple[str, str, float]
 LOOKS: tuple[Look, ...] = (("-", "o", 1.0), ("--", "s", 0.6), (":", "^", 0.6))
 """Of the widest network, the next and the narrowest: line, marker, opacity."""
 BESIDE = 1.075
-"""How far compared treatments stand apart about a length, so that none hides another."""
+"""By which factor compared treatments stand apart about a length, so that none hides another."""
 OTHER_LENGTHS = {"higherANML replication": 30_000}
 """Meta-iterations of published numbers whose source says that they are not the paper's."""
 

@@ -17,7 +17,9 @@ class DivergedError(AnmlError):
     """A meta-training diverged, for the `seeds` that it names and perhaps not for others."""
 
     def __init__(self, message: str, seeds: tuple[int, ...] = ()) -> None:
-        """Take the line for the user; a copy in another process gets its seeds afterwards."""
+        """`message`: the line for the user. `seeds` may be left out, as unpickling does, which
+        gives a copy in another process its attributes afterwards.
+        """
         super().__init__(message)
         self.seeds = seeds
 

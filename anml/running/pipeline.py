@@ -146,7 +146,7 @@ def do(place: Place, data_name: str, jobs: Plan, workers: int, log: RunLog) -> N
     stale = [] if place.keep else stale_jobs(place, jobs, plan(place.profile))
     require_space(place, jobs, stale)  # set aside, they take up their room as before
     if not place.keep:
-        again = {job: [] for job in jobs if job in stale or not job.result(place).is_file()}
+        again = [job for job in jobs if job in stale or not job.result(place).is_file()]
         paths = [job.result(place) for job in stale] + stale_beginnings(place, again)
         if paths:
             text = (

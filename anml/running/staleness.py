@@ -40,7 +40,7 @@ def stale_jobs(place: Place, jobs: Plan, everything: Plan) -> list[Work]:
     return stale
 
 
-def stale_beginnings(place: Place, jobs: Plan) -> list[Path]:
+def stale_beginnings(place: Place, jobs: Iterable[Work]) -> list[Path]:
     """What other code made and a job would go on from: checkpoints of meta-trainings that are not
     finished, those inside of jobs that meta-train to measure something, and what these measured.
     """
