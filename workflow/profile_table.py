@@ -212,8 +212,8 @@ def widths() -> str:
     compared = shared_rows(tables, of_others("lengths", tables, ROOT))
     if not compared.empty:
         text += (
-            "Meta-test testing accuracy, one class after another, of ANML beside others, trained "
-            "equally long and on the same trajectories: "
+            "Meta-test testing accuracy, one class after another, of ANML beside others that were "
+            "trained equally long, on the same trajectories: "
             f"{compared_words(compared)}.\n\n"
         )
     kept = redraw_kept("lengths", tables, ROOT)
