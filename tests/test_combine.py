@@ -131,6 +131,34 @@ def test_a_curve_that_begins_on_its_way_keeps_what_was_recorded_before() -> None
     assert sorted(combine("unfinished_log", before, whole).frame["iteration"]) == [4, 8, 12]
 
 
+def test_an_earlier_state_does_not_take_the_place_of_a_later_one() -> None:
+    provenance = synthetic.accuracy().provenance
+    further = Table(curve(0, [4, 8, 12], done=12, seconds=7.0, device="CPU"), provenance)
+    earlier = pd.concat(curve(seed, [2, 4], done=4, seconds=2.0, device="GPU") for seed in (0, 1))
+    both = combine("unfinished_log", further, Table(earlier, provenance))
+    own = both.frame[both.frame["model_seed"] == 0]
+    assert own["iteration"].tolist() == [4, 8, 12]
+    assert set(own["device"]) == {"CPU"}
+    assert set(both.frame["model_seed"]) == {0, 1}
+    assert both.provenance.seconds == 7.0 + 2.0
+
+
+def test_probes_of_two_ways_to_meta_train_anml_are_not_mixed() -> None:
+    made = synthetic.accuracy().provenance
+    tables = [
+        Table(pd.DataFrame({"x": [i]}), replace(made, profile_values=values))
+        for i, values in enumerate(
+            {**made.profile_values, "probed": probed}
+            for probed in (["anml"], ["anml-redraw-kept"], ["oml"])
+        )
+    ]
+    message = refusal(lambda: combine("odd", tables[0], tables[1]))
+    assert "probed 'anml', 'anml-redraw-kept'" in message
+    assert "--to" in message
+    both = combine("odd", tables[0], tables[2])
+    assert both.provenance.profile_values["probed"] == ["anml", "oml"]
+
+
 def test_a_finished_meta_training_is_under_way_no_longer() -> None:
     provenance = synthetic.accuracy().provenance
     made = {"device": "CPU", "done": 6}

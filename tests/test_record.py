@@ -1,5 +1,6 @@
 """Recorded results: kept with their models, listed, and measured again."""
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -209,6 +210,47 @@ def test_a_runs_own_folder_is_not_recorded_into(half: Place) -> None:
     before = files(half.folder)
     assert "--to" in refusal(lambda: record(half, half.folder))
     assert files(half.folder) == before
+
+
+def test_what_was_recorded_as_finished_is_not_under_way_again(
+    tiny: Profile, noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    """A copy of the run that was made earlier is added later."""
+    place, copy, folder = (Place(tiny, tmp_path / name) for name in ("run", "copy", "recorded"))
+    short = replace(place, profile=replace(tiny, meta_iterations=5))
+    TrainJob("anml", 0).run(short, noise_drawings, lambda n: None)
+    TrainJob("anml", 0).result(place).unlink()
+    shutil.copytree(place.folder, copy.folder)
+    TrainJob("anml", 0).run(place, noise_drawings, lambda n: None)
+    for one in (place, copy):
+        gather(one, noise_drawings)
+    record(place, folder.folder)
+    before = files(folder.folder)
+    record(copy, folder.folder, add=True)
+    assert files(folder.folder) == before
+    log = read_table(folder.folder / "meta_train_log.parquet").frame
+    assert log["iteration"].max() == 8
+
+
+def test_a_run_is_recorded_with_the_values_that_it_was_gathered_with_alone(
+    half: Place, tmp_path: Path
+) -> None:
+    other = replace(half, profile=replace(half.profile, meta_iterations=9))
+    message = refusal(lambda: record(other, tmp_path / "x"))
+    assert "is of profile smoke, meta_iterations=8: record it with the --profile" in message
+    named = replace(half, profile=replace(half.profile, name="quick"))
+    assert "is of profile smoke:" in refusal(lambda: record(named, tmp_path / "x"))
+    assert not (tmp_path / "x").exists()
+
+
+def test_models_that_are_newer_than_the_tables_are_refused(
+    half: Place, noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    model = TrainJob("oml", 0).result(half)
+    later = model.stat().st_mtime + 1000
+    os.utime(model, (later, later))
+    assert "--gather" in refusal(lambda: record(half, tmp_path / "x"))
+    assert record(half, tmp_path / "x", models=False)
 
 
 def test_single_values_of_a_profile_are_not_recorded_as_the_profile(

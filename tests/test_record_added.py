@@ -14,7 +14,7 @@ from refusal import refusal
 from anml import cli
 from anml.data import Drawings
 from anml.meta_train import load_model
-from anml.profiles import Profile
+from anml.profiles import PROFILES, Profile
 from anml.recording.record import record
 from anml.recording.verify import verify
 from anml.results import read_table, write_table
@@ -290,9 +290,11 @@ def test_the_command_adds_more_models_to_a_profile_and_nothing_else(
     monkeypatch.setattr("anml.findings.found_tables.repository_root", lambda: tmp_path)
     run, usual = tmp_path / "run", tmp_path / "results" / "laptop"
     own = synthetic.accuracy()
-    write_table(usual / "lengths.parquet", own.frame, own.provenance)
     other = synthetic.of_model(synthetic.accuracy(models=2), 1)
-    write_table(run / "results" / "lengths.parquet", other.frame, other.provenance)
+    for folder, table, models in ((usual, own, 1), (run / "results", other, 2)):
+        values = replace(PROFILES["laptop"], length_models=models).values()
+        made = replace(table.provenance, profile_values=values)
+        write_table(folder / "lengths.parquet", table.frame, made)
     command = ["results", "record", "--profile", "laptop", "--data", str(packed_noise)]
     command += ["--out", str(run), "--set", "length_models=2"]
     assert cli.main(command) == 2

@@ -17,6 +17,7 @@ from anml.running.gather import UNFINISHED
 from anml.running.groups import group_name
 from anml.running.jobs import TrainJob
 from anml.store.tables import KEYS, listing
+from anml.treatments import OF_ANML
 
 EXTENT = (
     *("models", "trajectories", "n_classes", "probed"),
@@ -132,6 +133,9 @@ def finish(unfinished: Table, log: Table) -> tuple[Table | None, Table]:
 
 def _later_states(standing: pd.DataFrame, new: pd.DataFrame, provenance: Provenance) -> Table:
     """Of each meta-training under way the later state, whose time has the earlier one's in it."""
+    furthest = standing.groupby(TRAINING)["done"].max()
+    behind = new.merge(furthest, on=TRAINING, how="left", suffixes=("", "_standing"))
+    new = new[~(behind["done"] < behind["done_standing"]).to_numpy()]
     begun, again = _trainings(standing), _trainings(new)
     earlier = _earlier(standing, new)
     rows = pd.concat([standing[~begun.isin(again)], earlier, new], ignore_index=True)
@@ -197,6 +201,12 @@ def _values(name: str, standing: Mapping[str, Any], new: Mapping[str, Any]) -> d
         )
     known = {"models": []} | dict(standing)  # runs of all of them did not always say so
     most = {key: _most(known.get(key, new[key]), new[key]) for key in EXTENT if key in new}
+    gated = [training for training in most.get("probed", []) if training in OF_ANML]
+    if len(gated) > 1:
+        raise AnmlError(
+            f"{name}: the recorded table and the run probed {listing(gated)}, whose rows it does "
+            "not tell apart; record the run elsewhere with --to"
+        )
     return dict(new) | most
 
 

@@ -7,7 +7,7 @@ state is kept in the same way. How far unfinished meta-trainings are is recorded
 own, their weights never.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -65,7 +65,8 @@ def record(
     Returns what was written. What was stopped while it was recorded is finished first; the same
     call then has nothing else to do. AnmlError, before anything is recorded: the run has no tables,
     `destination` is a run's folder or not writable, the disk is full, too much would be recorded in
-    all, or what is to be added does not fit what is there.
+    all, the tables are of another profile or other values than `place`'s or older than the models,
+    or what is to be added does not fit what is there.
     """
     paths = table_paths(place.folder / "results")
     if not paths:
@@ -81,6 +82,7 @@ def record(
         return stopped[1]
     finished = finished_models(place, destination) if models else []
     tables = {path.name: read_table(path) for path in paths}
+    _require_own(place, tables, paths, finished)
     superseded: set[Path] = set()
     if add:
         finished = [model for model in finished if not _outdone(model, destination)]
@@ -96,12 +98,35 @@ def record(
     standing = [*table_paths(destination), *recorded_models(destination)]
     staying = set(standing) - superseded if add else set()
     _require_room(destination, paths, bodies, staying)
-    require_writable(destination)
+    require_writable(destination, "--to")
     written = [*(destination / name for name in tables), *bodies]
     removed = sorted(set(standing) - staying - set(written))
     write_aside(destination, tables, bodies, removed, asked)
     move_in_place(destination)
     return written
+
+
+def _require_own(
+    place: Place, tables: Mapping[str, Table], paths: Sequence[Path], models: Sequence[Model]
+) -> None:
+    """AnmlError if the tables were not gathered with the profile of `place`, or before `models`."""
+    asked = place.profile.values()
+    for name, table in tables.items():
+        held = table.provenance.profile_values
+        decisive = asked.keys() - {"name", "summary"}
+        apart = sorted(key for key in decisive if held.get(key, asked[key]) != asked[key])
+        if table.provenance.profile != place.profile.name or apart:
+            made = ", ".join([table.provenance.profile, *(f"{key}={held[key]}" for key in apart)])
+            raise AnmlError(
+                f"{name} in {place.folder} is of profile {made}: record it with the --profile and "
+                "--set that it was gathered with"
+            )
+    gathered = min(path.stat().st_mtime for path in paths)
+    if any(model.path.stat().st_mtime > gathered for model in models):
+        raise AnmlError(
+            f"{place.folder} has models that are newer than its tables: gather these again with "
+            "`anml run --gather`"
+        )
 
 
 def _request(place: Place, tables: Sequence[Path], *how: bool) -> str:
@@ -134,15 +159,21 @@ def finished_models(place: Place, destination: Path) -> list[Model]:
 def _finished_since(
     destination: Path, tables: dict[str, Table]
 ) -> tuple[dict[str, Table], list[Path]]:
-    """The tables in which no meta-training is under way that the log of finished ones has.
+    """The tables in which no meta-training is under way that the log of finished ones has, be it
+    the run's or the recorded one.
 
     And the table of what is under way, for removal, if nothing is any more.
     """
     path = destination / f"{UNFINISHED}.parquet"
-    under_way = tables.get(path.name) or (read_table(path) if path.is_file() else None)
-    if under_way is None or LOG not in tables:
+    under_way, finished = (
+        tables.get(file.name) or (read_table(file) if file.is_file() else None)
+        for file in (path, destination / LOG)
+    )
+    if under_way is None or finished is None:
         return tables, []
-    left, log = finish(under_way, tables[LOG])
+    left, log = finish(under_way, finished)
+    if LOG not in tables and left and len(left.frame) == len(under_way.frame):
+        return tables, []
     others = {name: table for name, table in tables.items() if name != path.name} | {LOG: log}
     return (others | {path.name: left}, []) if left else (others, [path])
 
@@ -162,7 +193,7 @@ def _outdone(model: Model, folder: Path) -> bool:
     if model.recorded.parent.parent == folder:
         return False
     standing = folder.glob(f"{LENGTHS}/*/checkpoints/{model.path.name}")
-    lengths = [int(path.parents[1].name) for path in standing]
+    lengths = [int(path.parents[1].name) for path in standing if _is_length(path)]
     own = folder / "checkpoints" / model.path.name
     lengths += [read_header(own)["iteration"]] if own.is_file() else []
     return any(length > model.iterations for length in lengths)
@@ -174,8 +205,13 @@ def _shorter(models: Sequence[Model], folder: Path) -> list[Path]:
         path
         for model in models
         for path in (folder / LENGTHS).glob(f"*/checkpoints/{model.path.name}")
-        if int(path.parents[1].name) < model.iterations
+        if _is_length(path) and int(path.parents[1].name) < model.iterations
     ]
+
+
+def _is_length(path: Path) -> bool:
+    """Whether a model lies in a folder that is named after its meta-iterations."""
+    return path.parents[1].name.isdecimal()
 
 
 def _require_room(
