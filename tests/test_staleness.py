@@ -8,13 +8,14 @@ import pytest
 from refusal import refusal
 
 from anml.drawings.packed import Drawings
+from anml.errors import AnmlError
 from anml.profiles import Profile
 from anml.running import disk
 from anml.running import staleness as module
 from anml.running.evaluations import EvaluateJob, search_jobs
 from anml.running.jobs import Place, TrainJob, write_part
 from anml.running.lengths import LengthJob
-from anml.running.pipeline import do, gather
+from anml.running.pipeline import STALE_LOCK, do, gather
 from anml.running.plan import plan
 from anml.running.points import Point
 from anml.running.rate_search import RateJob
@@ -22,6 +23,7 @@ from anml.running.run_log import RunLog
 from anml.running.staleness import made_by, set_aside, stale_beginnings, stale_jobs
 from anml.store.checkpoint import load_checkpoint, save_checkpoint
 from anml.store.code_state import code_state
+from anml.store.lock import locked
 from anml.treatments import TREATMENTS
 
 POINT = Point("OML-OLFT", 2)
@@ -110,7 +112,7 @@ def test_what_is_stale_is_set_aside_and_done_again(
     monkeypatch.setattr("anml.running.pipeline.run_jobs", lambda *a: done.append(a))
     do(place, str(packed_noise), jobs, 1, RunLog(place.folder / "logs"))
     error = capsys.readouterr().err
-    assert "2 results were made by other code" in error
+    assert "other code than this made 2 files" in error
     assert "--keep" in error
     (stale,) = (place.folder / "stale").iterdir()
     aside = stale / test.result(place).relative_to(place.folder)
@@ -185,6 +187,26 @@ def test_tables_leave_out_what_is_stale(
     assert "nothing that is finished" in refusal(lambda: gather(place, noise_drawings))
     kept = Place(tiny, tmp_path, keep=True)
     assert gather(kept, noise_drawings)[1] == len(plan(tiny)) - 1
+
+
+def test_two_groups_of_a_run_do_not_set_aside_at_once(
+    finished, monkeypatch, packed_noise: Path
+) -> None:
+    place, jobs, (*_, test) = finished
+    change(monkeypatch, EvaluateJob.code)
+    refused = []
+
+    def watched(place: Place, paths: list[Path]) -> Path:
+        with pytest.raises(AnmlError) as error, locked(place.folder / STALE_LOCK, "stale"):
+            pass
+        refused.append(error)
+        return set_aside(place, paths)
+
+    monkeypatch.setattr("anml.running.pipeline.set_aside", watched)
+    monkeypatch.setattr("anml.running.pipeline.run_jobs", lambda *a: None)
+    do(place, str(packed_noise), jobs, 1, RunLog(place.folder / "logs"))
+    assert len(refused) == 1
+    assert not test.result(place).exists()
 
 
 def test_setting_aside_again_keeps_what_was_set_aside_before(tiny: Profile, tmp_path: Path) -> None:

@@ -38,6 +38,10 @@ CLAIM_LOCK = Path("locks") / "claim"
 """In a run's folder: held by whoever looks what it is a run of, and says so if nobody has."""
 CLAIM_SECONDS = 30.0
 """How long to wait for that lock, which nobody holds for longer than it takes to write a line."""
+STALE_LOCK = Path("locks") / "stale"
+"""In a run's folder: held by whoever looks what other code made and sets it aside."""
+STALE_SECONDS = 600.0
+"""How long to wait for that lock: all results of a run are looked at meanwhile."""
 
 
 def default_folder(profile: Profile, source: str, overrides: Mapping[str, Any]) -> Path:
@@ -143,21 +147,12 @@ def do(place: Place, data_name: str, jobs: Plan, workers: int, log: RunLog) -> N
     AnmlError: as `run`; nothing is set aside where the disk has no room to make it again.
     """
     _refuse_shared_beginnings(place, jobs)
-    stale = [] if place.keep else stale_jobs(place, jobs, plan(place.profile))
-    require_space(place, jobs, stale)  # set aside, they take up their room as before
-    if not place.keep:
-        again = [job for job in jobs if job in stale or not job.result(place).is_file()]
-        paths = [job.result(place) for job in stale] + stale_beginnings(place, again)
-        if paths:
-            text = (
-                f"{len(paths)} results were made by other code than this: they are made again, "
-                f"and what they were lies in {set_aside(place, paths)} "
-                "(--keep would have taken them as they are)"
-            )
-            print(text, file=sys.stderr)
-            log.write(text)
-            for path in paths:
-                log.write(f"stale: {path}")
+    if place.keep:
+        require_space(place, jobs)
+    else:
+        lock = place.folder / STALE_LOCK
+        with locked(lock, f"{place.folder / 'stale'}", wait_seconds=STALE_SECONDS):
+            _set_stale_aside(place, jobs, log)
     try:
         train_side_by_side(place, data_name, jobs, log.write)
         run_jobs(place, data_name, jobs, workers, log.write)
@@ -165,6 +160,25 @@ def do(place: Place, data_name: str, jobs: Plan, workers: int, log: RunLog) -> N
         log.write(f"stopped: {error or type(error).__name__}")
         raise
     log.write("everything asked for is finished")
+
+
+def _set_stale_aside(place: Place, jobs: Plan, log: RunLog) -> None:
+    """Set aside what other code made of what `jobs` make or go on from, and what rests on it."""
+    stale = stale_jobs(place, jobs, plan(place.profile))
+    require_space(place, jobs, stale)  # set aside, they take up their room as before
+    again = [job for job in jobs if job in stale or not job.result(place).is_file()]
+    paths = [job.result(place) for job in stale] + stale_beginnings(place, again)
+    if not paths:
+        return
+    text = (
+        f"other code than this made {len(paths)} files, or what they rest on: they are made again, "
+        f"and what they were lies in {set_aside(place, paths)} "
+        "(--keep would have taken them as they are)"
+    )
+    print(text, file=sys.stderr)
+    log.write(text)
+    for path in paths:
+        log.write(f"stale: {path}")
 
 
 def _refuse_shared_beginnings(place: Place, jobs: Plan) -> None:
@@ -177,7 +191,8 @@ def _refuse_shared_beginnings(place: Place, jobs: Plan) -> None:
             raise AnmlError(
                 f"{working.path} is an unfinished meta-training of several seeds: finish it with "
                 f"`anml meta-train {working.training} --seeds {','.join(map(str, working.seeds))} "
-                "--resume`, or delete that file to meta-train them one by one"
+                f"--resume --out {place.folder}` and this run's --profile, --data and --set, or "
+                "delete that file to meta-train them one by one"
             )
 
 
