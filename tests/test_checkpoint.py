@@ -11,7 +11,12 @@ import torch
 from refusal import refusal
 from safetensors.torch import save_file
 
-from anml.store.checkpoint import load_checkpoint, save_checkpoint
+from anml.store.checkpoint import (
+    load_checkpoint,
+    parse_working_name,
+    save_checkpoint,
+    working_name,
+)
 
 TENSORS = {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor([1.5], dtype=torch.float64)}
 HEADER = {"iteration": 3, "profile": {"name": "tiny", "n_classes": [1, 2]}}
@@ -113,6 +118,14 @@ def test_an_interruption_while_writing_leaves_the_old_checkpoint(
         save_checkpoint(path, TENSORS, {"iteration": 4})
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_names_of_working_checkpoints_say_their_seeds() -> None:
+    assert parse_working_name(working_name("anml-as-released", (0, 12))) == (
+        "anml-as-released",
+        (0, 12),
+    )
+    assert parse_working_name("anml-seeds0-old.resume.safetensors") == ("anml", ())
 
 
 def test_a_folder_that_is_a_file_is_one_line(tmp_path: Path) -> None:

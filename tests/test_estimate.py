@@ -132,7 +132,11 @@ def test_a_disk_that_is_too_full_is_told_before_the_work(
 
 
 def test_the_command(
-    packed_noise: Path, tiny: Profile, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    packed_noise: Path,
+    tiny: Profile,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     values = tiny.values()
     options = ["--data", str(packed_noise), "--out", str(tmp_path / "run"), "--workers", "2"]
@@ -148,3 +152,6 @@ def test_the_command(
     table = pd.read_csv(tmp_path / "plan.csv")
     assert list(table.columns) == ["stage", "group", "jobs", "finished", "seconds"]
     assert (table["seconds"] >= 0).all()
+    monkeypatch.setattr("anml.running.estimate.estimate", lambda *a: pytest.fail("too early"))
+    assert cli.main(["plan", *options, "--csv", str(tmp_path)]) == 2
+    assert f"{tmp_path} is a folder: choose a file with --csv" in capsys.readouterr().err

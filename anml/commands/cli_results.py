@@ -122,10 +122,13 @@ def _plan(args: argparse.Namespace) -> None:
     from anml.running.jobs import Place
     from anml.running.pipeline import default_workers
     from anml.running.plan import plan
-    from anml.store.files import replacing, require_writable
+    from anml.running.staleness import stale_jobs
+    from anml.store.files import replacing, require_file
 
     require(args.workers, "--workers", 1)
     profile, drawings, folder = prepare(args)
+    if args.csv:
+        require_file(args.csv, "--csv")
     place = Place(profile, folder, args.device, args.keep)
     workers = args.workers or default_workers(args.device)
     jobs = plan(profile)
@@ -136,11 +139,11 @@ def _plan(args: argparse.Namespace) -> None:
     left = stages.pop("seconds").map(duration)
     _print_table(stages.assign(**{"left, one thread": left}))
     if args.csv:
-        require_writable(args.csv.parent)
         with replacing(args.csv) as temporary:
             frame.to_csv(temporary, index=False, float_format="%.0f")
     total = frame["seconds"].sum()
-    needed, free = bytes_to_write(place, jobs), free_bytes(folder.absolute())
+    again = [] if args.keep else stale_jobs(place, jobs, jobs)
+    needed, free = bytes_to_write(place, jobs, again), free_bytes(folder.absolute())
     print(
         f"{profile.name} on {drawings.source}, folder {folder}: about {duration(total / workers)} "
         f"with {workers} processes here ({duration(total)} of one thread)"

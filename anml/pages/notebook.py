@@ -121,7 +121,7 @@ def save_values(values: pd.DataFrame, figures: str, name: str, found: Found) -> 
     if not figures:
         return
     folder = repository_root() / figures
-    require_writable(folder)
+    require_writable(folder, "the parameter `figures`")
     with replacing(folder / f"{file_name(name, found)}.csv") as temporary:
         values.to_csv(temporary, index=False, lineterminator="\n")
 

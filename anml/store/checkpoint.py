@@ -39,9 +39,10 @@ def working_name(training: str, seeds: Iterable[int]) -> str:
 
 
 def parse_working_name(name: str) -> tuple[str, tuple[int, ...]]:
-    """The reverse of `working_name`."""
+    """The reverse of `working_name`; no seeds where the name is not one of those."""
     training, _, seeds = name.removesuffix(WORKING).rpartition("-seeds")
-    return training, tuple(map(int, seeds.split("_")))
+    numbers = seeds.split("_")
+    return training, tuple(map(int, numbers)) if all(map(str.isdecimal, numbers)) else ()
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
@@ -65,7 +66,8 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], header: Mapping[s
     except (OSError, SafetensorError) as error:
         raise AnmlError(
             f"cannot write the checkpoint {path}: {getattr(error, 'strerror', None) or error}; "
-            "free some space or choose another folder with --out, then run again with --resume"
+            "free some space, then run again to go on (`anml meta-train` with --resume), or begin "
+            "anew elsewhere with --out"
         ) from error
 
 

@@ -56,8 +56,17 @@ def clear_leftovers(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def require_writable(folder: Path) -> None:
+def require_file(path: Path, option: str) -> None:
+    """As `require_writable`, for a file that will be written; AnmlError if it is a folder, too."""
+    if path.is_dir():
+        raise AnmlError(f"{path} is a folder: choose a file with {option}")
+    require_writable(path.parent, option)
+
+
+def require_writable(folder: Path, option: str = "--out") -> None:
     """Make `folder` if need be and try to write in it, before the work and not after it.
+
+    `option`: what the user chose it with.
 
     Raises:
         AnmlError: it cannot be made or written to.
@@ -69,5 +78,5 @@ def require_writable(folder: Path) -> None:
     except OSError as error:
         raise AnmlError(
             f"cannot write to the folder {folder}: {error.strerror or error}; "
-            "choose another one with --out"
+            f"choose another one with {option}"
         ) from error
