@@ -91,6 +91,7 @@ def test_groups_with_a_job_that_never_finishes_are_named() -> None:
     assert "\n" not in line
     assert "meta-test.oml-unlimited-oracle-20-epochs" in line
     assert "meta-train" not in line  # it goes on from its checkpoint
+    assert "rates." not in warning(0.5)  # so does the training that is most of a search
     # The group's jobs are of ten N: the longest is that of the largest, 600 of 2,185 classes.
     group = known["meta-test.oml-unlimited-oracle-20-epochs"]
     share = 600 / sum(paper.epochs_network_n_classes) / paper.epochs_network_models

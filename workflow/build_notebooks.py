@@ -52,8 +52,8 @@ def digest(paths: list[Path], *facts: object) -> str:
     return total.hexdigest()
 
 
-def state(row: Row, output: Path, fingerprint: str) -> str:
-    """What `output` was made from and what it is now, in one hash."""
+def inputs_state(row: Row, fingerprint: str) -> str:
+    """What a row's page is made from, in one hash."""
     paths = [
         ROOT / "notebooks" / f"{row.source}.ipynb",
         ROOT / "workflow" / "execute.py",
@@ -61,9 +61,13 @@ def state(row: Row, output: Path, fingerprint: str) -> str:
         ROOT / "anml",
         ROOT / "constraints.txt",
         *(ROOT / path for path in row.inputs),
-        output,
     ]
     return digest(paths, row.parameters, fingerprint)
+
+
+def stamp_text(made_from: str, output: Path) -> str:
+    """What a page was made from (`inputs_state`) and what it is now."""
+    return f"{made_from} {digest([output])}"
 
 
 def stamp_of(row: Row) -> Path:
@@ -77,7 +81,7 @@ def is_current(row: Row, output: Path, fingerprint: str) -> bool:
     return (
         output.is_file()
         and stamp.is_file()
-        and stamp.read_text() == state(row, output, fingerprint)
+        and stamp.read_text() == stamp_text(inputs_state(row, fingerprint), output)
     )
 
 
@@ -147,10 +151,11 @@ def build(rows: list[Row], fingerprint: str) -> None:
             return
         print(f"{label}: running", flush=True)
         start = time.monotonic()
+        made_from = inputs_state(row, fingerprint)  # edited meanwhile, they make another page
         execute(row, output)
         stamp = stamp_of(row)
         stamp.parent.mkdir(parents=True, exist_ok=True)
-        stamp.write_text(state(row, output, fingerprint))
+        stamp.write_text(stamp_text(made_from, output))
         print(f"{label}: done in {time.monotonic() - start:.0f} s", flush=True)
 
     total = len(rows)

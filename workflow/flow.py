@@ -15,6 +15,7 @@ from anml.profiles import Profile
 from anml.running.groups import Group
 from anml.running.jobs import TrainJob
 from anml.running.lengths import LengthJob
+from anml.running.rate_search import RateJob
 
 NARROW, WIDE = 1500, 4000
 """MB of one process, drawings and libraries included: networks of a profile for a laptop, and at
@@ -70,10 +71,12 @@ def minutes(hours: float, limits: Limits, attempt: int = 1) -> int:
 def longest_job(profile: Profile, group: Group, seconds: float) -> float:
     """Of a group's seconds, those of its longest job that has to be done in one go.
 
-    A meta-training hasn't, whatever its length: it goes on from its working checkpoint.
+    A meta-training hasn't, whatever its length, nor what is mostly one: it goes on from its working
+    checkpoint.
     """
+    going_on = TrainJob | LengthJob | RateJob
     work = {job: job.weight() * job.steps(profile) for job in group.jobs}
-    in_one_go = [cost for job, cost in work.items() if not isinstance(job, TrainJob | LengthJob)]
+    in_one_go = [cost for job, cost in work.items() if not isinstance(job, going_on)]
     return seconds * max(in_one_go, default=0.0) / sum(work.values())
 
 
