@@ -20,6 +20,8 @@ CHAPTERS = [page for part in TOC["parts"] for page in part["chapters"]]
 BOOK = [TOC["root"]] + [p["file"] for page in CHAPTERS for p in [page, *page.get("sections", [])]]
 PAGES = [f"{page}.html" for page in BOOK] + ["search.html", "genindex.html"]
 NARROW, WIDE = 390, 1280
+BETWEEN = 1000
+"""Wide enough for the sidebar of pages, too narrow for that of the page's sections."""
 
 # Elements that stick out to the right, unless something around them scrolls.
 STICKING_OUT = """
@@ -91,7 +93,9 @@ def test_page_is_clean_and_fits(browser: Browser, address: str, page: str) -> No
         for width in (WIDE, NARROW):
             browser.resize(width)
             browser.save_picture(SCREENSHOTS / f"{name}-{width}-{theme}.png")
-        assert browser.run("return document.documentElement.scrollWidth") <= NARROW
+    for width in (WIDE, BETWEEN, NARROW):
+        browser.resize(width)
+        assert browser.run("return document.documentElement.scrollWidth") <= width
         assert browser.run(STICKING_OUT) == []
 
 
