@@ -122,6 +122,15 @@ def test_the_drawing_in_the_book_is_the_workflows_graph() -> None:
 
 
 @pytest.mark.slow
+def test_pages_of_a_run_with_values_of_its_own_are_refused(
+    packed_noise: Path, tmp_path: Path
+) -> None:
+    done = call("pages", packed=packed_noise, out=tmp_path / "run", dry=True)
+    assert done.returncode != 0
+    assert "pages show the run of a profile as it is" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
 def test_an_unknown_profile_names_the_known_ones(packed_noise: Path, tmp_path: Path) -> None:
     asked = [*command(packed=packed_noise, out=tmp_path, dry=True), "profile=smok"]
     done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=120)

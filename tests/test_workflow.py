@@ -88,6 +88,10 @@ def test_data_paths_start_where_the_user_stands(tmp_path):
     assert preflight.resolve_data("my data/omniglot.npz", str(tmp_path), None) == str(packed)
     assert preflight.resolve_data("auto", str(tmp_path), "my data/omniglot.npz") == str(packed)
     assert preflight.resolve_data("auto", str(tmp_path), None) == "auto"
+    # By its name, the file is asked to be Omniglot; from another folder a relative path is not it.
+    assert preflight.resolve_data("omniglot", str(tmp_path), str(packed)) == "omniglot"
+    relative = preflight.resolve_data("omniglot", str(tmp_path), "my data/omniglot.npz")
+    assert relative == str(packed)
     # The embedded drawings need no file, so a stale setting does not stand in their way.
     assert preflight.resolve_data("glyphs", str(tmp_path), "gone.npz") == "glyphs"
     with pytest.raises(AnmlError, match="no data file at"):

@@ -55,19 +55,25 @@ def resolve(path: str, stand: str) -> Path:
 
 
 def resolve_data(data: str, stand: str, configured: str | None) -> str:
-    """DATA with files made absolute; `configured` is the value of ANML_DATA, checked where used."""
+    """DATA with files made absolute; `configured` is the value of ANML_DATA, checked where used.
+
+    'omniglot' stays a name where it means the same file from the project's folder: what is found is
+    then held to be Omniglot.
+    """
     if data == "glyphs":
         return data
     if data not in NAMED_SOURCES:
         return str(resolve(data, stand))
     if configured:
         try:
-            return str(resolve(configured, stand))
+            found = resolve(configured, stand)
         except AnmlError:
             raise AnmlError(
                 f"the environment variable ANML_DATA names no file: {configured}; set it to a "
                 "packed .npz file, or unset it"
             ) from None
+        same = (ROOT / Path(configured).expanduser()).resolve() == found
+        return data if data == "omniglot" and same else str(found)
     return data
 
 
