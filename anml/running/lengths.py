@@ -174,7 +174,8 @@ class LengthJob:
                 piece.result(own).unlink(missing_ok=True)
         seconds = -self._take_over(place)
         self.training.run(own, drawings, lambda n: on_step(self._as_steps(n)))
-        seconds += read_header(self.training.result(own))["seconds"]
+        # Of what another job counts it may have gone on from none, having begun before.
+        seconds = max(0.0, seconds + read_header(self.training.result(own))["seconds"])
         parts = []
         for piece in self.pieces(place.profile):
             if not piece.is_done(own):
