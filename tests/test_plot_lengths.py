@@ -197,6 +197,17 @@ def test_what_the_gate_leaves_is_said_at_both_ends(activity: dict[str, Table]) -
     )
 
 
+def test_what_the_gate_leaves_is_told_of_the_same_models(activity: dict[str, Table]) -> None:
+    """Another model, which went on to no further length, does not count."""
+    own = activity["laptop"]
+    early = own.frame[own.frame["iterations"] == own.frame["iterations"].min()]
+    early = early.assign(model_seed=1, iterations=500, value=1.0)
+    frame = pd.concat([early, early.assign(iterations=1000), own.frame])
+    assert lengths_said.gate_lines({"laptop": replace(own, frame=frame)}) == (
+        lengths_said.gate_lines({"laptop": own})
+    )
+
+
 def test_rates_at_the_edge_have_an_arrow() -> None:
     sheet = lengths_said.rate_sheet({"laptop": synthetic.rates()})
     assert sheet["meta-iterations"].tolist() == [1000, 4000]

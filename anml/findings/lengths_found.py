@@ -234,6 +234,12 @@ def _summary(rows: pd.DataFrame, column: str, name: str) -> dict[str, float]:
     return bounds | {"models": found.models, "trajectories": found.trajectories}
 
 
+def gate_rows(table: Table) -> pd.DataFrame:
+    """Return the rows of a `length_activity` table that say which share the gate leaves active."""
+    frame = table.frame
+    return frame[(frame["layer"] == GATED) & (frame["metric"] == "share active")]
+
+
 def gate_values(tables: Tables) -> pd.DataFrame:
     """Return the share of units active after the gate, from `length_activity` tables.
 
@@ -244,9 +250,7 @@ def gate_values(tables: Tables) -> pd.DataFrame:
         return pd.DataFrame(columns=columns)
     rows = []
     for profile, table in by_width(tables).items():
-        frame = table.frame
-        own = frame[(frame["layer"] == GATED) & (frame["metric"] == "share active")]
-        means = own.groupby("iterations", as_index=False)["value"].mean()
+        means = gate_rows(table).groupby("iterations", as_index=False)["value"].mean()
         rows.append(
             means.rename(columns={"value": "mean"}).assign(
                 profile=profile, width=width_words(table)

@@ -21,7 +21,7 @@ from anml.findings.lengths_found import (
     by_width,
     forgotten,
     gains_of_others,
-    gate_values,
+    gate_rows,
     in_sequence,
     length_gains,
     restarts,
@@ -280,15 +280,17 @@ def furthest_words(values: pd.DataFrame) -> str:
 
 def gate_lines(activity: Tables) -> list[str]:
     """Return how many units the gate leaves active at the first and the last length, a sentence a
-    width.
+    width: of the models that came furthest, from the first length at which all were measured.
     """
     lines = []
-    for width, own in gate_values(activity).groupby("width", sort=False):
-        first, *others = own.iloc[[0, -1]].drop_duplicates().itertuples(index=False)
+    for table in by_width(activity).values():
+        shares = gate_rows(table).pivot(index="iterations", columns="model_seed", values="value")
+        furthest = shares.loc[:, shares.iloc[-1].notna()].dropna().mean(axis="columns")
+        (first, share), *others = furthest.iloc[[0, -1]].drop_duplicates().items()
         lines.append(
-            f"{width}: {100 * first.mean:.1f}% of the units are active after the gate after "
-            f"{first.iterations:,} meta-iterations"
-            + "".join(f", {100 * last.mean:.1f}% after {last.iterations:,}" for last in others)
+            f"{width_words(table)}: {100 * share:.1f}% of the units are active after the gate "
+            f"after {first:,} meta-iterations"
+            + "".join(f", {100 * last:.1f}% after {length:,}" for length, last in others)
             + "."
         )
     return lines
