@@ -101,7 +101,11 @@ def test_a_number_is_reproduced_only_at_the_papers_scale(meta_test):
     values = {**same.provenance.profile_values, "meta_iterations": 19_999}
     brief = Table(same.frame, replace(same.provenance, profile_values=values))
     for table in (narrow, few, brief):
-        assert entries({"meta_test": table})["anml_600"].verdict == DIRECTION
+        found = entries({"meta_test": table})
+        assert found["anml_600"].verdict == DIRECTION
+        too_short = "Trained for 19,999 iterations, not 20,000."
+        assert (too_short in found["anml_600"].why) == (table is brief)
+        assert too_short not in found["scratch_drop_600"].why  # nobody trains it
     shorter = Table(same.frame[same.frame["n_classes"] < 600], same.provenance)
     entry = entries({"meta_test": shorter})["anml_600"]
     assert (entry.verdict, entry.n_classes) == (NOT_COMPARABLE, "50")  # below OML-OLFT at 50

@@ -13,18 +13,19 @@ _PRETRAIN_RATES = (
     "searched (the page on the baselines' rates shows it, and whether its best lies at an edge)."
 )
 _SECOND_ORDER = (
-    "The published models were meta-trained to first order, as the released code does it; here, as "
-    "the paper writes, to second order. Only if the first order keeps more can that be a cause: "
-    "measured on the page about paper and code."
+    "The released code meta-trains to first order, and so perhaps were the published models; here, "
+    "as the paper writes, to second order. Only if the first order keeps more can that be a cause: "
+    "in narrow networks the page about paper and code measures it."
 )
 _PIXELS = (
-    "The published networks without a norm, OML's, were shown pixels on a much smaller scale than "
-    "here. Only if that keeps more can it be a cause: measured on the page about paper and code."
+    "The released code shows OML's networks, which have no norm, pixels on a much smaller scale "
+    "than here. Only if that keeps more can it be a cause: in narrow networks the page about paper "
+    "and code measures it."
 )
 _REDRAWN_ROW = (
-    "The published models, and those of both replications, were meta-trained with rows of the head "
-    "that are drawn anew for good; here, as the paper writes, only in the inner loop's copy: what "
-    "that changes is measured on the pages about paper and code and about how much meta-training."
+    "The released code and both replications meta-train with rows of the head that are drawn anew "
+    "for good; here, as the paper writes, only in the inner loop's copy: what that changes is "
+    "measured on the pages about paper and code and about how much meta-training."
 )
 _TIES = (
     "At K = 5 among 659 classes two classes often have as many votes; the paper does not say which "
@@ -36,11 +37,16 @@ _DISTANCES = (
 )
 _RATE_FALLS = (
     "Where convolutions learn, the best meta-test rate falls with the number of classes; the page "
-    "of Figure S8 says where it is the smallest that was tried: a smaller one may keep more."
+    "of Figure S8 says whether it is the smallest that was tried: only there may a smaller one "
+    "keep more."
 )
 _SMALL_RATE = (
     "At which meta-test rates Scratch was run is published nowhere. A very small one learns little "
     "and forgets little; the page of Figure 3 says where the best found is the smallest tried."
+)
+_REDRAWN_UNITS = (
+    "What keeping the head's redrawn rows, as the released code does, changes of it is measured on "
+    "the page of Figure 5."
 )
 _OPEN_GATE = (
     "More units stay active after the gate here than in the paper. How far longer meta-training "
@@ -63,15 +69,19 @@ WHY: dict[str, str] = {
     "pretrain_drop_600": _PRETRAIN_RATES,
     "pretrain_train_400up": _PRETRAIN_RATES,
     "anml_best": (
-        "Why is not known. At the fewest classes there is little to forget, so that a lead there "
-        "says more of learning than of forgetting. What larger meta-test rates than the profile's "
-        "give ANML there is measured on the page about how much meta-training."
+        "At the fewest classes there is little to forget, so that a lead there says more of "
+        "learning than of forgetting. What keeping the head's redrawn rows gives ANML there the "
+        "page of Figure 3 shows, and what larger meta-test rates give the page about how much "
+        "meta-training."
     ),
     "order_matters_little": "Why is not known. Figure S9 shows the whole curve.",
     "epochs_do_not_catch_up": (
         "Many passes over the same drawings need no memory, so that this compares how much either "
-        "network can fit, and the paper's are wider."
+        "network can fit. The rows of ANML's one pass and of Pretrain & Transfer's twenty say "
+        "which of the two comes out otherwise than published, and in which direction."
     ),
+    "active_before": _REDRAWN_UNITS,
+    "active_nm": _REDRAWN_UNITS,
     "active_after": f"{_OPEN_GATE} {_REDRAWN_ROW}",
     "gating_sparsifies": _OPEN_GATE,
     "knn_nm": f"{_REDRAWN_ROW} {_TIES}",

@@ -21,6 +21,7 @@ from anml.findings.qualitative import CLAIMS, Claim, finding
 from anml.profiles import PROFILES
 from anml.results import Provenance, Table
 from anml.stats import model_words, replicates
+from anml.treatments import find_training, find_treatment
 
 MODELS = 4
 """With fewer a side, no Mann-Whitney U test between models can reach 0.05."""
@@ -190,7 +191,15 @@ def _number(row: pd.Series, tables: Mapping[str, Table], options: dict) -> Entry
         interval=_interval(found.low, found.high),
         replicates=_replicates(found.n_classes, found.models, found.trajectories),
         n_classes=_text(found.n_classes),
-        why=_why(row["id"], verdict, provenance, number, found.n_classes, found.models < MODELS),
+        why=_why(
+            row["id"],
+            verdict,
+            provenance,
+            number,
+            found.n_classes,
+            few=found.models < MODELS,
+            trained=_is_trained(row["treatment"]),
+        ),
     )
 
 
@@ -225,7 +234,7 @@ def _claim(claim: Claim, tables: Mapping[str, Table], options: dict) -> Entry:
         interval=_interval(found.margin.low, found.margin.high, sign="+"),
         replicates=_replicates(found.n_classes, found.margin.models, found.margin.trajectories),
         n_classes=("up to " if claim.everywhere else "") + _text(found.n_classes),
-        why=_why(claim.id, verdict, provenance, needs, found.n_classes, found.models < MODELS),
+        why=_why(claim.id, verdict, provenance, needs, found.n_classes, few=found.models < MODELS),
     )
 
 
@@ -271,9 +280,14 @@ def _why(
     provenance: Provenance,
     wanted: str,
     n_classes: int | None,
-    few: bool = False,
+    *,
+    few: bool,
+    trained: bool = True,
 ) -> str:
-    """Return what is known of why a row is not reproduced: the scale first, then the notes."""
+    """Return what is known of why a row is not reproduced: the scale first, then the notes.
+
+    `few`: over too few models; `trained`: its networks are trained before the meta-test.
+    """
     if verdict == REPRODUCED:
         return ""
     iterations = provenance.profile_values.get("meta_iterations", META_ITERATIONS)
@@ -284,12 +298,17 @@ def _why(
         ),
         f"Over fewer than {MODELS} models.": few,
         "Networks narrower than the paper's.": not _full_width(provenance),
-        f"Meta-trained for {iterations:,} iterations, not {META_ITERATIONS:,}.": (
-            iterations < META_ITERATIONS
+        f"Trained for {iterations:,} iterations, not {META_ITERATIONS:,}.": (
+            trained and iterations < META_ITERATIONS
         ),
         WHY.get(known, ""): known in WHY,
     }
     return " ".join(reason for reason, applies in reasons.items() if applies)
+
+
+def _is_trained(treatment: str) -> bool:
+    """Whether a treatment's networks are trained before the meta-test."""
+    return find_training(find_treatment(treatment).training).procedure != "none"
 
 
 def _interval(low: float, high: float, sign: str = "") -> str:
