@@ -8,6 +8,7 @@ import synthetic_lengths as synthetic
 from refusal import refusal
 
 from anml.profiles import PROFILES
+from anml.recording import combine as combine_module
 from anml.recording.combine import LOG, STAGES, combine, finish, without_recorded
 from anml.results import Table
 from anml.store.tables import checked
@@ -143,20 +144,26 @@ def test_an_earlier_state_does_not_take_the_place_of_a_later_one() -> None:
     assert both.provenance.seconds == 7.0 + 2.0
 
 
-def test_probes_of_two_ways_to_meta_train_anml_are_not_mixed() -> None:
+def test_probes_of_two_ways_to_meta_train_anml_are_not_mixed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     made = synthetic.accuracy().provenance
     tables = [
-        Table(pd.DataFrame({"x": [i]}), replace(made, profile_values=values))
+        Table(pd.DataFrame({"model_seed": [i]}), replace(made, profile_values=values))
         for i, values in enumerate(
             {**made.profile_values, "probed": probed}
             for probed in (["anml"], ["anml-redraw-kept"], ["oml"])
         )
     ]
-    message = refusal(lambda: combine("odd", tables[0], tables[1]))
+    monkeypatch.setattr(combine_module, "KEYS", {})
+    message = refusal(lambda: combine("knn", tables[0], tables[1]))
     assert "probed 'anml', 'anml-redraw-kept'" in message
     assert "--to" in message
-    both = combine("odd", tables[0], tables[2])
+    both = combine("knn", tables[0], tables[2])
     assert both.provenance.profile_values["probed"] == ["anml", "oml"]
+    # Other tables tell treatments apart.
+    both = combine("lengths", tables[0], tables[1])
+    assert both.provenance.profile_values["probed"] == ["anml-redraw-kept"]
 
 
 def test_a_finished_meta_training_is_under_way_no_longer() -> None:

@@ -125,7 +125,7 @@ def _require_own(
     if any(model.path.stat().st_mtime > gathered for model in models):
         raise AnmlError(
             f"{place.folder} has models that are newer than its tables: gather these again with "
-            "`anml run --gather`"
+            "`anml run --gather` (and --keep, where other code than this made its results)"
         )
 
 
