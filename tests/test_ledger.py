@@ -106,6 +106,9 @@ def test_a_number_is_reproduced_only_at_the_papers_scale(meta_test):
         too_short = "Trained for 19,999 iterations, not 20,000."
         assert (too_short in found["anml_600"].why) == (table is brief)
         assert too_short not in found["scratch_drop_600"].why  # nobody trains it
+    probes = {name: wide(table) for name, table in synthetic_results.everything().items()}
+    probes["knn"] = Table(probes["knn"].frame, brief.provenance)
+    assert too_short not in entries({"knn": probes["knn"]})["knn_nm_random"].why
     shorter = Table(same.frame[same.frame["n_classes"] < 600], same.provenance)
     entry = entries({"meta_test": shorter})["anml_600"]
     assert (entry.verdict, entry.n_classes) == (NOT_COMPARABLE, "50")  # below OML-OLFT at 50

@@ -13,9 +13,9 @@ _PRETRAIN_RATES = (
     "searched (the page on the baselines' rates shows it, and whether its best lies at an edge)."
 )
 _SECOND_ORDER = (
-    "The released code meta-trains to first order, and so perhaps were the published models; here, "
-    "as the paper writes, to second order. Only if the first order keeps more can that be a cause: "
-    "in narrow networks the page about paper and code measures it."
+    "The released code meta-trains to first order, and perhaps the published models were trained "
+    "so; here it is done, as the paper writes, to second order. Only if the first order keeps more "
+    "can that be a cause: in narrow networks the page about paper and code measures it."
 )
 _PIXELS = (
     "The released code shows OML's networks, which have no norm, pixels on a much smaller scale "
@@ -45,8 +45,8 @@ _SMALL_RATE = (
     "and forgets little; the page of Figure 3 says where the best found is the smallest tried."
 )
 _REDRAWN_UNITS = (
-    "What keeping the head's redrawn rows, as the released code does, changes of it is measured on "
-    "the page of Figure 5."
+    "What it becomes where the head's redrawn rows are kept, as in the released code, is measured "
+    "on the page of Figure 5."
 )
 _OPEN_GATE = (
     "More units stay active after the gate here than in the paper. How far longer meta-training "
@@ -77,8 +77,8 @@ WHY: dict[str, str] = {
     "order_matters_little": "Why is not known. Figure S9 shows the whole curve.",
     "epochs_do_not_catch_up": (
         "Many passes over the same drawings need no memory, so that this compares how much either "
-        "network can fit. The rows of ANML's one pass and of Pretrain & Transfer's twenty say "
-        "which of the two comes out otherwise than published, and in which direction."
+        "network can fit. The rows of ANML's one pass and of Pretrain & Transfer's twenty say how "
+        "far each lies from the published value, and in which direction."
     ),
     "active_before": _REDRAWN_UNITS,
     "active_nm": _REDRAWN_UNITS,

@@ -198,7 +198,7 @@ def _number(row: pd.Series, tables: Mapping[str, Table], options: dict) -> Entry
             number,
             found.n_classes,
             few=found.models < MODELS,
-            trained=_is_trained(row["treatment"]),
+            trained=_is_trained(row["treatment"]) and "random-weight" not in row["metric"],
         ),
     )
 
