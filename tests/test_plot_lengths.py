@@ -203,6 +203,8 @@ def test_what_the_gate_leaves_is_told_of_the_same_models(activity: dict[str, Tab
     early = own.frame[own.frame["iterations"] == own.frame["iterations"].min()]
     early = early.assign(model_seed=1, iterations=500, value=1.0)
     frame = pd.concat([early, early.assign(iterations=1000), own.frame])
+    always = {"laptop": replace(own, frame=own.frame.assign(value=1.0))}
+    assert "100.0% after 4,000" in lengths_said.gate_lines(always)[0]
     assert lengths_said.gate_lines({"laptop": replace(own, frame=frame)}) == (
         lengths_said.gate_lines({"laptop": own})
     )

@@ -285,8 +285,8 @@ def gate_lines(activity: Tables) -> list[str]:
     lines = []
     for table in by_width(activity).values():
         shares = gate_rows(table).pivot(index="iterations", columns="model_seed", values="value")
-        furthest = shares.loc[:, shares.iloc[-1].notna()].dropna().mean(axis="columns")
-        (first, share), *others = furthest.iloc[[0, -1]].drop_duplicates().items()
+        ends = shares.loc[:, shares.iloc[-1].notna()].dropna().mean(axis="columns")
+        (first, share), *others = ends.drop(ends.index[1:-1]).items()
         lines.append(
             f"{width_words(table)}: {100 * share:.1f}% of the units are active after the gate "
             f"after {first:,} meta-iterations"
