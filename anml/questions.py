@@ -199,5 +199,6 @@ QUESTIONS = (
             "OML-OLFT": Setting("OML-OLFT"),
             "ANML": Setting("ANML"),
         },
+        "At OML's rates, which were searched for two layers; one may want others.",
     ),
 )

@@ -139,7 +139,8 @@ def page() -> str:
         "What each profile runs:",
         markdown([sizes_row(profile) for profile in profiles]),
         costs_part(costs),
-        "Where the time of the recorded runs went, summed over processes:",
+        "Where the time of the recorded runs went, summed over processes; *all* leaves out what is "
+        "beyond a profile's plan, such as a second model's lengths:",
         markdown(
             [
                 {
@@ -221,7 +222,7 @@ def widths() -> str:
         return text
     words = furthest_words(length_values(kept))
     return (
-        f"{text}With the head's redrawn rows kept, as in the code that made the published numbers: "
+        f"{text}With the head's redrawn rows kept, as in the released code: "
         f"{words}. (These are not the same models everywhere: the same ones are compared on the "
         f"page *How much meta-training?*)\n\n{beside_published()}"
     )
@@ -256,17 +257,17 @@ def verdicts() -> str:
     }
     said = (
         f"Of the paper's own {found[SHOWN].sum()} numbers and claims the ledger finds, at "
-        f"`{SHOWN}`: {words[SHOWN]}. Only `{PAPER}`, which has the paper's widths and length of "
+        f"`{SHOWN}`: {words[SHOWN]}. Only `{PAPER}`, at the paper's widths and length of "
         f"meta-training, can reproduce one, and only with {MODELS} models or more."
     )
-    table = sets.get(PAPER, {}).get("meta_test")
-    if table is None:
+    if "meta_test" not in sets.get(PAPER, {}):
         return said
-    values = fig3_values(table)
-    names = " and ".join(values["treatment"].unique())
+    values = fig3_values(sets[PAPER]["meta_test"])
+    furthest = values.groupby("treatment", sort=False)["n_classes"].max()
+    names = ", ".join(f"{name} up to {n} classes" for name, n in furthest.items())
     return (
-        f"{said} Recorded of `{PAPER}` so far: {names} ({replicate_words(values)}); of these rows, "
-        f"{words[PAPER]}."
+        f"{said} Recorded of `{PAPER}` so far, of Figure 3: {names} ({replicate_words(values)}); "
+        f"of these rows, {words[PAPER]}."
     )
 
 
@@ -285,12 +286,11 @@ def profile_times() -> str:
         "paper": ("the paper's own numbers", "full width; wants a GPU"),
     }
     rows, spent = [], cost_pages.seconds_by_group()
-    for profile in PROFILES.values():
-        use, networks = words[profile.name]
-        seconds = spent[profile.name].sum(skipna=False)
+    for name, (use, networks) in words.items():
+        seconds = spent[name].sum(skipna=False)
         rows.append(
             {
-                "profile": f"`{profile.name}`",
+                "profile": f"`{name}`",
                 "for": use,
                 "networks": networks,
                 "every result, one process": known_duration(seconds),

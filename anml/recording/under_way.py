@@ -10,7 +10,7 @@ from anml.treatments import treatment_of
 
 NO_RESULTS = (
     "These are not results. What a model gave at lengths that it has passed on its way is on the "
-    "page about how much meta-training; all else of it is here alone."
+    "page about how much meta-training."
 )
 
 
@@ -23,6 +23,11 @@ def how_far(frame: pd.DataFrame) -> str:
     )
 
 
+def at_the_end(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the last tenth of the iterations that were done when each was recorded."""
+    return rows[rows["iteration"] > (1 - LAST_SHARE) * rows["done"]]
+
+
 def under_way_sheet(tables: Mapping[str, Table]) -> pd.DataFrame:
     """A row of texts for each meta-training in the tables, which are given by profile.
 
@@ -32,8 +37,7 @@ def under_way_sheet(tables: Mapping[str, Table]) -> pd.DataFrame:
     for profile, table in tables.items():
         for (training, seed), own in table.frame.groupby(["treatment", "model_seed"]):
             done, asked, seconds, device = own[["done", "asked", "seconds", "device"]].iloc[0]
-            last = own[own["iteration"] > (1 - LAST_SHARE) * done]
-            means = last.groupby("metric")["value"].mean()
+            means = at_the_end(own).groupby("metric")["value"].mean()
             rows.append(
                 {
                     "profile": profile,
