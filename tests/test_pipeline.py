@@ -202,7 +202,7 @@ def test_a_meta_training_of_several_seeds_is_not_begun_anew_one_by_one(
     shared.touch()
     args = (tiny, noise_drawings, str(packed_noise), tmp_path)
     text = refusal(lambda: run(*args, only=["first-order, seed 0"]))
-    assert "`anml meta-train anml-first-order --seeds 0,1 --resume`" in text
+    assert "`anml meta-train anml-first-order --seeds 0,1 --resume --out " in text
 
 
 def test_what_other_code_began_of_several_seeds_is_set_aside(

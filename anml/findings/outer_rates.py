@@ -11,11 +11,10 @@ from anml.findings.found_tables import repository_root
 from anml.findings.lengths_compared import ORDERS, REPRESENTATION
 from anml.findings.lengths_said import REPLICATES, points
 from anml.profiles import PROFILES
-from anml.recording.under_way import at_the_end
 from anml.results import Table, read_table
 from anml.running.length_names import MEASURED
 from anml.stats import summary, two_level_interval
-from anml.store.tables import LOG_METRICS, TESTING
+from anml.store.tables import LOG_METRICS, TESTING, at_the_end
 from anml.treatments import treatment_of
 
 TRAINING = "oml"

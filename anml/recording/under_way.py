@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from anml.results import Table
-from anml.store.tables import LAST_SHARE, LOG_METRICS
+from anml.store.tables import LOG_METRICS, at_the_end
 from anml.treatments import treatment_of
 
 NO_RESULTS = (
@@ -21,11 +21,6 @@ def how_far(frame: pd.DataFrame) -> str:
         f"{row.treatment} seed {row.model_seed}: {row.done:,} of {row.asked:,}"
         for row in each.sort_values(["treatment", "model_seed"]).itertuples()
     )
-
-
-def at_the_end(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the last tenth of the iterations that were done when each was recorded."""
-    return rows[rows["iteration"] > (1 - LAST_SHARE) * rows["done"]]
 
 
 def under_way_sheet(tables: Mapping[str, Table]) -> pd.DataFrame:
