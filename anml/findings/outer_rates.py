@@ -9,13 +9,13 @@ import pandas as pd
 from anml.findings.curves import counts, shown
 from anml.findings.found_tables import repository_root
 from anml.findings.lengths_compared import ORDERS, REPRESENTATION
+from anml.findings.lengths_found import REPLICATE
 from anml.findings.lengths_said import REPLICATES, points
 from anml.profiles import PROFILES
 from anml.results import Table, read_table
 from anml.running.length_names import MEASURED
 from anml.stats import summary, two_level_interval
 from anml.store.tables import LOG_METRICS, TESTING, at_the_end
-from anml.treatments import treatment_of
 
 TRAINING = "oml"
 RATE = "oml_outer_rate"
@@ -23,11 +23,12 @@ RATE = "oml_outer_rate"
 IN_USE = getattr(PROFILES["paper"], RATE)
 """The outer rate of every other result at the paper's width."""
 FOLDERS = ("paper", "paper_oml", "paper_oml_outer_*")
-"""Where OML at the paper's width is recorded: at the rate in use, and at one a folder."""
-OF_OML = (*MEASURED[TRAINING], treatment_of(TRAINING), TRAINING)
+"""Under `results/`, where OML at the paper's width is recorded: its log and lengths at the rate in
+use, and a folder for each other rate.
+"""
+OF_OML = (*MEASURED[TRAINING], TRAINING)
 """Whose rows of those tables are OML's; a log is named by its training."""
 POINT = ["treatment", "iterations", "n_classes", "regime"]
-REPLICATE = ["model_seed", "trajectory_seed"]
 ENDED = "meta-loss at the end"
 UNIT_COLUMNS = {"share active": "units active for a drawing, %", "dead units": "for none, %"}
 
@@ -114,4 +115,5 @@ def _rate(table: Table) -> float:
 
 
 def _named(rate: float) -> str:
+    """A rate in words: `0.0003`, `0.001 (in use)`."""
     return f"{rate:g}" + " (in use)" * (rate == IN_USE)
