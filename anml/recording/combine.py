@@ -203,13 +203,13 @@ def _values(name: str, standing: Mapping[str, Any], new: Mapping[str, Any]) -> d
     known = {"models": []} | dict(standing)  # runs of all of them did not always say so
     most = {key: _most(known.get(key, new[key]), new[key]) for key in EXTENT if key in new}
     gated = [training for training in most.get("probed", []) if training in OF_ANML]
-    if len(gated) > 1:  # of which a profile has one
-        most["probed"] = new["probed"]
-    if len(gated) > 1 and name in PROBED:
-        raise AnmlError(
-            f"{name}: the recorded table and the run probed {listing(gated)}, whose rows it does "
-            "not tell apart; record the run elsewhere with --to"
-        )
+    if len(gated) > 1:
+        if name in PROBED:
+            raise AnmlError(
+                f"{name}: the recorded table and the run probed {listing(gated)}, whose rows it "
+                "does not tell apart; record the run elsewhere with --to"
+            )
+        most["probed"] = new["probed"]  # a profile has one of them
     return dict(new) | most
 
 
