@@ -286,7 +286,8 @@ def profile_times() -> str:
         "paper": ("the paper's own numbers", "full width; wants a GPU"),
     }
     rows, spent = [], cost_pages.seconds_by_group()
-    for name, (use, networks) in words.items():
+    for name in PROFILES:
+        use, networks = words[name]
         seconds = spent[name].sum(skipna=False)
         rows.append(
             {
