@@ -5,7 +5,7 @@ are learned by `linear_learning`; where convolutions learn too, by the plain loo
 `network_learning`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from anml.data import Drawings
 from anml.errors import AnmlError
+from anml.meta_testing.frozen_features import Cut, KnownFeatures, cut_network
 from anml.meta_testing.linear_learning import OPTIMIZERS, Linears, learn_linears
 from anml.meta_testing.network_learning import FEATURE_BATCH, Learners, frozen_inputs, split_network
 from anml.meta_testing.regimes import SEQUENTIAL, Regime, learning_order
 from anml.meta_testing.trajectories import Trajectory
 from anml.meta_training.episodes import Stream, generator, to_unit
-from anml.models import ANML, kaiming_
+from anml.models import kaiming_
 from anml.treatments import Treatment
 
 SIDE_BY_SIDE = {"cpu": 1, "cuda": 16}
@@ -55,6 +56,7 @@ def meta_test(
     runs: Sequence[Run],
     optimizer: str = "adam",
     on_step: Callable[[int], None] | None = None,
+    known: KnownFeatures | None = None,
 ) -> list[Score]:
     """Accuracies of `runs`, each from the same meta-trained `model`, which is left unchanged.
 
@@ -63,6 +65,7 @@ def meta_test(
     of `linear_learning.OPTIMIZERS`, with fresh state for each run: the paper writes SGD; the
     published numbers were made with Adam. The head is drawn anew (Kaiming, zero bias) by the
     trajectory's seed before each. `on_step(n)` hears that `n` more drawings have been learned.
+    `known`: what earlier meta-tests of this model computed once, to be gone on with.
     AnmlError: unknown optimiser, or runs of different lengths.
     """
     if optimizer not in OPTIMIZERS:
@@ -70,9 +73,10 @@ def meta_test(
     if len({(len(run.trajectory.classes), run.regime.epochs) for run in runs}) != 1:
         raise AnmlError("meta_test takes runs of one number of classes and epochs at a time")
     on_step = on_step or (lambda n: None)
-    split = frozen_features(treatment, model)
-    if split is not None:
-        return _train_linears(*split, drawings, runs, optimizer, on_step)
+    cut = cut_network(treatment, model)
+    if cut is not None:
+        known = known or KnownFeatures(model)
+        return _train_linears(cut, known, drawings, runs, optimizer, on_step)
     together = SIDE_BY_SIDE[next(model.parameters()).device.type]
     groups = [runs[k : k + together] for k in range(0, len(runs), together)]
     return [
@@ -82,57 +86,34 @@ def meta_test(
     ]
 
 
-def frozen_features(
-    treatment: Treatment, model: nn.Module
-) -> tuple[Callable[[Tensor], Tensor], list[nn.Linear]] | None:
-    """The frozen part as a function of images, and the plastic linear layers behind it.
-
-    None where a layer before the linear ones is plastic.
-    """
-    if treatment.plastic == ("head.",):
-        if isinstance(model, ANML):
-            return model.gated, [model.head]
-        return (lambda x: F.relu(model.hidden(model.representation(x)))), [model.head]
-    if treatment.plastic == ("hidden.", "head."):
-        return model.representation, [model.hidden, model.head]
-    return None
-
-
 @dataclass(frozen=True)
 class _Lessons:
     """What `K` runs learn, over the drawings of all classes that any of them meets.
 
-    `images` uint8 [C, 20, 28, 28]; `rows` int64 [K, N]: which of the C classes are a run's;
-    `drawings` int64 [K, S]: index among the C * 20 drawings of each step; `labels` int64 [K, S].
+    `classes` int64 [C]; `rows` int64 [K, N]: which of the C classes are a run's; `drawings` int64
+    [K, S]: index among the C * 20 drawings of each step; `labels` int64 [K, S].
     """
 
-    images: Tensor
+    classes: np.ndarray
     rows: Tensor
     drawings: Tensor
     labels: Tensor
 
 
-def _lessons(drawings: Drawings, runs: Sequence[Run], device: torch.device) -> _Lessons:
-    """The runs' lessons as tensors."""
+def _lessons(runs: Sequence[Run], a_class: int, device: torch.device) -> _Lessons:
+    """The runs' lessons as tensors, of classes with `a_class` drawings."""
     classes = np.unique(np.concatenate([run.trajectory.classes for run in runs]))
     rows = np.stack([np.searchsorted(classes, run.trajectory.classes) for run in runs])
     orders = [learning_order(run.trajectory, run.regime) for run in runs]
     labels = np.stack([labels for labels, _ in orders])
-    images = drawings.meta_test[classes]
-    chosen = np.take_along_axis(rows, labels, 1) * images.shape[1]
+    chosen = np.take_along_axis(rows, labels, 1) * a_class
     chosen += np.stack([drawings for _, drawings in orders])
-    return _Lessons(*(torch.from_numpy(x).to(device) for x in (images, rows, chosen, labels)))
-
-
-def _flat(images: Tensor, dtype: torch.dtype) -> Iterator[Tensor]:
-    """Drawings uint8 [C, 20, 28, 28] as parts [B, 1, 28, 28] in [0, 1]."""
-    for part in images.flatten(0, 1).unsqueeze(1).split(FEATURE_BATCH):
-        yield to_unit(part, dtype)
+    return _Lessons(classes, *(torch.from_numpy(x).to(device) for x in (rows, chosen, labels)))
 
 
 def _train_linears(
-    features_of: Callable[[Tensor], Tensor],
-    layers: list[nn.Linear],
+    cut: Cut,
+    known: KnownFeatures,
     drawings: Drawings,
     runs: Sequence[Run],
     optimizer: str,
@@ -144,29 +125,27 @@ def _train_linears(
     output, and what reads it has no gradient, so that neither optimiser moves it. Only the order in
     which sums are taken depends on which those are.
     """
-    weight = layers[0].weight
-    lessons = _lessons(drawings, runs, weight.device)
+    lessons = _lessons(runs, drawings.meta_test.shape[1], cut.plastic[0].weight.device)
     with torch.no_grad():
-        features = torch.cat([features_of(part) for part in _flat(lessons.images, weight.dtype)])
-    alive = features.any(0)
-    features = features[:, alive]
+        features = cut.behind(known.of(drawings, lessons.classes))
+    alive = features.flatten(0, 1).any(0)
+    features = features[..., alive]
     learned = learn_linears(
-        features,
+        features.flatten(0, 1),
         lessons.drawings,
         lessons.labels,
-        (_start(layers, run.trajectory.seed, alive) for run in runs),
+        (_start(cut.plastic, run.trajectory.seed, alive) for run in runs),
         [run.learning_rate for run in runs],
         optimizer,
         on_step,
     )
-    features = features.unflatten(0, lessons.images.shape[:2])
     return [
         _score(run, lambda x, own=own: _apply(own, x), features[rows])
         for run, own, rows in zip(runs, learned, lessons.rows, strict=True)
     ]
 
 
-def _start(layers: list[nn.Linear], seed: int, alive: Tensor) -> Linears:
+def _start(layers: Sequence[nn.Linear], seed: int, alive: Tensor) -> Linears:
     """The layers before the first step, for the features that are `alive` [D]: copies of the
     meta-trained ones, the head drawn anew.
     """
@@ -198,8 +177,10 @@ def _train_networks(
     for r, run in enumerate(runs):
         redraw_head(*learners.layer(r, "head"), run.trajectory.seed)
     weight = model.head.weight
-    lessons = _lessons(drawings, runs, weight.device)
-    inputs = frozen_inputs(split, _flat(lessons.images, weight.dtype))
+    lessons = _lessons(runs, drawings.meta_test.shape[1], weight.device)
+    images = torch.from_numpy(drawings.meta_test[lessons.classes]).to(weight.device)
+    parts = images.flatten(0, 1).unsqueeze(1).split(FEATURE_BATCH)
+    inputs = frozen_inputs(split, (to_unit(part, weight.dtype) for part in parts))
     for chosen, labels in zip(lessons.drawings.T, lessons.labels.T.tolist(), strict=True):
         learners.step(tuple(x[chosen].unsqueeze(1) for x in inputs), labels)
         on_step(len(runs))
@@ -208,8 +189,8 @@ def _train_networks(
         parts = chosen.split(FEATURE_BATCH)
         return torch.cat([learners.logits(which, tuple(x[p] for x in inputs)) for p in parts])
 
-    places = torch.arange(lessons.images[:, :, 0, 0].numel(), device=weight.device)
-    places = places.unflatten(0, lessons.images.shape[:2])
+    places = torch.arange(images[:, :, 0, 0].numel(), device=weight.device)
+    places = places.unflatten(0, images.shape[:2])
     return [
         _score(run, partial(logits_of, r), places[rows])
         for r, (run, rows) in enumerate(zip(runs, lessons.rows, strict=True))

@@ -20,7 +20,8 @@ from torch import nn
 from tqdm import tqdm
 
 from anml.data import Drawings
-from anml.meta_test import frozen_features, redraw_head
+from anml.meta_test import redraw_head
+from anml.meta_testing.frozen_features import cut_network
 from anml.meta_testing.linear_learning import OPTIMIZERS
 from anml.meta_testing.regimes import learning_order
 from anml.meta_testing.trajectories import Trajectory
@@ -165,11 +166,12 @@ def history(
     redraw_head(model.head.weight, model.head.bias, trajectory.seed)
     images = torch.from_numpy(drawings.meta_test[trajectory.classes])
     inputs, network = to_unit(images, torch.float32).unsqueeze(2), model
-    if split := frozen_features(learner.treatment, model):
+    if cut := cut_network(learner.treatment, model):
         # Frozen layers give the same features whenever they are asked: once is enough.
-        features_of, (network,) = split
+        (network,) = cut.plastic
         with torch.no_grad():
-            inputs = features_of(inputs.flatten(0, 1)).unflatten(0, images.shape[:2])
+            features = cut.behind(cut.convolutions(inputs.flatten(0, 1)))
+        inputs = features.unflatten(0, images.shape[:2])
     n, per_class = trajectory.train.shape
     own = torch.arange(n).unsqueeze(1)
     held_out = inputs[own, torch.from_numpy(trajectory.test)]

@@ -1,5 +1,6 @@
 """Which meta-tests a profile asks for, what each leaves, and the choice of a learning rate."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
@@ -10,6 +11,7 @@ import pytest
 
 from anml.drawings.packed import Drawings
 from anml.meta_test import Run, Score
+from anml.meta_testing.frozen_features import KnownFeatures
 from anml.meta_testing.regimes import REGIMES
 from anml.meta_training.episodes import Stream
 from anml.profiles import PROFILES, Profile
@@ -23,8 +25,8 @@ from anml.running.evaluations import (
     search_jobs,
     search_learning_rate,
 )
-from anml.running.jobs import Place, TrainJob, read_part
-from anml.running.points import Extent, Point, extent, rate_grid, searched_for
+from anml.running.jobs import Place, TrainJob, read_part, treatment_model
+from anml.running.points import _KNOWN, Extent, Point, extent, rate_grid, searched_for
 from anml.store.tables import TESTING, TRAINING, checked
 from anml.treatments import TREATMENTS
 
@@ -234,6 +236,35 @@ def test_the_accuracy_of_each_class_is_kept_at_the_largest_number(
     for trajectory, own in rows.groupby("trajectory_seed"):
         assert own["position"].tolist() == [0, 1, 2]
         assert own["value"].mean() == pytest.approx(tested[trajectory])
+
+
+def test_convolutions_see_a_drawing_once_while_three_models_are_meta_tested(
+    place: Place, noise_drawings: Drawings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    _KNOWN.clear()
+    compute = KnownFeatures._computed
+    monkeypatch.setattr(
+        KnownFeatures, "_computed", lambda own, x: (seen.append(len(x)), compute(own, x))[1]
+    )
+    for seed in range(4):
+        TrainJob("oml", seed).run(place, noise_drawings, lambda _: None)
+
+    def classes_seen(treatment: str, regime: str, seed: int) -> int:
+        seen.clear()
+        point = Point(treatment, 3, regime=regime)
+        runs = point.runs(place.profile, [0], [1e-2, 1e-3], Stream.TRAJECTORY)
+        point.scores(place, noise_drawings, seed, runs, lambda _: None)
+        return len(seen)
+
+    asked = [
+        *(("OML", "sequential", 0), ("OML-OLFT", "oracle", 0), ("OML", "sequential", 1)),
+        *(("OML", "sequential", 2), ("OML", "oracle", 0)),
+    ]
+    assert [classes_seen(*what) for what in asked] == [3, 0, 3, 3, 0]
+    shutil.copy(TrainJob("oml", 3).result(place), TrainJob("oml", 0).result(place))
+    assert classes_seen("OML", "sequential", 0) == 3  # another model under the same name
+    assert [known.is_of(treatment_model(place, "oml", 0)) for known in _KNOWN] == [0, 0, 1]
 
 
 # --- the choice of a learning rate

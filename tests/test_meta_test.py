@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from anml import meta_test as module
 from anml.drawings.packed import Drawings
 from anml.errors import AnmlError
-from anml.meta_test import OPTIMIZERS, Run, Score, frozen_features, meta_test
+from anml.meta_test import OPTIMIZERS, Run, Score, meta_test
+from anml.meta_testing.frozen_features import KnownFeatures, cut_network
 from anml.meta_testing.network_learning import Learners, frozen_inputs, split_network
 from anml.meta_testing.regimes import ORACLE, ORACLE_EPOCHS, SEQUENTIAL, learning_order
 from anml.meta_testing.trajectories import Trajectory, draw_trajectory
@@ -225,15 +227,59 @@ def test_a_class_is_learned_at_a_rate_that_learns(
 
 @pytest.mark.parametrize("treatment", [t for t in TREATMENTS.values() if linear_only(t)])
 def test_only_the_plastic_linear_layers_learn(treatment: Treatment, tiny: Profile) -> None:
-    """The frozen part as a function of images, and the layers behind it, are the treatment's."""
+    """The frozen part, and the layers behind it, are the treatment's."""
     model = network(treatment, tiny)
-    features_of, layers = frozen_features(treatment, model)
+    cut = cut_network(treatment, model)
+    layers = cut.plastic
     names = {f"{name}." for name, part in model.named_modules() if any(part is x for x in layers)}
     assert names == set(treatment.plastic)
     x = torch.rand(4, 1, 28, 28, dtype=torch.float64)
     with torch.no_grad():
         pairs = [(layer.weight, layer.bias) for layer in layers]
-        torch.testing.assert_close(module._apply(pairs, features_of(x)), model(x))
+        torch.testing.assert_close(module._apply(pairs, cut.behind(cut.convolutions(x))), model(x))
+
+
+def test_what_is_known_of_a_model_changes_no_score(tiny: Profile, noise_drawings: Drawings) -> None:
+    """Whatever was meta-tested before, of OML's two treatments: bit for bit."""
+    model = network(TREATMENTS["OML"], tiny)
+    known = KnownFeatures(model)
+    for name in ("OML", "OML-OLFT", "OML"):
+        for n in (1, 3, 2):
+            runs = [Run(trajectory, 0.01) for trajectory in trajectories(2, n)]
+            alone = meta_test(TREATMENTS[name], model, noise_drawings, runs)
+            assert meta_test(TREATMENTS[name], model, noise_drawings, runs, known=known) == alone
+
+
+def test_the_features_of_a_class_are_computed_once(tiny: Profile, noise_drawings: Drawings) -> None:
+    """And anew for other drawings; what they are does not depend on the classes beside."""
+    model = network(TREATMENTS["ANML"], tiny)
+    seen: list[int] = []
+    model.pln.register_forward_hook(lambda layer, given, result: seen.append(len(given[0])))
+    known = KnownFeatures(model)
+    first = known.of(noise_drawings, np.array([4, 2]))
+    assert seen == [20, 20]
+    again = known.of(noise_drawings, np.array([2, 3, 4]))
+    assert seen == [20] * 3
+    assert torch.equal(first.flip(0), again[[0, 2]])
+    images = torch.from_numpy(noise_drawings.meta_test[[2, 3, 4]]).flatten(0, 1).unsqueeze(1)
+    expected = model.gated(images.double() / 255).detach()
+    torch.testing.assert_close(again.flatten(0, 1), expected)
+    others = replace(noise_drawings, images=255 - noise_drawings.images)
+    assert not torch.equal(known.of(others, np.array([4, 2])), first)
+    assert not first.requires_grad
+
+
+def test_features_are_known_of_the_same_weights_alone(tiny: Profile) -> None:
+    model = network(TREATMENTS["OML"], tiny)
+    known = KnownFeatures(model)
+    assert known.is_of(copy.deepcopy(model))
+    assert not known.is_of(network(TREATMENTS["ANML"], tiny))
+    assert not known.is_of(network(TREATMENTS["OML"], replace(tiny, oml_channels=4)))
+    assert not known.is_of(copy.deepcopy(model).float())
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other.rln[0].bias[0] += 1e-6
+    assert not known.is_of(other)
 
 
 FROZEN = {
@@ -252,7 +298,7 @@ def test_what_is_frozen_is_computed_once(name: str, tiny: Profile) -> None:
     treatment = TREATMENTS[name]
     assert not linear_only(treatment)
     model = network(treatment, tiny)
-    assert frozen_features(treatment, model) is None
+    assert cut_network(treatment, model) is None
     split = split_network(model, treatment.plastic)
     images = torch.rand(4, 1, 28, 28, dtype=torch.float64)
     inputs = frozen_inputs(split, images.split(3))

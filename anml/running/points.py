@@ -5,11 +5,15 @@ replicates and fewer N.
 """
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from torch import nn
+
 from anml.data import Drawings
 from anml.meta_test import Run, Score, meta_test
+from anml.meta_testing.frozen_features import KnownFeatures
 from anml.meta_testing.regimes import ORACLE, SEQUENTIAL, find_regime
 from anml.meta_testing.trajectories import TRAINING_DRAWINGS
 from anml.meta_training.episodes import Stream
@@ -58,7 +62,8 @@ class Point:
         """Meta-test `runs` from the treatment's model of `seed`."""
         treatment = find_treatment(self.treatment)
         model = treatment_model(place, treatment.training, seed)
-        return meta_test(treatment, model, drawings, runs, self.optimizer, on_step)
+        known = _known_features(model)
+        return meta_test(treatment, model, drawings, runs, self.optimizer, on_step, known)
 
     def row(self, score: Score, seed: int, metric: str, value: float) -> Row:
         """One observation of the table `meta_test`."""
@@ -73,6 +78,20 @@ class Point:
             "metric": metric,
             "value": value,
         }
+
+
+_KNOWN: deque[KnownFeatures] = deque(maxlen=3)
+"""Of the models that this process meta-tested last: as many as the profile laptop has, so that all
+its points of a treatment, model after model at each number of classes, find theirs."""
+
+
+def _known_features(model: nn.Module) -> KnownFeatures:
+    """What is known of a model from its searches and measurements, in any order and number."""
+    for known in _KNOWN:
+        if known.is_of(model):
+            return known
+    _KNOWN.append(KnownFeatures(model))
+    return _KNOWN[-1]
 
 
 @dataclass(frozen=True)
