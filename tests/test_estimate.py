@@ -88,7 +88,8 @@ def test_what_other_code_made_is_left_to_do_unless_it_is_kept(
     TrainJob("oml", 0).run(place, noise_drawings, lambda n: None)
     for module in (staleness, jobs):  # that ask by which code a result and a beginning were made
         monkeypatch.setattr(module, "code_state", lambda *made: "other code")
-    (again,) = estimate(place, noise_drawings, asked)
+    stale = staleness.stale_jobs(place, asked, asked)
+    (again,) = estimate(place, noise_drawings, asked, stale)
     assert (again.finished, again.seconds > 0) == (0, True)
     (kept,) = estimate(replace(place, keep=True), noise_drawings, asked)
     assert (kept.finished, kept.seconds) == (1, 0.0)

@@ -132,7 +132,8 @@ def _plan(args: argparse.Namespace) -> None:
     place = Place(profile, folder, args.device, args.keep)
     workers = args.workers or default_workers(args.device)
     jobs = plan(profile)
-    found = estimate(place, drawings, jobs)
+    again = [] if args.keep else stale_jobs(place, jobs, jobs)
+    found = estimate(place, drawings, jobs, again)
     columns = ["stage", "group", "jobs", "finished", "seconds"]
     frame = pd.DataFrame([astuple(one) for one in found], columns=columns)
     stages = frame.groupby("stage", sort=False, as_index=False)[columns[2:]].sum()
@@ -142,7 +143,6 @@ def _plan(args: argparse.Namespace) -> None:
         with replacing(args.csv) as temporary:
             frame.to_csv(temporary, index=False, float_format="%.0f")
     total = frame["seconds"].sum()
-    again = [] if args.keep else stale_jobs(place, jobs, jobs)
     needed, free = bytes_to_write(place, jobs, again), free_bytes(folder.absolute())
     print(
         f"{profile.name} on {drawings.source}, folder {folder}: about {duration(total / workers)} "

@@ -4,7 +4,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -25,7 +25,6 @@ from anml.running.jobs import Place, Plan, Resumable, TrainJob, Work, make_runs
 from anml.running.lengths import LengthJob
 from anml.running.rate_search import RateJob
 from anml.running.side_by_side import side_by_side
-from anml.running.staleness import stale_jobs
 from anml.store.checkpoint import working_name
 from anml.treatments import find_training, find_treatment
 
@@ -46,12 +45,14 @@ class Estimate:
     seconds: float
 
 
-def estimate(place: Place, drawings: Drawings, jobs: Plan) -> list[Estimate]:
+def estimate(
+    place: Place, drawings: Drawings, jobs: Plan, again: Collection[Work] = ()
+) -> list[Estimate]:
     """Time a few steps of each kind of work on one thread, and count what is left of it.
 
-    What other code made is left to do, unless `place.keep`, as it is for `run`.
+    `again`: what is finished and left to do all the same (`anml.running.staleness`).
     """
-    stale = set() if place.keep else set(stale_jobs(place, jobs, jobs))
+    stale = set(again)
     begun = {job: job.steps_begun(place) for job in jobs if isinstance(job, Resumable)}
     together: dict[Work, tuple[int, ...]] = {}
     for training, seeds in side_by_side(place, jobs, stale):
