@@ -77,6 +77,14 @@ def test_impossible_limits_are_one_line(config: dict) -> None:
     assert "min_hours <= max_hours" in refusal(lambda: flow.read_limits(config))
 
 
+def test_a_run_is_split_as_asked_or_refuses() -> None:
+    assert flow.read_split({}, True) and not flow.read_split({}, False)
+    assert flow.read_split({"split": True}, False) and not flow.read_split({"split": "False"}, True)
+    assert "split=1: allowed are true and false" in refusal(
+        lambda: flow.read_split({"split": 1}, 0)
+    )
+
+
 def test_groups_with_a_job_that_never_finishes_are_named() -> None:
     paper, known = find_profile("paper"), groups(find_profile("paper"))
     estimates = read_estimates("paper")
@@ -166,6 +174,24 @@ def test_a_large_run_is_split_unless_it_is_on_a_gpu(
     assert done.returncode == 0, done.stderr
     assert f"--device {device}" in done.stdout
     assert ("--group meta-train.anml-seed0" in done.stdout) == split
+
+
+@pytest.mark.slow
+def test_tables_of_a_part_of_a_run_are_not_taken_for_the_whole(
+    packed_noise: Path, tmp_path: Path
+) -> None:
+    """A page's rerun leaves them, outside of the workflow."""
+    partial = tmp_path / "results" / "meta_test.parquet"
+    partial.parent.mkdir()
+    partial.touch()
+    asked = [*command("results", packed=packed_noise, out=tmp_path, dry=True), "split=false"]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert f"{tmp_path}/done/tables" in done.stdout
+    (tmp_path / "done").mkdir()
+    (tmp_path / "done" / "tables").touch()
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert "Nothing to be done" in done.stderr
 
 
 @pytest.mark.slow

@@ -51,6 +51,14 @@ def read_limits(config: Mapping[str, Any]) -> Limits:
     return Limits(low, high)
 
 
+def read_split(config: Mapping[str, Any], otherwise: bool) -> bool:
+    """Whether the config asks for a process a group; AnmlError says what is allowed."""
+    given = str(config.get("split", otherwise)).lower()
+    if given not in ("true", "false"):
+        raise AnmlError(f"split={config['split']}: allowed are true and false")
+    return given == "true"
+
+
 def memory_mb(profile: Profile) -> int:
     """Memory to ask for, in MB, for one process."""
     return WIDE if max(profile.pln_channels, profile.oml_channels) >= WIDE_CHANNELS else NARROW
