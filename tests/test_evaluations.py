@@ -16,6 +16,7 @@ from anml.meta_testing.regimes import REGIMES
 from anml.meta_training.episodes import Stream
 from anml.profiles import PROFILES, Profile
 from anml.running import jobs as jobs_module
+from anml.running import points
 from anml.running.evaluations import (
     EvaluateJob,
     SearchJob,
@@ -25,8 +26,8 @@ from anml.running.evaluations import (
     search_jobs,
     search_learning_rate,
 )
-from anml.running.jobs import Place, TrainJob, read_part, treatment_model
-from anml.running.points import _KNOWN, Extent, Point, extent, rate_grid, searched_for
+from anml.running.jobs import Place, TrainJob, read_part
+from anml.running.points import Extent, Point, extent, rate_grid, searched_for
 from anml.store.tables import TESTING, TRAINING, checked
 from anml.treatments import TREATMENTS
 
@@ -238,11 +239,11 @@ def test_the_accuracy_of_each_class_is_kept_at_the_largest_number(
         assert own["value"].mean() == pytest.approx(tested[trajectory])
 
 
-def test_convolutions_see_a_drawing_once_while_three_models_are_meta_tested(
+def test_convolutions_see_a_drawing_once_while_a_few_models_are_meta_tested(
     place: Place, noise_drawings: Drawings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    _KNOWN.clear()
+    points._KNOWN.clear()
     compute = KnownFeatures._computed
     monkeypatch.setattr(
         KnownFeatures, "_computed", lambda own, x: (seen.append(len(x)), compute(own, x))[1]
@@ -257,14 +258,21 @@ def test_convolutions_see_a_drawing_once_while_three_models_are_meta_tested(
         point.scores(place, noise_drawings, seed, runs, lambda _: None)
         return len(seen)
 
-    asked = [
-        *(("OML", "sequential", 0), ("OML-OLFT", "oracle", 0), ("OML", "sequential", 1)),
-        *(("OML", "sequential", 2), ("OML", "oracle", 0)),
-    ]
-    assert [classes_seen(*what) for what in asked] == [3, 0, 3, 3, 0]
+    assert classes_seen("OML", "sequential", 0) == 3
+    monkeypatch.setattr(points, "KNOWN_BYTES", 3 * points._KNOWN[0].bytes)
+    asked = [("OML-OLFT", "oracle", 0), ("OML", "sequential", 1), ("OML", "sequential", 2)]
+    assert [classes_seen(*what) for what in asked] == [0, 3, 3]
+    # The one that was asked for last stays longest.
+    asked = [("OML", "oracle", 0), ("OML", "sequential", 3), ("OML", "sequential", 0)]
+    assert [classes_seen(*what) for what in asked] == [0, 3, 0]
+    assert classes_seen("OML", "sequential", 1) == 3
     shutil.copy(TrainJob("oml", 3).result(place), TrainJob("oml", 0).result(place))
-    assert classes_seen("OML", "sequential", 0) == 3  # another model under the same name
-    assert [known.is_of(treatment_model(place, "oml", 0)) for known in _KNOWN] == [0, 0, 1]
+    assert classes_seen("OML", "sequential", 0) == 0  # the model of 3 under another name
+    held = len(points._KNOWN)
+    point = Point("OML-Unlimited", 2)
+    runs = point.runs(place.profile, [0], [1e-3], Stream.TRAJECTORY)
+    point.scores(place, noise_drawings, 2, runs, lambda _: None)
+    assert len(points._KNOWN) == held  # whose convolutions learn
 
 
 # --- the choice of a learning rate

@@ -77,6 +77,11 @@ class KnownFeatures:
             (a.device, a.dtype) == (b.device, b.dtype) and torch.equal(a, b) for a, b in pairs
         )
 
+    @property
+    def bytes(self) -> int:
+        """What is held in memory."""
+        return sum(features.nbytes for features in self._of_class.values())
+
     def of(self, drawings: Drawings, classes: np.ndarray) -> Tensor:
         """Features [C, 20, D] of all drawings of meta-test classes [C], without gradients."""
         if drawings is not self._drawings:
