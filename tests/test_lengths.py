@@ -10,7 +10,7 @@ from length_jobs import iterations
 from refusal import refusal
 
 from anml.data import Drawings
-from anml.profiles import PROFILES, Profile
+from anml.profiles import PROFILES, Profile, find_profile
 from anml.running.jobs import Place, TrainJob, read_part
 from anml.running.length_names import MEASURED
 from anml.running.lengths import LengthJob, plan_lengths
@@ -57,6 +57,13 @@ def test_what_a_profile_may_ask_for_can_be_measured(name: str) -> None:
     asked = replace(PROFILES["laptop"], length_training=name).length_training
     assert MEASURED[asked]
     assert not any(find_treatment(own).learns_convolutions for own in MEASURED[asked])
+
+
+def test_a_number_of_classes_that_is_named_twice_is_measured_once() -> None:
+    profile = find_profile("laptop", {"length_n_classes": "100,100,50"})
+    (job, *_) = plan_lengths(profile)
+    named = [piece.name for piece in job.pieces(profile)]
+    assert len(named) == len(set(named)) == 4
 
 
 def test_what_is_not_trained_has_no_lengths() -> None:

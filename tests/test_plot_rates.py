@@ -54,6 +54,16 @@ def test_the_sheet_says_it_in_words() -> None:
     assert pretrain["outer rate"].tolist() == ["0.0001", "0.0003", "0.001", "0.003"]
 
 
+def test_rates_at_which_meta_training_diverged_are_said_to() -> None:
+    values = rates_values(synthetic_rates.table())
+    lost = values["inner_rate"].eq(0.1) & values["outer_rate"].eq(3e-3)
+    judged = ["value", "learning_rate"]
+    values[judged] = values[judged].mask(lost, 0.0)
+    sheet = rates_sheet(values)
+    assert sheet["mean accuracy, %"].eq("diverged").sum() == 1
+    assert sheet[sheet["training"] == "OML"].iloc[-1]["mean accuracy, %"] == "diverged"
+
+
 def test_a_best_rate_at_the_edge_of_its_grid_is_said_to_be_there() -> None:
     values = rates_values(
         synthetic_rates.table()

@@ -55,15 +55,39 @@ def test_what_a_job_leaves(
     tmp_path: Path,
 ) -> None:
     place = Place(replace(tiny, rate_search_iterations=3, **used), tmp_path)
-    heard = []
+    heard, steps = [], 0
     rows = []
     for rates in (used, used | {next(iter(used)): other}):
         job = RateJob(training, tuple(rates.items()), treatments, (2,))
+        steps += job.steps(place.profile)
         job.run(place, noise_drawings, heard.append)
         rows += read_part(job, place)["tables"]["training_rates"]
     frame = checked("training_rates", pd.DataFrame(rows).assign(profile="tiny", data="omniglot"))
     assert set(frame["treatment"]) == set(treatments)
     assert set(frame["iterations"]) == {3}
-    assert sum(heard) == 6
+    assert sum(heard) == steps
     assert frame["chosen"].sum() == len(treatments)  # only the pair that the profile uses
     assert set(frame["learning_rate"]) <= set(tiny.learning_rates)
+
+
+def test_rates_at_which_training_diverges_are_a_finding(
+    tiny: Profile, noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    """And no reason for the other pairs never to be tried."""
+    place = Place(replace(tiny, rate_search_iterations=100), tmp_path)
+    job = RateJob("oml", (("oml_outer_rate", 10.0),), ("OML", "OML-OLFT"), (2, 3))
+    job.run(place, noise_drawings, lambda _: None)
+    rows = read_part(job, place)["tables"]["training_rates"]
+    frame = checked("training_rates", pd.DataFrame(rows).assign(profile="tiny", data="omniglot"))
+    assert len(frame) == 4
+    assert set(frame["value"]) == set(frame["learning_rate"]) == {0.0}
+
+
+def test_a_search_that_is_trained_has_its_meta_tests_left(
+    tiny: Profile, noise_drawings: Drawings, tmp_path: Path
+) -> None:
+    place = Place(replace(tiny, rate_search_iterations=3), tmp_path)
+    job = RateJob("oml", (("oml_inner_rate", 0.03),), ("OML", "OML-OLFT"), (2,))
+    job.training.run(job.own(place), noise_drawings, lambda _: None)
+    left = job.steps(place.profile) - job.steps_begun(place)
+    assert left == 2 * job.drawings_learned(place.profile) > 0

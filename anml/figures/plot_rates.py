@@ -26,9 +26,13 @@ def rates_values(table: Table) -> pd.DataFrame:
 
 
 def best_rates(values: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a pair of rates: its `mean` over treatments and N, best first a training."""
+    """Return a row a pair of rates: its `mean` over treatments and N, best first a training.
+
+    `meta_test_rate`: the largest that was best anywhere; 0 where meta-training diverged.
+    """
     by = ["training", *RATES]
-    means = values.groupby(by, as_index=False).agg(mean=("value", "mean"), chosen=("chosen", "max"))
+    found = {"mean": ("value", "mean"), "chosen": ("chosen", "max")}
+    means = values.groupby(by, as_index=False).agg(**found, meta_test_rate=("learning_rate", "max"))
     return means.sort_values(["training", "mean"], ascending=[True, False], ignore_index=True)
 
 
@@ -40,7 +44,9 @@ def rates_sheet(values: pd.DataFrame) -> pd.DataFrame:
             "training": best["training"].map(treatment_of),
             "inner rate": best["inner_rate"].map(lambda rate: f"{rate:g}" if rate else "-"),
             "outer rate": best["outer_rate"].map("{:g}".format),
-            "mean accuracy, %": (100 * best["mean"]).map("{:.1f}".format),
+            "mean accuracy, %": (100 * best["mean"])
+            .map("{:.1f}".format)
+            .mask(best["meta_test_rate"] == 0, "diverged"),
             "in use": best["chosen"].map({0: "", 1: "yes"}),
         }
     )

@@ -14,7 +14,6 @@ import torch
 
 from anml.data import Drawings
 from anml.meta_test import meta_test
-from anml.meta_testing.trajectories import TRAINING_DRAWINGS
 from anml.meta_train import Job, initial_model, meta_train
 from anml.meta_training.episodes import Stream
 from anml.meta_training.outer_step import iterations_ahead, on_gpu
@@ -127,12 +126,11 @@ def step_timer(
         match job:
             case TrainJob(training, _):
                 return training_step(training, together.get(job, (0,)))
-            case RateJob(training, _, treatments, numbers):
-                profile = place.profile
-                runs = profile.search_trajectories * len(profile.learning_rates)
-                drawings_learned = runs * sum(numbers) * TRAINING_DRAWINGS
-                learning = drawings_learned * sum(meta_test_step(t, "adam") for t in treatments)
-                return training_step(training) + learning / max(1, job.steps(profile))
+            case RateJob():
+                each = sum(meta_test_step(name, "adam") for name in job.treatments)
+                learning = job.drawings_learned(place.profile) * each
+                training = place.profile.rate_search_iterations * training_step(job.meta_training)
+                return (training + learning) / job.steps(place.profile)
             case LengthJob():
                 learning = sum(
                     job.drawings_learned(place.profile, name) * meta_test_step(name, "adam")

@@ -32,7 +32,7 @@ from anml.running.jobs import (
     write_part,
 )
 from anml.running.length_names import LENGTH_REGIMES, LENGTHS, MEASURED, META_TRAINING
-from anml.running.points import LINEAR_WEIGHT, Point, extent, rate_grid
+from anml.running.points import LINEAR_WEIGHT, Point, extent, in_drawings, rate_grid
 from anml.running.probe_jobs import ACTIVITY_LAYERS, activity_rows, probed_layers
 from anml.running.rate_choice import best_rate
 from anml.store.checkpoint import read_header
@@ -135,7 +135,7 @@ class LengthJob:
     def steps(self, profile: Profile) -> int:
         """Drawings that its meta-tests learn; a meta-iteration counts as many as take its time."""
         learned = sum(self.drawings_learned(profile, name) for name in self.treatments)
-        return self._as_steps(self.iterations - self.since) + learned
+        return in_drawings(self.training, self.iterations - self.since) + learned
 
     def drawings_learned(self, profile: Profile, treatment: str) -> int:
         """How many drawings the meta-tests of a treatment learn, searches included."""
@@ -151,15 +151,11 @@ class LengthJob:
         """
         furthest = max((header["iteration"] for _, header in self._begun(place)), default=0)
         learned = sum(piece.steps(place.profile) for piece in self._done(self.own(place)))
-        return self._as_steps(max(0, furthest - self.since)) + learned
+        return in_drawings(self.training, max(0, furthest - self.since)) + learned
 
     def weight(self) -> float:
         """Roughly how long a step takes, for the progress bar and the order of work."""
         return LINEAR_WEIGHT
-
-    def _as_steps(self, iterations: int) -> int:
-        """Meta-iterations in the unit of `steps`."""
-        return round(iterations * self.training.weight() / self.weight())
 
     @property
     def training(self) -> TrainJob:
@@ -173,7 +169,7 @@ class LengthJob:
             for piece in self.pieces(place.profile):
                 piece.result(own).unlink(missing_ok=True)
         seconds = -self._take_over(place)
-        self.training.run(own, drawings, lambda n: on_step(self._as_steps(n)))
+        self.training.run(own, drawings, lambda n: on_step(in_drawings(self.training, n)))
         # Of what another job counts it may have gone on from none, having begun before.
         seconds = max(0.0, seconds + read_header(self.training.result(own))["seconds"])
         parts = []
@@ -202,7 +198,7 @@ class LengthJob:
 
     def pieces(self, profile: Profile) -> list[LengthPoint]:
         """What is measured after the meta-training."""
-        numbers = profile.length_n_classes
+        numbers = dict.fromkeys(profile.length_n_classes)
         return [
             LengthPoint(self.seed, Point(treatment, n, regime=regime))
             for treatment in self.treatments

@@ -5,7 +5,6 @@ replicates and fewer N.
 """
 
 import math
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,7 +17,7 @@ from anml.meta_testing.regimes import ORACLE, SEQUENTIAL, find_regime
 from anml.meta_testing.trajectories import TRAINING_DRAWINGS
 from anml.meta_training.episodes import Stream
 from anml.profiles import Profile
-from anml.running.jobs import OnStep, Place, Row, make_runs, treatment_model
+from anml.running.jobs import OnStep, Place, Row, TrainJob, make_runs, treatment_model
 from anml.running.rate_choice import SGD_RATES
 from anml.treatments import find_treatment
 
@@ -62,7 +61,7 @@ class Point:
         """Meta-test `runs` from the treatment's model of `seed`."""
         treatment = find_treatment(self.treatment)
         model = treatment_model(place, treatment.training, seed)
-        known = _known_features(model)
+        known = None if treatment.learns_convolutions else _known_features(model)
         return meta_test(treatment, model, drawings, runs, self.optimizer, on_step, known)
 
     def row(self, score: Score, seed: int, metric: str, value: float) -> Row:
@@ -80,18 +79,29 @@ class Point:
         }
 
 
-_KNOWN: deque[KnownFeatures] = deque(maxlen=3)
-"""Of the models that this process meta-tested last: as many as the profile laptop has, so that all
-its points of a treatment, model after model at each number of classes, find theirs."""
+_KNOWN: list[KnownFeatures] = []
+"""Of the models that this process meta-tested last, the latest at the end. A treatment's points are
+done model after model at each number of classes, so that more than one has to be kept."""
+KNOWN_BYTES = 500_000_000
+"""Of all of them: the models of the profile laptop, or four at the paper's width."""
 
 
 def _known_features(model: nn.Module) -> KnownFeatures:
     """What is known of a model from its searches and measurements, in any order and number."""
-    for known in _KNOWN:
-        if known.is_of(model):
-            return known
-    _KNOWN.append(KnownFeatures(model))
-    return _KNOWN[-1]
+    known = next((one for one in _KNOWN if one.is_of(model)), None)
+    if known is None:
+        known = KnownFeatures(model)
+    else:
+        _KNOWN.remove(known)
+    while _KNOWN and sum(one.bytes for one in _KNOWN) + known.bytes > KNOWN_BYTES:
+        _KNOWN.pop(0)
+    _KNOWN.append(known)
+    return known
+
+
+def in_drawings(training: TrainJob, iterations: int) -> int:
+    """How many drawings a meta-test learns in the time of so many meta-iterations, roughly."""
+    return round(iterations * training.weight() / LINEAR_WEIGHT)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from torch import nn
 
 from anml.data import Drawings
 from anml.meta_test import meta_test
+from anml.meta_testing.frozen_features import KnownFeatures
+from anml.meta_testing.trajectories import TRAINING_DRAWINGS
+from anml.meta_training.divergence import DivergedError
 from anml.meta_training.episodes import Stream
 from anml.profiles import Profile
 from anml.running.jobs import (
@@ -29,6 +33,7 @@ from anml.running.jobs import (
     treatment_model,
     write_part,
 )
+from anml.running.points import LINEAR_WEIGHT, in_drawings
 from anml.store.checkpoint import read_header
 from anml.treatments import find_training, find_treatment
 
@@ -93,41 +98,47 @@ class RateJob:
         return replace(place, profile=profile, folder=place.folder / "rate-search" / mark)
 
     def steps_begun(self, place: Place) -> int:
-        """Meta-iterations that need not be done again."""
-        return self.training.steps_begun(self.own(place))
+        """The meta-iterations that need not be done again, as steps."""
+        return in_drawings(self.training, self.training.steps_begun(self.own(place)))
 
     def steps(self, profile: Profile) -> int:
-        """Meta-iterations; the meta-tests behind them are not counted."""
-        return profile.rate_search_iterations
+        """Drawings that its meta-tests learn; a meta-iteration counts as many as take its time."""
+        learned = len(self.treatments) * self.drawings_learned(profile)
+        return in_drawings(self.training, profile.rate_search_iterations) + learned
+
+    def drawings_learned(self, profile: Profile) -> int:
+        """How many drawings the meta-tests of one of its treatments learn."""
+        runs = profile.search_trajectories * len(profile.learning_rates)
+        return runs * sum(self.n_classes) * TRAINING_DRAWINGS
 
     def weight(self) -> float:
         """Roughly how long a step takes, for the progress bar and the order of work."""
-        return self.training.weight()
+        return LINEAR_WEIGHT
 
     def run(self, place: Place, drawings: Drawings, on_step: OnStep) -> None:
-        """Meta-train, going on from the working checkpoint if there is one, and judge."""
-        own = self.own(place)
-        profile = own.profile
-        self.training.run(own, drawings, on_step)
-        began = time.monotonic()
-        model = treatment_model(own, self.meta_training, self.training.seed)
-        rows = []
-        for treatment, n in product(self.treatments, self.n_classes):
-            seeds = range(profile.search_trajectories)
-            runs = make_runs(profile, n, seeds, profile.learning_rates, Stream.SEARCH)
-            scores = meta_test(find_treatment(treatment), model, drawings, runs)
-            values = np.array([score.testing for score in scores])
-            means = values.reshape(len(seeds), -1).mean(0)
-            rows.append(
-                self._row(place.profile)
-                | {
-                    "treatment": treatment,
-                    "n_classes": n,
-                    "learning_rate": profile.learning_rates[int(means.argmax())],
-                    "value": float(means.max()),
-                }
-            )
-        seconds = read_header(self.training.result(own))["seconds"] + time.monotonic() - began
+        """Meta-train, going on from the working checkpoint if there is one, and judge.
+
+        Rates at which the meta-training diverges are no failure of the search but its finding: 0,
+        at no meta-test rate.
+        """
+        own, began = self.own(place), time.monotonic()
+        judged = dict.fromkeys(product(self.treatments, self.n_classes), (0.0, 0.0))
+        try:
+            self.training.run(own, drawings, lambda n: on_step(in_drawings(self.training, n)))
+        except DivergedError:
+            seconds = time.monotonic() - began
+        else:
+            began = time.monotonic()
+            model = treatment_model(own, self.meta_training, self.training.seed)
+            known = KnownFeatures(model)
+            for treatment, n in judged:
+                judged[treatment, n] = _judged(own, drawings, model, known, treatment, n, on_step)
+            seconds = read_header(self.training.result(own))["seconds"] + time.monotonic() - began
+        rows = [
+            self._row(place.profile)
+            | {"treatment": treatment, "n_classes": n, "learning_rate": rate, "value": value}
+            for (treatment, n), (rate, value) in judged.items()
+        ]
         write_part(self, place, {"training_rates": rows}, seconds)
 
     def _row(self, profile: Profile) -> Row:
@@ -141,6 +152,25 @@ class RateJob:
             # 1 where the profile's results were made with these rates.
             "chosen": int(all(getattr(profile, name) == value for name, value in self.rates)),
         }
+
+
+def _judged(
+    own: Place,
+    drawings: Drawings,
+    model: nn.Module,
+    known: KnownFeatures,
+    treatment: str,
+    n: int,
+    on_step: OnStep,
+) -> tuple[float, float]:
+    """The meta-test rate that is best on the search trajectories, and the mean accuracy at it."""
+    profile = own.profile
+    seeds = range(profile.search_trajectories)
+    runs = make_runs(profile, n, seeds, profile.learning_rates, Stream.SEARCH)
+    row = find_treatment(treatment)
+    scores = meta_test(row, model, drawings, runs, on_step=on_step, known=known)
+    means = np.array([score.testing for score in scores]).reshape(len(seeds), -1).mean(0)
+    return profile.learning_rates[int(means.argmax())], float(means.max())
 
 
 def plan_rate_search(profile: Profile) -> Plan:

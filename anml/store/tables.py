@@ -107,7 +107,8 @@ TABLES: dict[str, dict[str, Column]] = {
     },
     # Meta-tests of what the paper and its code disagree on.
     "disagreements": META_TEST | {"question": TEXT, "answer": TEXT},
-    # The search of the rates that were published nowhere.
+    # The search of the rates that were published nowhere; where meta-training diverged, the value
+    # and the rate at meta-test are 0.
     "training_rates": COMMON
     | {
         "training": Column("text", allowed=("oml", "pretrain")),
