@@ -91,6 +91,23 @@ def test_a_failed_job_stops_the_others_and_is_told(
 
 
 @pytest.mark.slow
+def test_a_training_that_diverges_keeps_back_only_what_waits_for_it(
+    tiny: Profile, noise_drawings: Drawings, packed_noise: Path, tmp_path: Path
+) -> None:
+    """It would diverge again at every start."""
+    profile = replace(tiny, anml_outer_rate=10.0, meta_iterations=100)
+    only = ["meta-train anml, ", "meta-train oml, ", "search rate ANML, sequential"]
+    message = refusal(
+        lambda: run(profile, noise_drawings, str(packed_noise), tmp_path, only=only, workers=1)
+    )
+    assert message.startswith("meta-train anml, seed 0: meta-training anml, seed 0, diverged")
+    assert TrainJob("oml", 0).result(Place(profile, tmp_path)).is_file()
+    assert not list((tmp_path / "parts").glob("*"))
+    (log,) = (tmp_path / "logs").glob("*.log")
+    assert f"diverged: {message}\n" in log.read_text()
+
+
+@pytest.mark.slow
 def test_a_killed_worker_is_one_line(
     tiny: Profile, noise_drawings: Drawings, packed_noise: Path, tmp_path: Path
 ) -> None:

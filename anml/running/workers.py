@@ -21,6 +21,7 @@ from tqdm import tqdm
 from anml import data
 from anml.data import Drawings
 from anml.errors import AnmlError
+from anml.meta_training.divergence import DivergedError
 from anml.meta_training.precision import choose_float32
 from anml.process import prepare_process
 from anml.results import running_commit
@@ -44,8 +45,10 @@ def run_jobs(
 ) -> None:
     """Run the jobs whose file is missing, each after those that it waits for.
 
-    `data_name`: what `data.load` was asked for; `heard` is told of each job's end. AnmlError: a job
-    failed, a worker was killed, or one that was started late found other code than this process.
+    `data_name`: what `data.load` was asked for; `heard` is told of each job's end. Where a
+    meta-training diverges, as it would at every start, the jobs that do not wait for it go on.
+    AnmlError: meta-trainings diverged, when all others are finished; a job failed, a worker was
+    killed, or one that was started late found other code than this process.
     """
     done = {job for job in jobs if job.result(place).is_file()}
     total = sum(job.weight() * job.steps(place.profile) for job in jobs)
@@ -58,6 +61,7 @@ def run_jobs(
     if not waiting:
         return
     running: dict[Future[None], Work] = {}
+    problems: list[str] = []
     context = multiprocessing.get_context("spawn")
     ticks, stop = context.Queue(), context.RawValue("b", 0)
     codes = {TrainJob.code, *(job.code for job in waiting)}  # other jobs meta-train too
@@ -85,7 +89,14 @@ def run_jobs(
                 _advance(bar, ticks)
                 for future in ready:
                     job = running.pop(future)
-                    future.result()
+                    try:
+                        future.result()
+                    except DivergedError as problem:
+                        problems.append(f"{job.name}: {problem}")
+                        heard(f"diverged: {problems[-1]}")
+                        lost = _with_those_that_wait(job, jobs)
+                        waiting = [other for other in waiting if other not in lost]
+                        continue
                     done.add(job)
                     heard(f"done: {job.name}")
                     bar.set_description(f"{place.profile.name}: {len(done)} of {len(jobs)} jobs")
@@ -100,6 +111,16 @@ def run_jobs(
             # After Ctrl-C or a failed job the others save and stop, not only when they are through.
             stop.value = 1
             pool.shutdown(wait=True, cancel_futures=True)
+    if problems:
+        raise AnmlError("; ".join(problems))
+
+
+def _with_those_that_wait(job: Work, jobs: Plan) -> list[Work]:
+    """A job, those that wait for it, those that wait for them, and so on."""
+    found = [job]
+    for one in found:  # grows while it is read
+        found += [other for other in jobs if one in jobs[other] and other not in found]
+    return found
 
 
 def _advance(bar: tqdm, ticks: "Queue[float]") -> None:
