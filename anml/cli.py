@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(
             "error: the GPU has too little free memory for this: end what else runs on it, leave "
             "--device out, or, if it was meta-training several seeds, name fewer at a time, such "
-            "as `anml meta-train anml --seeds 0-4`; what is finished stays",
+            "as `anml meta-train anml --seeds 0-4 --resume`; what is finished stays",
             file=sys.stderr,
         )
         return 2

@@ -15,7 +15,7 @@ from anml.profiles import Profile
 from anml.running import side_by_side as module
 from anml.running.jobs import Place, TrainJob
 from anml.running.pipeline import run
-from anml.running.side_by_side import side_by_side
+from anml.running.side_by_side import side_by_side, split_off
 from anml.store.checkpoint import load_checkpoint, read_header, save_checkpoint
 from anml.treatments import find_training
 
@@ -222,6 +222,28 @@ def test_seeds_that_were_begun_together_with_others_are_refused(
     begin(1, 7)
     message = refusal(lambda: train(place, noise_drawings, packed_noise))
     assert "--seeds 1,7 --resume" in message
+
+
+def test_fewer_seeds_go_on_with_their_part_of_what_was_begun_together(
+    place: Place, noise_drawings: Drawings, begin: Callable[..., Path]
+) -> None:
+    """Where all of them need more memory than a card has, say."""
+    shared = begin(*ALL)
+    tensors, _ = load_checkpoint(shared)
+    folder = place.folder / "checkpoints"
+    job = Job(find_training("anml"), place.profile, noise_drawings, (0, 2), folder)
+    assert "add --resume" in refusal(lambda: split_off(job, place, resume=False))
+    assert shared.is_file()
+    split_off(job, place, resume=True)
+    rest = replace(job, seeds=(1,))
+    assert set(folder.iterdir()) == {job.resume_path, rest.resume_path}
+    ours, _ = load_checkpoint(job.resume_path)
+    for name in ("weights/head.weight", "log"):
+        along = 1 if name == "log" else 0
+        assert torch.equal(ours[name], tensors[name].index_select(along, torch.tensor([0, 2])))
+    split_off(job, place, resume=True)  # there is nothing left to split
+    other = replace(job, seeds=(1, 2))
+    assert "`--seeds 0,2 --resume`" in refusal(lambda: split_off(other, place, resume=True))
 
 
 @pytest.mark.slow

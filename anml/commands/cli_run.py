@@ -205,7 +205,7 @@ def _seeds(text: str) -> tuple[int, ...]:
         seeds = []
     if not seeds or len(set(seeds)) != len(seeds):
         raise AnmlError(f"--seeds {text}: write 0, or 0,1,2, or 0-9")
-    return tuple(seeds)
+    return tuple(sorted(seeds))
 
 
 def _profiles(args: argparse.Namespace) -> None:
@@ -227,6 +227,7 @@ def _meta_train(args: argparse.Namespace) -> None:
     from anml.meta_training.warm_start import warm_start
     from anml.running.jobs import Place, TrainJob
     from anml.running.pipeline import alone
+    from anml.running.side_by_side import begun_otherwise, split_off
     from anml.treatments import find_training
 
     training, seeds = find_training(args.training), _seeds(args.seeds)
@@ -252,8 +253,12 @@ def _meta_train(args: argparse.Namespace) -> None:
             "or delete that file to start afresh"
         )
     place = Place(profile, folder, args.device, args.keep)
-    with alone(place, drawings, [TrainJob(training.name, seed) for seed in seeds]) as log:
+    sharing = begun_otherwise(place, training.name, seeds)
+    taken = sorted({*seeds, *(seed for working in sharing for seed in working.seeds)})
+    with alone(place, drawings, [TrainJob(training.name, seed) for seed in taken]) as log:
         refuse_overwriting(job, args.resume)
+        if not finished:
+            split_off(job, place, args.resume)
         begins = args.recorded and not finished and not job.resume_path.is_file()
         if begins:
             warm_start(job, args.recorded)

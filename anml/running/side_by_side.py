@@ -71,6 +71,41 @@ def side_by_side(
     return groups + [(name, tuple(sorted(seeds))) for name, seeds in rest.items() if len(seeds) > 1]
 
 
+def begun_otherwise(place: Place, training: str, seeds: Collection[int]) -> list[Working]:
+    """The working checkpoints, of this code, that hold some of `seeds`, but not these alone."""
+    return [
+        working
+        for working in working_checkpoints(place)
+        if working.training == training
+        and set(seeds) & set(working.seeds)
+        and set(seeds) != set(working.seeds)
+        and _is_ours(working, place)
+    ]
+
+
+def split_off(job: Job, place: Place, resume: bool) -> None:
+    """Give the seeds of `job` a working checkpoint of their own, if they share one with others.
+
+    The others get one, too. AnmlError: they would have to, and are not to `resume`; or some of them
+    were begun in another checkpoint than the rest.
+    """
+    for working in begun_otherwise(place, job.training.name, job.seeds):
+        if not resume:
+            raise AnmlError(
+                f"{working.path} holds an unfinished run of some of these seeds: add --resume to "
+                "go on, or delete that file to start afresh"
+            )
+        rest = tuple(seed for seed in working.seeds if seed not in job.seeds)
+        if job.resume_path.is_file() or not set(job.seeds) < set(working.seeds):
+            raise AnmlError(
+                f"{working.path} holds an unfinished meta-training of seeds "
+                f"{', '.join(map(str, working.seeds))}: go on with these or some of them alone, "
+                f"`--seeds {','.join(map(str, working.seeds))} --resume`, or delete that file to "
+                "begin them anew"
+            )
+        _take_apart(replace(job, seeds=working.seeds), [job.seeds, rest])
+
+
 def train_side_by_side(
     place: Place, data_name: str, jobs: Iterable[Work], heard: Callable[[str], None]
 ) -> None:
