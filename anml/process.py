@@ -4,6 +4,7 @@ All settings are of the whole process, and change speed alone.
 """
 
 import ctypes
+import os
 import platform
 
 import torch
@@ -21,6 +22,13 @@ def prepare_process() -> None:
     keep_freed_memory()
     use_huge_pages()
     flush_denormals()
+
+
+def usable_cores() -> int:
+    """How many cores this process may use: in a queue's allocation fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _glibc() -> ctypes.CDLL | None:

@@ -67,6 +67,20 @@ def test_a_damaged_or_foreign_file_is_one_line(tmp_path: Path, damage: str) -> N
     assert "damaged" in message
 
 
+def test_a_file_that_cannot_be_read_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be whole, and hold hours of work."""
+    path = tmp_path / "x.safetensors"
+    save_checkpoint(path, TENSORS, HEADER)
+
+    def refused(self: Path, *how: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refused)
+    assert refusal(lambda: load_checkpoint(path)) == f"cannot read {path}: Permission denied"
+
+
 def test_another_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     save_file(TENSORS, path, metadata={"anml": json.dumps({"format": 99})})

@@ -103,6 +103,14 @@ def test_a_damaged_part_is_one_line(text: str, place: Place) -> None:
     assert "delete it" in message
 
 
+def test_a_part_that_cannot_be_read_is_not_called_damaged(place: Place) -> None:
+    """It may be whole, and hold hours of work."""
+    job = Named("x")
+    job.result(place).mkdir(parents=True)
+    message = refusal(lambda: read_part(job, place))
+    assert message == f"cannot read {job.result(place)}: Is a directory"
+
+
 def test_a_disk_that_is_full_is_one_line_and_leaves_the_old_part(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from refusal import refusal
 
+from anml.store import lock
 from anml.store.lock import locked
 
 HOLD = """
@@ -103,3 +104,15 @@ def test_the_lock_is_given_back_after_an_error(tmp_path):
     with pytest.raises(ValueError, match="mine"), locked(tmp_path / "run.lock", "x"):
         raise ValueError("mine")
     take(tmp_path / "run.lock")
+
+
+def test_a_file_system_without_locks_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(file: object, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(lock.fcntl, "flock", without)
+    message = refusal(lambda: locked(tmp_path / "run.lock", "it").__enter__())
+    assert "No locks available" in message
+    assert "--out" in message

@@ -9,7 +9,7 @@ from memory_speed import huge_pages
 from torch import Tensor
 
 from anml.meta_testing.linear_learning_adam import learn_adam
-from anml.process import flush_denormals
+from anml.process import flush_denormals, usable_cores
 
 TINY = torch.finfo(torch.float32).tiny
 STEPS = 1200
@@ -100,3 +100,12 @@ def test_tensors_lie_in_huge_pages() -> None:
         "print(open('/proc/self/smaps_rollup').read().split('AnonHugePages:')[1].split()[0])"
     )
     assert int(printed(program)) > 0  # KiB
+
+
+def test_cores_are_those_that_this_process_may_use() -> None:
+    """In a queue's allocation: fewer than the machine has."""
+    ask = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
+    ask += "from anml.process import usable_cores; print(usable_cores())"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+    assert usable_cores() >= 1

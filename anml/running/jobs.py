@@ -204,7 +204,9 @@ def read_json(path: Path) -> Any:
     """The contents of a file of this run; AnmlError if it is damaged."""
     try:
         return json.loads(path.read_text())
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        raise AnmlError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
         raise AnmlError(
             f"{path} is damaged: delete it, then run the same command to go on"
         ) from error

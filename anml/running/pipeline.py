@@ -8,7 +8,6 @@ does what is missing, and what code that changed since has made stale.
 """
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,6 +17,7 @@ from typing import Any
 
 from anml.data import Drawings
 from anml.errors import AnmlError
+from anml.process import usable_cores
 from anml.profiles import PROFILES, Profile
 from anml.running.disk import require_space
 from anml.running.gather import beginnings, write_tables
@@ -94,8 +94,10 @@ def _pin_code(jobs: Plan) -> None:
 
 
 def default_workers(device: str) -> int:
-    """One process a core; on a GPU one, since processes would take turns on it."""
-    return (os.cpu_count() or 1) if device == "cpu" else 1
+    """One process for each core that this one may use; on a GPU one, since processes would take
+    turns on it.
+    """
+    return usable_cores() if device == "cpu" else 1
 
 
 def run_group(

@@ -91,10 +91,13 @@ def _read(
     if not path.is_file():
         raise AnmlError(f"no checkpoint at {path}: run the meta-training that makes it first")
     try:
+        path.open("rb").close()  # safetensors calls all that it cannot open missing
         with safe_open(path, **options) as file:
             header = json.loads((file.metadata() or {})[HEADER])
             taken = take(file)
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+    except OSError as error:
+        raise AnmlError(f"cannot read {path}: {error.strerror or error}") from error
+    except (SafetensorError, KeyError, ValueError) as error:
         raise AnmlError(
             f"{path} is damaged or not a checkpoint of this package: delete it and train again"
         ) from error

@@ -32,7 +32,7 @@ def locked(
     that is held briefly.
 
     Raises:
-        AnmlError: another process holds it, or its folder cannot be written.
+        AnmlError: another process holds it, or its folder cannot be written or locked.
     """
     require_writable(path.parent)
     with telling_failure(path):
@@ -40,7 +40,7 @@ def locked(
     with file:
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         give_up = time.monotonic() + wait_seconds
-        while not _taken(file, kind):
+        while not _taken(file, kind, path):
             if time.monotonic() >= give_up:
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
@@ -57,10 +57,18 @@ def locked(
         yield
 
 
-def _taken(file: TextIO, kind: int) -> bool:
-    """Take the lock of a file, `fcntl.LOCK_SH` or `LOCK_EX`, unless another process has it."""
+def _taken(file: TextIO, kind: int, path: Path) -> bool:
+    """Take the lock of a file, `fcntl.LOCK_SH` or `LOCK_EX`, unless another process has it.
+
+    AnmlError: its file system has no locks.
+    """
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        raise AnmlError(
+            f"cannot lock {path}: {error.strerror or error}; choose a folder on a disk of this "
+            "machine, or on one that offers locks, with --out"
+        ) from error
     return True
