@@ -1,5 +1,7 @@
 """What the book and the README say of profiles is what the recorded measurements say now."""
 
+import math
+
 import cost_pages
 import pandas as pd
 import profile_table
@@ -10,6 +12,8 @@ from notebook_table import read_rows, row_named
 
 from anml.profiles import PROFILES
 from anml.results import write_table
+
+ONE, PARTLY = "CPU, 1 thread", "CPU, 1 thread; CPU, 2 threads"
 
 
 def test_the_committed_page_is_current():
@@ -31,9 +35,22 @@ def test_a_page_takes_the_groups_that_it_needs():
     spent = pd.Series(60.0, index=[*needed, "meta-test.anml-oracle"])
     found = cost_pages.page_row("quick", row, spent)
     assert found["one process"] == "3.0 min"
-    assert found["2 processes"] == "1.5 min"
+    assert found["2 processes"] == "2.0 min"  # the probe waits for both trainings
     assert found["of it meta-training"] == "67%"
     assert cost_pages.page_row("quick", row, spent.drop("probe.seed0")) is None
+
+
+def test_several_processes_take_no_less_than_what_waits_for_one_another():
+    """One model's lengths are a chain; a treatment's meta-tests are not."""
+    lengths = row_named("lengths", read_rows())
+    assert cost_pages.needed("paper", lengths) == ["lengths.anml-seed0", "meta-train.anml-seed0"]
+    spent = pd.Series({"lengths.anml-seed0": 3600.0, "meta-train.anml-seed0": 0.0})
+    assert cost_pages.elapsed("paper", spent, lengths.only) == pytest.approx(3600)
+    spent["meta-train.anml-seed0"] = 7200  # beside the shorter lengths; the longest waits for it
+    assert 7200 < cost_pages.elapsed("paper", spent, lengths.only) < 10_800
+    spent = pd.Series({"meta-test.scratch-sequential": 3600.0})
+    assert cost_pages.elapsed("paper", spent, ["meta-test Scratch, sequential"]) == 1800
+    assert math.isnan(cost_pages.elapsed("paper", spent, lengths.only))
 
 
 def test_a_page_says_at_which_profile_nothing_of_it_is_computed():
@@ -49,16 +66,16 @@ def test_a_page_says_at_which_profile_nothing_of_it_is_computed():
 def record_stages(tmp_path, monkeypatch):
     """Record, in an empty folder, how long some groups took: 5 s for each count of done `jobs`.
 
-    Several counts of a group were done on as many devices.
+    By group: a count, which was done on one thread, or counts by device.
     """
     monkeypatch.setattr(cost_pages, "ROOT", tmp_path)
 
     def record(profile, jobs):
         rows = [
-            {"stage": name.partition(".")[0], "group": name, "device": f"CPU {place}"}
+            {"stage": name.partition(".")[0], "group": name, "device": device}
             | {"jobs": count, "seconds": 5.0}
-            for name, counts in jobs.items()
-            for place, count in enumerate(counts if isinstance(counts, tuple) else (counts,))
+            for name, done in jobs.items()
+            for device, count in (done if isinstance(done, dict) else {ONE: done}).items()
         ]
         frame = pd.DataFrame(rows).assign(profile=profile, data="omniglot")
         path = tmp_path / "results" / profile / "stages.parquet"
@@ -69,7 +86,7 @@ def record_stages(tmp_path, monkeypatch):
 
 def test_only_groups_that_a_recorded_run_did_whole_are_measured(record_stages):
     half = cost_pages.planned("paper")["meta-test.oml-oracle"] // 2
-    shared = {"meta-test.oml-oracle": (half, half)}  # on two devices, and whole together
+    shared = {"meta-test.oml-oracle": {ONE: half, PARTLY: half}}  # whole together
     part = {"probe.seed0": 1, "meta-test.anml-oracle": 3, "no-longer.planned": 1}
     record_stages("paper", part | shared)
     guessed = read_estimates("paper").reindex(cost_pages.planned("paper").index)
@@ -79,6 +96,31 @@ def test_only_groups_that_a_recorded_run_did_whole_are_measured(record_stages):
     assert spent.drop(whole).equals(guessed.drop(whole))
     assert not cost_pages.is_whole("paper")
     assert cost_pages.how_known().startswith("estimated")
+
+
+def test_times_of_other_devices_are_not_given_as_those_of_a_thread(record_stages):
+    """But of what was done on one thread in part, by a job that went on with two."""
+    tests = cost_pages.planned("paper")["meta-test.oml-oracle"]
+    gpu, mixed = "NVIDIA H200", f"{ONE}; NVIDIA H200"
+    record_stages(
+        "paper",
+        {
+            "probe.seed0": {ONE: 1, gpu: 1},
+            "probe.seed1": {PARTLY: 1},
+            "probe.seed2": {gpu: 1},
+            "probe.seed3": {mixed: 1},
+            "probe.seed4": {"CPU, 2 threads": 1},
+            "meta-test.oml-oracle": {ONE: tests - 1, gpu: 1},
+        },
+    )
+    assert cost_pages.measured()["paper"].to_dict() == {"probe.seed0": 5, "probe.seed1": 5}
+    guessed = read_estimates("paper")
+    spent = cost_pages.seconds_by_group()["paper"]
+    for name in ("probe.seed2", "probe.seed3", "probe.seed4", "meta-test.oml-oracle"):
+        assert spent[name] == guessed[name]
+    record_stages("smoke", {name: {gpu: n} for name, n in cost_pages.planned("smoke").items()})
+    assert cost_pages.is_whole("smoke")
+    assert "smoke" not in cost_pages.how_known()
 
 
 def test_a_profile_is_measured_when_all_of_its_plan_is(record_stages):

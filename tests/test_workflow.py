@@ -4,16 +4,24 @@ import re
 import subprocess
 import sys
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import build_notebooks
 import nbformat
 import preflight
 import pytest
+import synthetic_results
 from notebook_table import Row, read_rows, row_named
 from refusal import refusal
 
 from anml.errors import AnmlError
+from anml.figures.plot_drawings import COMPARISON
+from anml.findings.ledger import ledger
+from anml.pages.scoreboard import FIGURES
+from anml.profiles import PROFILES
+from anml.running.evaluations import EvaluateJob
+from anml.running.plan import plan
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = read_rows()
@@ -67,6 +75,30 @@ def test_each_recorded_profile_of_a_row_has_a_page():
     filled = [row.filled(**PLACES).parameters for row in pages.values()]
     assert [one["figures"] for one in filled] == ["figures", "", ""]
     assert [one["results"] for one in filled] == [f"results/{profile}" for profile in pages]
+
+
+FIGURES_OF = {"fig3_your_run": "fig3"} | {
+    row: row.partition("_")[0]
+    for row in ("fig4_oracles", "figS7_epochs", "figS8_plasticity", "figS9_order")
+}
+
+
+@pytest.mark.parametrize(("output", "figure"), FIGURES_OF.items())
+def test_a_rerun_computes_all_that_the_ledger_asks_of_its_figure(output, figure):
+    """Each number, claim and direction is judged as by a table of everything."""
+    jobs = plan(PROFILES["smoke"], row_named(output, ROWS).only)
+    points = {job.point for job in jobs if isinstance(job, EvaluateJob)}
+    tables = synthetic_results.everything()
+    frame, made = tables["meta_test"].frame, {(p.treatment, p.regime) for p in points}
+    held = [pair in made for pair in zip(frame["treatment"], frame["regime"], strict=True)]
+    own = tables | {"meta_test": replace(tables["meta_test"], frame=frame[held])}
+    wanted = FIGURES[figure]
+    assert ledger(own, only=wanted) == ledger(tables, only=wanted)
+
+
+def test_a_page_is_made_again_when_the_measurements_that_it_reads_change():
+    (row,) = (row for row in ROWS if row.output == "data_drawings")
+    assert COMPARISON.as_posix() in row.inputs
 
 
 def test_preflight_speaks_before_anything_is_installed():

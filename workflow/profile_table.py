@@ -288,14 +288,14 @@ def profile_times() -> str:
     rows, spent = [], cost_pages.seconds_by_group()
     for name in PROFILES:
         use, networks = words[name]
-        seconds = spent[name].sum(skipna=False)
+        seconds, shared = spent[name].sum(skipna=False), cost_pages.elapsed(name, spent[name])
         rows.append(
             {
                 "profile": f"`{name}`",
                 "for": use,
                 "networks": networks,
                 "every result, one process": known_duration(seconds),
-                f"{cost_pages.PROCESSES} processes": known_duration(seconds / cost_pages.PROCESSES),
+                f"{cost_pages.PROCESSES} processes": known_duration(shared),
             }
         )
     ours = case(costs, "paper", "anml")
