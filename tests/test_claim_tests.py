@@ -97,6 +97,8 @@ def test_a_rise_and_a_fall_do_not_cancel_in_the_order_of_learning():
     found = finding(claim, {"class_accuracy": table})
     assert found.margin.mean < 0
     assert "fifth 3" in found.text
+    # The table is the profile's first optimiser's, Adam's: it says nothing of another one's.
+    assert finding(claim, {"class_accuracy": table}, optimizer="sgd") is None
 
 
 FALSE_WHERE = {

@@ -212,6 +212,29 @@ def test_shares_above_chance_stand_beside_the_papers_or_say_that_they_cannot_be_
     assert table.iloc[:, 2].tolist() == ["too few drawings to tell"] * 3
 
 
+def test_what_was_learned_for_fewer_classes_is_named_and_keeps_its_share():
+    tables = [
+        synthetic_results.class_accuracy(treatments=names, n_classes=n)
+        for names, n in ((["ANML"], 60), (["OML", "OML-OLFT"], 40))
+    ]
+    source = Table(pd.concat([one.frame for one in tables]), tables[0].provenance)
+    assert set(plot_figs9.figs9_values(source)["treatment"]) == {"ANML"}
+    assert plot_figs9.figs9_left_out(source) == [
+        "Not measured class by class at N = 60, and so left out of the figure: "
+        "OML (up to 40 classes)."
+    ]
+    assert plot_figs9.figs9_left_out(tables[0]) == []
+    shares = plot_figs9.chance_table(source, source.provenance).set_index("treatment")["N"]
+    assert shares.to_dict() == {"ANML": 60, "OML": 40, "OML-OLFT": 40}
+
+
+def test_oracles_of_the_plastic_layers_are_shown_where_they_were_run():
+    values = plot_figs8.figs8_oracles(meta_test())
+    assert set(values["regime"]) == {"oracle", "oracle 20 epochs"}
+    assert plot_figs8.figs8_oracles(meta_test(regimes=["sequential"])) is None
+    assert plot_figs8.figs8_oracles(meta_test(), "sgd") is None
+
+
 def test_a_table_without_the_treatments_of_the_figure_is_refused():
     source = synthetic_results.class_accuracy(treatments=["OML-OLFT"], models=1, trajectories=1)
     with pytest.raises(AnmlError, match="'ANML', 'OML'; it holds 'OML-OLFT'"):

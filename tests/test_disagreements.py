@@ -336,3 +336,13 @@ def test_a_panel_shows_every_answer_at_its_values():
     embedded = synthetic_table.provenance("glyphs")
     words = [t.get_text() for t in disagreements_figure(values, embedded).findobj(Text)]
     assert "EMBEDDED DRAWINGS, NOT OMNIGLOT" in words
+
+
+def test_an_answer_that_was_not_run_is_not_in_the_legend():
+    table = synthetic_disagreements.table({})
+    values = shown_values(table)
+    question = QUESTIONS[0]
+    first = next(iter(question.answers))
+    few = values[(values["question"] != question.id) | (values["answer"] == first)]
+    axis = disagreements_figure(few, table.provenance).axes[0]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == [first]

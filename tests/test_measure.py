@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import synthetic_results
 
@@ -90,6 +92,17 @@ def test_representations_are_read_off_their_own_layers(tables):
 def test_the_optimiser_is_the_one_asked_for(tables):
     assert measured(row("anml_600"), tables, optimizer="sgd") is None
     assert measured(row("knn_nm"), tables, optimizer="sgd") is not None
+
+
+def test_shares_of_classes_are_those_of_the_optimiser_that_the_table_was_measured_with(tables):
+    """Its profile's first: no column says so."""
+    assert measured(row("above_chance_anml"), tables) is not None
+    assert measured(row("above_chance_anml"), tables, optimizer="sgd") is None
+    table = tables["class_accuracy"]
+    values = table.provenance.profile_values | {"optimizers": ["sgd", "adam"]}
+    sgd = replace(table, provenance=replace(table.provenance, profile_values=values))
+    assert measured(row("above_chance_anml"), {"class_accuracy": sgd}) is None
+    assert measured(row("above_chance_anml"), {"class_accuracy": sgd}, optimizer="sgd") is not None
 
 
 def test_a_number_of_a_kind_that_nothing_measures_is_refused(tables):

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import synthetic_lengths as synthetic
 
-from anml.findings.outer_rates import IN_USE, accuracy_sheet, state_sheet, tables, tried
-from anml.results import Table, write_table
+from anml.findings.outer_rates import IN_USE, accuracy_sheet, logs, state_sheet, tables, tried
+from anml.results import Table, read_table, write_table
 from anml.store.tables import LOG_METRICS
 
 RATES = {1e-4: "paper_oml_outer_0.0001", 3e-4: "paper_oml_outer_0.0003", 1e-3: "paper_oml"}
@@ -107,13 +107,35 @@ def test_pairs_that_only_one_rate_has_change_nothing(root: Path) -> None:
 
 
 def test_the_state_of_each_network(root: Path) -> None:
-    sheet = state_sheet(tried("length_activity", root), tried("unfinished_log", root))
+    sheet = state_sheet(tried("length_activity", root), logs(root))
     assert list(sheet["outer rate"]) == ["0.0001", "0.0003", "0.001 (in use)"]
     assert list(sheet["meta-loss at the end"]) == ["0.50"] * 3  # of 1 and 0, the last tenth
     assert list(sheet["units active for a drawing, %"]) == ["60.0"] * 3
     assert list(sheet["for none, %"]) == ["0.0", "12.5", "25.0"]
-    without = state_sheet(tried("length_activity", root), tried("unfinished_log", root).iloc[:0])
+    without = state_sheet(tried("length_activity", root), logs(root).iloc[:0])
     assert list(without["meta-loss at the end"]) == ["-"] * 3
+
+
+def test_the_loss_is_that_at_the_measured_length_of_a_log_that_goes_on_or_is_finished(
+    root: Path,
+) -> None:
+    activity, logged = tried("length_activity", root), logs(root)
+    half = activity.assign(iterations=LENGTH // 2)  # row 10 of 20, whose loss is 10
+    assert list(state_sheet(half, logged)["meta-loss at the end"]) == ["10.00"] * 3
+    further = activity.assign(iterations=LENGTH + 1)
+    assert list(state_sheet(further, logged)["meta-loss at the end"]) == ["-"] * 3
+    others = activity.assign(model_seed=1)
+    assert list(state_sheet(others, logged)["meta-loss at the end"]) == ["-"] * 3
+    path = root / "results" / "paper" / "unfinished_log.parquet"
+    table = read_table(path)
+    record(root, "paper", "meta_train_log", table)
+    path.unlink()
+    assert list(state_sheet(activity, logs(root))["meta-loss at the end"]) == ["0.50"] * 3
+
+
+def test_nothing_recorded_makes_empty_sheets(tmp_path: Path) -> None:
+    assert state_sheet(tried("length_activity", tmp_path), logs(tmp_path)).empty
+    assert accuracy_sheet(tried("lengths", tmp_path)).empty
 
 
 def test_drawings_of_our_own_are_not_shown(root: Path) -> None:

@@ -27,7 +27,7 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 from synthetic_table import provenance
 
-from anml.results import write_table
+from anml.results import read_table, write_table
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -130,6 +130,25 @@ def test_each_notebook_runs_from_elsewhere_and_writes_only_where_it_is_told(
     written = [path.suffix for path in (tmp_path / "figures").iterdir()]
     assert ".csv" in written
     assert source_tree() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "tables", "said"),
+    [
+        ("baseline_rates", ("training_rates",), "Nothing was tried for this run."),
+        ("figS8_plasticity", ("meta_test", "learning_rates"), "The Oracles were not run"),
+    ],
+)
+def test_a_page_reads_no_more_than_its_own_rerun_computes(name, tables, said, results, tmp_path):
+    """Of a profile of which more is recorded."""
+    for one in tables:
+        table = read_table(results / f"{one}.parquet")
+        frame = table.frame
+        own = frame[frame["regime"] == "sequential"] if "regime" in frame else frame
+        write_table(tmp_path / f"{one}.parquet", own, table.provenance)
+    source = ROOT / "notebooks" / f"{name}.ipynb"
+    parameters = TABLES | {"results": str(tmp_path)}
+    assert said in run_here(source, parameters)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import synthetic_probes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
+from refusal import refusal
 
 from anml.drawings.packed import Drawings
 from anml.errors import AnmlError
@@ -200,3 +201,16 @@ def test_what_keeping_the_redrawn_row_changed_is_of_anmls_units():
     dead = frame[(frame["metric"] == "dead units") & (frame["layer"] == "gated")]["value"]
     assert sheet.iloc[-1]["in the copy, after 20,000"] == f"{100 * dead.mean():.1f}"
     assert sheet.iloc[-1]["kept, after 5,000"] == f"{100 * dead.mean() + 12.5:.1f}"
+
+
+def test_units_of_another_network_than_anmls_are_refused_in_a_line():
+    """As of a run with `probed=anml-redraw-kept`."""
+    made = synthetic_probes.tables()
+    frame = made["activity"].frame
+    kept = frame[frame["treatment"] == "ANML"].assign(treatment="ANML (redraw kept)")
+    activity = Table(kept, made["activity"].provenance)
+    line = refusal(lambda: plot_fig5.fig5_values(made["units"], activity))
+    assert "the table holds those of 'ANML (redraw kept)': name results" in line
+    compared = plot_fig5.fig5_comparison({"activity": activity})
+    assert comparison_sheet(compared).empty
+    assert comparison_glue(compared) == {}

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 
 from anml.errors import AnmlError
 from anml.figures import plot_fig6
-from anml.figures.plot_probes import shown_model
+from anml.figures.plot_probes import comparison_sheet, shown_model
 from anml.figures.plot_style import TREATMENTS
 from anml.findings.claims import published
 from anml.pages.notebook import picture
@@ -176,3 +176,18 @@ def test_the_sheet_of_distances_has_each_layer_by_each_and_what_the_gate_adds():
         for t in (made["knn"], distances)
     ]
     assert len(plot_fig6.fig6_distance_sheet(*of_oml)) == 1
+
+
+def test_where_oml_alone_was_probed_nothing_is_compared():
+    made = {
+        name: Table(table.frame[table.frame["representation"] == "oml"], table.provenance)
+        for name, table in synthetic_probes.tables().items()
+        if name in ("knn", "tsne")
+    }
+    assert comparison_sheet(plot_fig6.fig6_comparison(made["knn"])).empty
+    tests = plot_fig6.fig6_tests(made["knn"])
+    assert (list(tests), len(tests)) == (["of", "against", "difference", "test"], 0)
+    values = plot_fig6.fig6_values(made["knn"])
+    figure = plot_fig6.fig6(made["tsne"], made["knn"], values)
+    labels = [axis.get_xlabel() for axis in figure.axes[:3]]
+    assert [label == "not run at this scale" for label in labels] == [True, True, False]

@@ -34,6 +34,18 @@ def test_a_short_log_is_kept_as_it_is(table: Table) -> None:
     assert sorted(values["iteration"].unique()) == [10, 20, 30]
 
 
+def test_stretches_are_equal_in_iterations_where_a_part_was_logged_more_often(
+    table: Table,
+) -> None:
+    """As of a meta-training that a second run went on with."""
+    odd = table.frame["iteration"] % 20 > 0
+    frame = table.frame[~(odd & (table.frame["iteration"] <= 1000))]
+    values = learning_values(Table(frame, table.provenance))
+    one = values[(values["training"] == "oml") & (values["metric"] == LOG_METRICS[0])]
+    expected = [50 * (i + 1) - (10 if i % 2 == 0 and i < 20 else 0) for i in range(POINTS)]
+    assert one["iteration"].tolist() == expected
+
+
 def test_ends_are_means_over_models_and_the_last_tenth(table: Table) -> None:
     rows = ends(learning_values(table)).set_index("training")
     assert rows.loc["anml", "models"] == 2

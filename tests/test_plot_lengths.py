@@ -255,6 +255,8 @@ def test_only_recorded_tables_of_other_widths_and_the_same_drawings_stand_beside
         write_table(path, table.frame, table.provenance)
     found = Found(recorded["laptop"], recorded=True)
     assert set(lengths_found.beside("lengths", found, tmp_path)) == {"laptop", "paper"}
+    shorter = Found(recorded["quick"], recorded=True)  # the page's own, though laptop goes further
+    assert list(lengths_found.beside("lengths", shorter, tmp_path)) == ["quick", "paper"]
     own = Found(recorded["laptop"], recorded=False)
     assert set(lengths_found.beside("lengths", own, tmp_path)) == {"laptop"}
     assert set(lengths_found.recorded_widths("lengths", tmp_path)) == {"laptop", "paper"}

@@ -221,6 +221,16 @@ def test_a_missing_table_names_the_command_that_makes_it(tmp_path):
         find_table("meta_test", "laptop", "glyphs", root=tmp_path)
 
 
+def test_a_table_that_a_profile_never_makes_names_the_profiles_that_do(tmp_path):
+    with pytest.raises(AnmlError) as refused:
+        find_table("training_rates", "laptop", "omniglot", root=tmp_path)
+    assert str(refused.value).endswith(
+        "a run of this profile makes none: choose one of 'smoke', 'quick', 'paper'"
+    )
+    with pytest.raises(AnmlError, match="`make results PROFILE=quick DATA=omniglot`"):
+        find_table("training_rates", "quick", "omniglot", root=tmp_path)
+
+
 def test_several_tables_come_from_one_folder_and_may_be_missing(tmp_path):
     own = tmp_path / "runs" / "quick-omniglot" / "results"
     source = synthetic_table.provenance()

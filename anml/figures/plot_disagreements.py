@@ -79,7 +79,8 @@ def _panel(axis: Axes, values: pd.DataFrame, question: Question) -> None:
         other = {"markerfacecolor": "white", "linestyle": (0, (4, 2))} if again else {}
         mark = TREATMENTS[setting.treatment]
         edge = {"markeredgecolor": mark.colour} if again else {}
-        draw_curve(axis, curve, mark, label=answer, **other, **edge)
+        if not curve.empty:  # else the legend would name what is not there
+            draw_curve(axis, curve, mark, label=answer, **other, **edge)
         seen.add(setting.treatment)
     number_ticks(axis, numbers)
     shown = 100 * values[["mean", "low", "high"]]

@@ -61,23 +61,24 @@ def fig3_published_sheet(drawn: pd.DataFrame, provenance: Provenance) -> pd.Data
 
     `drawn`: from `fig3_values` or `fig3_with_kept`. A row a source and metric, with the N that were
     published and measured; of each curve the mean difference in percentage points, measured less
-    published, and in brackets the lowest and highest. Empty beside results on other drawings.
+    published, and in brackets the lowest and highest. Curves that were measured at other N have
+    rows of their own. Empty beside results on other drawings.
     """
     marks = published_marks(["ANML"], SEQUENTIAL, provenance)
     points = marks[marks["kind"] == "point"][["source", "metric", "n_classes", "value"]]
     ours = drawn[drawn["treatment"].isin(["ANML", KEPT])]
     both = ours.merge(points, on=["metric", "n_classes"])
     both = both.assign(gap=100 * (both["mean"] - both["value"]))
-    rows = []
+    rows: dict[tuple[str, str, str], dict[str, str]] = {}
     for (source, metric), own in both.groupby(["source", "metric"], sort=False):
-        row = {"published by": source, "metric": metric}
-        row["N"] = ", ".join(map(str, sorted(own["n_classes"].unique())))
         for treatment, curve in own.groupby("treatment"):
             gap = curve["gap"]
             ends = f" [{gap.min():+.1f}, {gap.max():+.1f}]" if len(gap) > 1 else ""
-            row[treatment] = f"{gap.mean():+.1f}{ends}"
-        rows.append(row)
-    return pd.DataFrame(rows).fillna("-")
+            numbers = ", ".join(map(str, sorted(set(curve["n_classes"]))))
+            rows.setdefault((source, metric, numbers), {})[treatment] = f"{gap.mean():+.1f}{ends}"
+    keys = ("published by", "metric", "N")
+    sheet = [dict(zip(keys, key, strict=True)) | gaps for key, gaps in rows.items()]
+    return pd.DataFrame(sheet).fillna("-")
 
 
 def kept_beside_published(sheet: pd.DataFrame) -> str:

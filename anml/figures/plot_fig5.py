@@ -56,9 +56,15 @@ def fig5_values(table: Table, activity: Table, model_seed: int = 0) -> pd.DataFr
     picture has more units above the threshold than that, since each is active for some drawing.
 
     Raises:
-        AnmlError: the tables hold no model of `model_seed`.
+        AnmlError: the tables hold no model of `model_seed`, or none of ANML.
     """
     units, rows = of_model(table, model_seed), of_model(activity, model_seed)
+    held = sorted(set(rows["treatment"]))
+    if "ANML" not in held:
+        raise AnmlError(
+            f"this page shows the units of ANML, and the table holds those of {listing(held)}: "
+            "name results of a run with probed=anml,oml, or read that table by itself"
+        )
     rows = rows[(rows["treatment"] == "ANML") & (rows["metric"] == "share active")]
     means = rows.set_index("layer")["value"]
     result = []

@@ -19,6 +19,10 @@ TREATMENTS = (
     *("OML", "OML-OLFT", "OML-FT:PLN+RLN final", "OML-Unlimited"),
 )
 """ANML and OML as they are, and with more (OML-OLFT: fewer) layers plastic at meta-test."""
+NO_ORACLES = (
+    "The Oracles were not run in this table: a rerun of this page alone leaves them out, as the "
+    "figure has none; `make results` adds them."
+)
 
 
 def figs8_values(table: Table, optimizer: str = "adam", seed: int = 0) -> pd.DataFrame:
@@ -26,8 +30,14 @@ def figs8_values(table: Table, optimizer: str = "adam", seed: int = 0) -> pd.Dat
     return curve_values(table, TREATMENTS, SEQUENTIAL, optimizer, seed)
 
 
-def figs8_oracles(table: Table, optimizer: str = "adam", seed: int = 0) -> pd.DataFrame:
-    """Return the same treatments under both Oracles, as `figs8_values`: they have no figure."""
+def figs8_oracles(table: Table, optimizer: str = "adam", seed: int = 0) -> pd.DataFrame | None:
+    """Return the same treatments under both Oracles, as `figs8_values`: they have no figure.
+
+    None where the table holds none of them.
+    """
+    frame = table.frame[table.frame["optimizer"] == optimizer]
+    if not (frame["regime"].isin(ORACLES) & frame["treatment"].isin(TREATMENTS)).any():
+        return None
     return curve_values(table, TREATMENTS, ORACLES, optimizer, seed)
 
 

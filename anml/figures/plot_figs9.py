@@ -11,7 +11,7 @@ from anml.figures.plot_curves import LEGEND, draw_curve, heading
 from anml.figures.plot_style import MUTED, TREATMENTS, style
 from anml.findings.claims import published
 from anml.findings.curves import shown
-from anml.findings.measure import ABOVE_CHANCE, HELD_OUT
+from anml.findings.measure import ABOVE_CHANCE, HELD_OUT, class_optimizer
 from anml.results import Provenance, Table
 from anml.stats import CLASS_THRESHOLD, above_chance, replicates, summary
 from anml.store.tables import TESTING, listing
@@ -36,6 +36,17 @@ def figs9_rows(table: Table, treatments: tuple[str, ...] = SHOWN) -> pd.DataFram
             f"{listing(sorted(set(frame['treatment'])))}"
         )
     return rows[rows["n_classes"] == rows["n_classes"].max()]
+
+
+def figs9_left_out(table: Table) -> list[str]:
+    """Return a line that names what of `SHOWN` was measured at fewer classes only; else none."""
+    n = int(figs9_rows(table)["n_classes"].iloc[0])
+    longest = table.frame.groupby("treatment")["n_classes"].max()
+    shorter = [name for name in SHOWN if longest.get(name, n) < n]
+    if not shorter:
+        return []
+    words = ", ".join(f"{name} (up to {longest[name]} classes)" for name in shorter)
+    return [f"Not measured class by class at N = {n}, and so left out of the figure: {words}."]
 
 
 def figs9_values(table: Table, seed: int = 0, width: int = BIN) -> pd.DataFrame:
@@ -80,8 +91,7 @@ def figs9(values: pd.DataFrame, provenance: Provenance) -> Figure:
         axis.set_ylabel("Testing accuracy at the end, %")
         figure.subplots_adjust(left=0.072, right=0.99, top=0.82, bottom=0.24)
         figure.legend(loc="upper left", bbox_to_anchor=(0.05, 0.13), ncols=3, **LEGEND)
-        optimizer = provenance.profile_values.get("optimizers", ["adam"])[0]
-        heading(figure, values, provenance, optimizer)
+        heading(figure, values, provenance, class_optimizer(provenance))
     return figure
 
 
@@ -102,17 +112,16 @@ def order_table(table: Table, seed: int = 0) -> pd.DataFrame:
 def chance_table(table: Table, provenance: Provenance) -> pd.DataFrame:
     """Return the share of classes above chance, of every treatment that the table holds.
 
-    The paper's share stands beside it where the results are Omniglot's.
+    Each at the longest N that it was measured at. The paper's share stands beside it where the
+    results are Omniglot's.
     """
     paper = published()
     paper = paper[(paper["metric"] == ABOVE_CHANCE) & (provenance.data_source == "omniglot")]
     paper = paper.set_index("treatment")
-    rows = figs9_rows(table, tuple(TREATMENTS))
+    held = set(table.frame["treatment"])
     result = []
-    for treatment in TREATMENTS:
-        own = rows[rows["treatment"] == treatment]
-        if own.empty:
-            continue
+    for treatment in (name for name in TREATMENTS if name in held):
+        own = figs9_rows(table, (treatment,))
         test = above_chance(own, HELD_OUT)
         result.append(
             {

@@ -29,8 +29,9 @@ def learning_values(table: Table) -> pd.DataFrame:
     for (training, seed, metric), rows in table.frame.groupby(
         ["treatment", "model_seed", "metric"], sort=True
     ):
-        rows = rows.sort_values("iteration", ignore_index=True)
-        stretch = rows.index * min(POINTS, len(rows)) // len(rows)
+        # By iteration, not by row: a log of several runs may have more rows in one part.
+        count, last = min(POINTS, len(rows)), rows["iteration"].max()
+        stretch = (-(-rows["iteration"] * count // last)).rename("stretch")
         means = rows.groupby(stretch).agg(iteration=("iteration", "max"), value=("value", "mean"))
         names = {"training": training, "model_seed": seed, "metric": metric}
         curves.append(means.assign(**names))

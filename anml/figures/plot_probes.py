@@ -19,6 +19,9 @@ from anml.store.tables import listing
 
 PLACE = "4.2"
 """The paper's section on representations, as `published.csv` names it."""
+COMPARED = ("id", "treatment", "number", "published", "mean", "low", "high", "models")
+TESTED = ("of", "against", "difference", "test")
+"""The columns of `comparison` and of `pair_tests`, which may have no rows."""
 
 
 def shown_model(table: Table, model_seed: int) -> int:
@@ -60,9 +63,9 @@ def published_rows(metrics: Sequence[str]) -> pd.DataFrame:
 def comparison(metrics: Sequence[str], tables: Mapping[str, Table], seed: int = 0) -> pd.DataFrame:
     """Return the published numbers of section 4.2 beside the measured ones, in per cent.
 
-    Columns: `id`, `treatment`, `number`, `published` (NaN unless the results are Omniglot's, where
-    it was measured), `mean`, `low`, `high` (NaN where there is one model), `models`; a row a
-    published number that `tables` (by name, one at least) hold a measurement of.
+    Columns `COMPARED`; `published` is NaN unless the results are Omniglot's, where it was measured,
+    `low` and `high` are where there is one model. A row a published number that `tables` (by name,
+    one at least) hold a measurement of.
     """
     real = all(table.provenance.data_source == "omniglot" for table in tables.values())
     found = []
@@ -81,7 +84,7 @@ def comparison(metrics: Sequence[str], tables: Mapping[str, Table], seed: int = 
                     "models": value.models,
                 }
             )
-    return pd.DataFrame(found)
+    return pd.DataFrame(found, columns=list(COMPARED))
 
 
 def comparison_sheet(compared: pd.DataFrame) -> pd.DataFrame:
@@ -108,11 +111,14 @@ def pair_tests(
     """Return the paper's comparisons of two layers each, between models.
 
     `rows`: a value of each model and each layer named in `column`; `words`: the layers' names.
-    Columns: `of`, `against`, `difference` (percentage points, of the means), `test`.
+    Columns `TESTED`; `difference` is of the means, in percentage points. A pair with a layer that
+    was not probed has no row.
     """
     result = []
     for pair in pairs:
         one, other = (model_means(rows[rows[column] == name]) for name in pair)
+        if not (len(one) and len(other)):
+            continue
         result.append(
             {
                 "of": words[pair[0]],
@@ -121,7 +127,7 @@ def pair_tests(
                 "test": mann_whitney(one, other).text,
             }
         )
-    return pd.DataFrame(result)
+    return pd.DataFrame(result, columns=list(TESTED))
 
 
 def kept_sheet(

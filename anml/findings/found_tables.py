@@ -11,6 +11,10 @@ import anml
 from anml.errors import AnmlError
 from anml.profiles import PROFILES
 from anml.results import Table, read_table
+from anml.store.tables import listing
+
+BUDGETS = {"training_rates": "rate_search_iterations"}
+"""Of tables that not every profile makes: the value that is 0 in those profiles that don't."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,8 @@ def find_table(
     relative to the companion's folder `root`.
 
     Raises:
-        AnmlError: there is no such table, with the command that makes it; or the table found is of
-            another profile or data source.
+        AnmlError: there is no such table, with the command that makes it, or with the profiles
+            that do; or the table found is of another profile or data source.
     """
     root = repository_root() if root is None else root
     folders = _folders(profile, data, results, root)
@@ -68,7 +72,7 @@ def find_table(
     places = "; ".join(held) or nothing
     raise AnmlError(
         f"no {name} table of profile {profile!r} and data {data!r}: {places}; "
-        f"make it with `make results PROFILE={profile} DATA={data}`"
+        f"{_advice(name, profile, data)}"
     )
 
 
@@ -133,6 +137,16 @@ def recorded_sets(
             if table.provenance.data_source == data:
                 sets[profile][name] = table
     return {profile: tables for profile, tables in sets.items() if tables}
+
+
+def _advice(name: str, profile: str, data: str) -> str:
+    """What to do where a profile has no table `name`."""
+    budget = BUDGETS.get(name)
+    without = [one for one, own in PROFILES.items() if budget and not getattr(own, budget)]
+    if profile in without:
+        others = listing(one for one in PROFILES if one not in without)
+        return f"a run of this profile makes none: choose one of {others}"
+    return f"make it with `make results PROFILE={profile} DATA={data}`"
 
 
 def _folders(profile: str, data: str, results: str, root: Path) -> list[Path]:

@@ -48,12 +48,14 @@ def width_words(table: Table) -> str:
 def beside(name: str, found: Found, root: Path | None = None) -> Tables:
     """Return a table by its profile, and beside a recorded one those of other widths, if recorded.
 
-    The same data source always; as `recorded_widths`.
+    The same data source always; the others as in `recorded_widths`.
     """
-    own = {found.table.provenance.profile: found.table}
+    source, width = found.table.provenance, width_words(found.table)
+    own = {source.profile: found.table}
     if not found.recorded:
         return own
-    return _one_a_width(own | _recorded(name, found.table.provenance.data_source, root))
+    recorded = _recorded(name, source.data_source, root)
+    return own | _one_a_width({p: t for p, t in recorded.items() if width_words(t) != width})
 
 
 def recorded_widths(name: str, root: Path | None = None) -> Tables:

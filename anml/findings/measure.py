@@ -14,7 +14,7 @@ import pandas as pd
 
 from anml.drawings.packed import DRAWINGS_PER_CLASS
 from anml.meta_testing.trajectories import TRAINING_DRAWINGS
-from anml.results import Table
+from anml.results import Provenance, Table
 from anml.stats import Interval, above_chance, relative_drop, two_level_interval
 from anml.store.tables import TESTING, TRAINING
 
@@ -77,11 +77,30 @@ def measured(
         if metric in metrics:
             if table not in tables:
                 return None
-            frame = tables[table].frame
-            if "optimizer" in frame:
-                frame = frame[frame["optimizer"] == optimizer]
+            frame = rows_with(optimizer, table, tables[table])
             return find(row, frame[_of_treatment(row, frame)], seed)
     raise ValueError(f"nothing measures the metric {metric!r}")
+
+
+def rows_with(optimizer: str, name: str, table: Table) -> pd.DataFrame:
+    """Return the rows of the table `name` that hold with `optimizer` at meta-test.
+
+    All of them where nothing is meta-tested.
+    """
+    frame = table.frame
+    if "optimizer" in frame:
+        return frame[frame["optimizer"] == optimizer]
+    if name == "class_accuracy" and optimizer != class_optimizer(table.provenance):
+        return frame.iloc[:0]
+    return frame
+
+
+def class_optimizer(provenance: Provenance) -> str:
+    """Return the optimiser at meta-test of a `class_accuracy` table: its profile's first.
+
+    The table has no column that says so (`anml.running.evaluations.keeps_classes`).
+    """
+    return provenance.profile_values.get("optimizers", ["adam"])[0]
 
 
 def _of_treatment(row: Row, frame: pd.DataFrame) -> pd.Series:

@@ -15,13 +15,15 @@ from anml.profiles import PROFILES
 from anml.results import Table, read_table
 from anml.running.length_names import MEASURED
 from anml.stats import summary, two_level_interval
-from anml.store.tables import LOG_METRICS, TESTING, at_the_end
+from anml.store.tables import LAST_SHARE, LOG_METRICS, TESTING
 
 TRAINING = "oml"
 RATE = "oml_outer_rate"
 """The value of a profile in which the runs differ."""
 IN_USE = getattr(PROFILES["paper"], RATE)
 """The outer rate of every other result at the paper's width."""
+LOGS = ("meta_train_log", "unfinished_log")
+"""A meta-training's log is in the first once it is finished."""
 FOLDERS = ("paper", "paper_oml", "paper_oml_outer_*")
 """Under `results/`, where OML at the paper's width is recorded: its log and lengths at the rate in
 use, and a folder for each other rate.
@@ -40,6 +42,14 @@ def tried(name: str, root: Path | None = None) -> pd.DataFrame:
     """
     rows = [table.frame.assign(rate=_rate(table)) for table in tables(name, root)]
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["rate"])
+
+
+def logs(root: Path | None = None) -> pd.DataFrame:
+    """Return the logs of those runs' meta-trainings, finished or not, as `tried` does.
+
+    AnmlError: a table is damaged.
+    """
+    return pd.concat([tried(name, root) for name in LOGS], ignore_index=True)
 
 
 def tables(name: str, root: Path | None = None) -> list[Table]:
@@ -62,8 +72,10 @@ def accuracy_sheet(rows: pd.DataFrame) -> pd.DataFrame:
 
     `rows`: of `tried("lengths")`. A row a treatment, length, N and order of drawings that several
     rates were measured at; a column a rate, and behind one that is not in use what it changes, in
-    points, trajectory by trajectory.
+    points, trajectory by trajectory. Empty where `rows` is.
     """
+    if rows.empty:
+        return pd.DataFrame()
     rows = rows[(rows["metric"] == TESTING) & rows["regime"].isin(ORDERS)]
     sheet = []
     several = rows.groupby(POINT)["rate"].transform("nunique") > 1
@@ -86,27 +98,43 @@ def accuracy_sheet(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(sheet).fillna("-")
 
 
-def state_sheet(activity: pd.DataFrame, logs: pd.DataFrame) -> pd.DataFrame:
+def state_sheet(activity: pd.DataFrame, logged: pd.DataFrame) -> pd.DataFrame:
     """Return in what state each outer rate left the network: a row a rate and length.
 
-    `activity`, `logs`: of `tried`, `length_activity` and `unfinished_log`. The loss is the mean
-    over the last tenth of the meta-iterations; units are the representation's, means over models.
+    `activity`, `logged`: of `tried("length_activity")` and `logs`. The loss is the mean over the
+    last tenth of the meta-iterations up to that length; units are the representation's, means over
+    models. Empty where `activity` is.
     """
-    keys = ["rate", "iterations"]
+    if activity.empty:
+        return pd.DataFrame()
     units = activity[activity["layer"] == REPRESENTATION]
-    units = units.pivot_table("value", keys, "metric")
-    loss = logs[logs["metric"] == LOG_METRICS[0]]
-    ended = at_the_end(loss).rename(columns={"done": "iterations"}).groupby(keys)["value"].mean()
-    sheet = [
-        {
-            "outer rate": _named(rate),
-            "meta-iterations": f"{iterations:,}",
-            ENDED: f"{ended[rate, iterations]:.2f}" if (rate, iterations) in ended else "-",
-            **{words: f"{100 * row[metric]:.1f}" for metric, words in UNIT_COLUMNS.items()},
-        }
-        for (rate, iterations), row in units.iterrows()
-    ]
+    sheet = []
+    for (rate, iterations), own in units.groupby(["rate", "iterations"]):
+        log = logged[logged["rate"] == rate]
+        shares = own.groupby("metric")["value"].mean()
+        sheet.append(
+            {
+                "outer rate": _named(rate),
+                "meta-iterations": f"{iterations:,}",
+                ENDED: _loss(log, iterations, set(own["model_seed"])),
+                **{words: f"{100 * shares[metric]:.1f}" for metric, words in UNIT_COLUMNS.items()},
+            }
+        )
     return pd.DataFrame(sheet)
+
+
+def _loss(log: pd.DataFrame, iterations: int, models: set[int]) -> str:
+    """The mean loss of `models` over the last tenth of their first `iterations`.
+
+    A dash where no log of theirs goes so far.
+    """
+    if log.empty:
+        return "-"
+    own = log[(log["metric"] == LOG_METRICS[0]) & log["model_seed"].isin(models)]
+    own = own[own.groupby("model_seed")["iteration"].transform("max") >= iterations]
+    first = (1 - LAST_SHARE) * iterations
+    ended = own[own["iteration"].between(first, iterations, inclusive="right")]
+    return f"{ended['value'].mean():.2f}" if len(ended) else "-"
 
 
 def _rate(table: Table) -> float:

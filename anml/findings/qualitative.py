@@ -23,7 +23,7 @@ from anml.findings.claim_tests import (
     order_matters_little,
     stays_below,
 )
-from anml.findings.measure import KNN_K
+from anml.findings.measure import KNN_K, rows_with
 from anml.results import Table
 
 OTHERS = ("OML", "OML-OLFT", "Pretrain & Transfer", "Scratch")
@@ -184,8 +184,5 @@ def finding(
 
     `optimizer` is that of meta-test, `seed` that of the bootstrap intervals.
     """
-    frames = {name: table.frame for name, table in tables.items()}
-    if "meta_test" in frames:
-        chosen = frames["meta_test"]["optimizer"] == optimizer
-        frames["meta_test"] = frames["meta_test"][chosen]
+    frames = {name: rows_with(optimizer, name, table) for name, table in tables.items()}
     return claim.test(frames, seed)
