@@ -63,8 +63,9 @@ def meta_test(
     The runs have the same number of steps: trajectories with the same number of classes N, under
     regimes with the same number of epochs. The i-th class learned has label i. Optimisers are those
     of `linear_learning.OPTIMIZERS`, with fresh state for each run: the paper writes SGD; the
-    published numbers were made with Adam. The head is drawn anew (Kaiming, zero bias) by the
-    trajectory's seed before each. `on_step(n)` hears that `n` more drawings have been learned.
+    published numbers were very probably made with Adam. The head is drawn anew (Kaiming, zero bias)
+    by the trajectory's seed before each. `on_step(n)` hears that `n` more drawings have been
+    learned.
     `known`: what earlier meta-tests of this model computed once, to be gone on with.
     AnmlError: unknown optimiser, or runs of different lengths.
     """

@@ -113,7 +113,7 @@ QUESTIONS = (
         "optimizer",
         "Adam or SGD at meta-test?",
         "Writes SGD (Algorithm 2).",
-        "Uses Adam, as both replications do; the published numbers were made with it.",
+        "Uses Adam, as both replications do; very probably it made the published numbers.",
         {"Adam (code)": Setting("ANML"), "SGD (paper)": Setting("ANML", optimizer="sgd")},
         "Each optimiser has rates of its own to choose from. What larger ones than those of the "
         "profile paper give with Adam stands on the page about how much meta-training.",

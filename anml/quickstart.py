@@ -42,7 +42,9 @@ SMALLER: dict[str, int | float] = {
 """What fits into two minutes on one core, beside the number of meta-iterations; the higher outer
 rate makes the most of few of them."""
 OPTIMIZER = "sgd"
-"""At meta-test, as the paper writes (Algorithm 2); the published numbers were made with Adam."""
+"""At meta-test, as the paper writes (Algorithm 2); the published numbers were very probably
+made with Adam.
+"""
 RATES = (0.03, 0.01, 0.003)
 """Rates of meta-test training that each network may choose from. At 0.1 the ordinary network's
 units die on some trajectories: it then answers one class for ever."""

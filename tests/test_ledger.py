@@ -210,6 +210,27 @@ def test_a_claim_that_holds_on_less_than_the_paper_has_is_direction_only(meta_te
         assert entries({"meta_test": table})["plasticity_hurts"].verdict == DIRECTION
 
 
+def test_a_claim_about_treatments_measured_unequally_far_says_which_and_where_it_is_hardest(
+    meta_test,
+):
+    """The margin is that of a case at 600; another one was measured up to 50 only."""
+    frame = meta_test.frame
+    gap = frame["regime"].eq("oracle 20 epochs") & frame["metric"].eq(TRAINING)
+    scratch = frame["treatment"].eq("Scratch") & frame["regime"].eq("oracle 20 epochs")
+    wider = frame["value"] + 0.3 * (gap & frame["treatment"].eq("Scratch"))
+    wider += 0.1 * (gap & frame["treatment"].eq("Pretrain & Transfer"))
+    frame = frame.assign(value=wider)
+    short = frame[~(scratch & (frame["n_classes"] == 600))]
+    entry = entries({"meta_test": Table(short, meta_test.provenance)})["epochs_memorise"]
+    assert (entry.verdict, entry.n_classes) == (DIRECTION, "50 to 600")
+    assert "(hardest of the cases measured: gap: " in entry.measured
+    assert "Pretrain & Transfer" in entry.measured
+    assert entry.why.startswith("Scratch (oracle 20 epochs) was measured up to N = 50, not 600.")
+    whole = entries({"meta_test": Table(frame, meta_test.provenance)})["epochs_memorise"]
+    assert whole.n_classes == "600"
+    assert "hardest of" not in whole.measured
+
+
 def test_a_replication_has_no_direction_so_narrow_networks_say_nothing_of_it():
     for entry in ledger(synthetic_results.everything()):
         if entry.kind == "replication":

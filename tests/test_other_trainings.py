@@ -72,6 +72,7 @@ def test_a_training_in_two_pieces_with_redrawn_rows_kept_is_said(
     said = f"ANML (redraw kept): {FULL}, model 1: meta-training did not run in one piece."
     assert lines[-1].startswith(said)
     assert lengths_found.restarts(tables, tmp_path).empty
+    assert lengths_said.pieces_either_way(tables, tables, tmp_path) == lines[-1:]
 
 
 def test_what_going_on_from_a_recorded_model_changed(
@@ -164,9 +165,10 @@ def test_figure_3_has_kept_rows_at_the_profiles_own_length(tmp_path: Path) -> No
     assert list(sheet.columns) == ["N", *FIVE, lengths_found.KEPT]
     beside = plot_fig3.fig3_published_sheet(drawn, source.provenance)
     testing = beside[beside["metric"] == TESTING].set_index("published by")
-    # Of the replication's N those of either curve: 10, 50, 600 of one, 100, 600 of the other.
-    row = testing.loc["higherANML replication"]
-    assert row["N"] == "10, 50, 100, 600"
+    # Of the replication's N each curve has others: a row each, and in it the other one's dash.
+    usual, row = (one for _, one in testing.loc[["higherANML replication"]].iterrows())
+    assert [usual["N"], row["N"]] == ["10, 50, 600", "100, 600"]
+    assert usual["ANML"] != "-" == usual[lengths_found.KEPT] == row["ANML"]
     goal = published_points(TESTING).query("source == 'higherANML replication'")
     goal = goal[goal["treatment"] == "ANML"].set_index("n_classes")["value"]
     gaps = [100 * (mean - goal[n]) for n, mean in ((100, 0.35), (600, 0.175))]
@@ -176,6 +178,7 @@ def test_figure_3_has_kept_rows_at_the_profiles_own_length(tmp_path: Path) -> No
     assert testing.loc["paper", lengths_found.KEPT] == f"{only:+.1f}"
     said = plot_fig3.kept_beside_published(beside)
     assert f"{only:+.1f} beside the paper (N = 600)" in said
+    assert "beside the higherANML replication (N = 100, 600)" in said
     without = plot_fig3.fig3_published_sheet(values, source.provenance)
     assert plot_fig3.kept_beside_published(without) == "not measured"
     glyphs = replace(source.provenance, data_source="glyphs")
@@ -238,6 +241,11 @@ def test_published_numbers_have_kept_rows_beside_them(tmp_path: Path) -> None:
         frame = found[name].table.frame.assign(profile="laptop")
         frame = frame.replace({"treatment": {"ANML": lengths_found.KEPT}})
         write_table(folder / f"{name}.parquet", frame, own)
+    probed = kept_rows.kept_beside("knn", found["knn"], tmp_path)["laptop"]
+    assert (
+        kept_rows.of_which(probed)
+        == f"{lengths_found.KEPT} after 4,000 meta-iterations, models 0, 1"
+    )
     others = kept_rows.kept_tables(found, root=tmp_path)
     assert list(others) == ["meta_test", "knn"]  # those that are of as long a meta-training
     assert set(others["meta_test"].frame["treatment"]) == {"ANML"}
@@ -252,7 +260,11 @@ def test_published_numbers_have_kept_rows_beside_them(tmp_path: Path) -> None:
     # Half of 0.3, 0.31, 0.32, and half of the gain.
     cell = by_number["ANML, sequential: meta-test testing accuracy", "600"]
     assert cell.startswith("17.5 [")
-    assert cell.endswith("]")
+    assert cell.endswith("] (1 model × 3 trajectories)")  # the row's own are 2 models
+    fewer = replace(found["meta_test"].table, frame=others["meta_test"].frame)
+    alike = headline_sheet(headline({"meta_test": fewer}), "paper", kept=headline(others))
+    same = alike.set_index(["number", "N"])[KEPT_COLUMN]
+    assert same["ANML, sequential: meta-test testing accuracy", "600"].endswith("]")
     assert kept_replicates(headline(others)) == [
         "Redrawn rows kept: 1 model × 3 trajectories, 2 models."
     ]

@@ -42,9 +42,9 @@ def test_of_four_models_students_interval_holds_what_it_says_and_the_bootstraps_
             inside.append([one.low <= 0 <= one.high for one in found])
         held.append(np.mean(inside, axis=0))
     bootstrap, student = np.transpose(held)
-    assert (bootstrap > 0.78).all()
     assert (bootstrap < student).all()
-    assert bootstrap.min() < 0.84
+    # The ends of what the glossary states.
+    assert (bootstrap.min().round(2), bootstrap.max().round(2)) == (0.81, 0.94)
     assert (abs(student - 0.95) < 0.03).all()
 
 

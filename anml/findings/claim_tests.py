@@ -38,13 +38,14 @@ class Finding:
     `margin`: in fractions, of the hardest case where the claim is about several, with Student's
     bounds, since a bootstrap of few models spans too little to decide by; those of relative drops
     are a bootstrap's, which is wide enough as the two are taken apart. `text`: the values behind
-    it, for people. `n_classes`: the longest N that it is about, None for representations. `models`:
-    the fewest of any case.
+    it, for people. `n_classes`: the longest N that it is about, None for representations; `at`: the
+    N of the case that the margin is of, which may be longer. `models`: the fewest of any case.
     """
 
     margin: Interval
     text: str
     n_classes: int | None
+    at: int | None
     models: int
 
 
@@ -276,7 +277,7 @@ def _lead(both: pd.DataFrame) -> Interval:
 
 def _finding(margin: Interval, text: str, n_classes: int | None) -> Finding:
     """What a single case shows."""
-    return Finding(margin, text, n_classes, margin.models)
+    return Finding(margin, text, n_classes, n_classes, margin.models)
 
 
 def _hardest(found: Sequence[Finding]) -> Finding:

@@ -61,7 +61,8 @@ def headline_sheet(
     """Return the rows of one published source for reading; percent.
 
     `kept`: what `headline` has of models whose redrawn rows were kept (`anml.findings.kept_rows`),
-    if any: a column more, of what was measured at the published N.
+    if any: a column more, of what was measured at the published N, with its replicates where they
+    are others than the row's.
     The published numbers are Omniglot's: with `omniglot` false they and the verdicts are left off,
     since beside results on other drawings they would look like a comparison.
     """
@@ -79,8 +80,10 @@ def headline_sheet(
     if kept is not None:
         there = _at_the_published_n(kept)
         beside = [
-            _measured(row) if there[row.Index] else ""
-            for row in kept[kept["source"] == source].itertuples()
+            _kept(row, _replicates(own)) if there[row.Index] else ""
+            for row, own in zip(
+                kept[kept["source"] == source].itertuples(), rows.itertuples(), strict=True
+            )
         ]
         if any(beside):
             sheet.insert(sheet.columns.get_loc(MEASURED_COLUMN) + 1, KEPT_COLUMN, beside)
@@ -145,6 +148,12 @@ def _measured(row: object) -> str:
         return "not run at this scale"
     where = f" at N = {row.measured_at}" if row.measured_at not in ("", row.n_classes) else ""
     return shown(row.measured / 100, row.low / 100, row.high / 100) + where
+
+
+def _kept(row: object, beside: str) -> str:
+    """Return `_measured` of models with rows kept, and their replicates if not those `beside`."""
+    own = _replicates(row)
+    return _measured(row) + (f" ({own})" if own != beside else "")
 
 
 def _at_the_published_n(frame: pd.DataFrame) -> pd.Series:

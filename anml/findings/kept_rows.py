@@ -95,6 +95,13 @@ def kept_tables(
     return {name: _renamed(table) for name, own in tables.items() for table in own.values()}
 
 
+def of_which(table: Table) -> str:
+    """Return of which models a table of probes with kept rows is: how long trained, which seeds."""
+    seeds = sorted(set(table.frame["model_seed"]))
+    models = f"model{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    return f"{KEPT} after {_length(table):,} meta-iterations, {models}"
+
+
 def _length(table: Table) -> int | None:
     """The meta-iterations of the profile that a table was made by."""
     return table.provenance.profile_values.get("meta_iterations")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from anml.findings.claim_notes import WHY
+from anml.findings.claim_reach import behind, hardest_n
 from anml.findings.claims import published_with_noted
 from anml.findings.curves import FULL_WIDTH
 from anml.findings.directions import DIRECTIONS, Direction
@@ -70,7 +71,8 @@ class Entry:
 
     `kind`: 'number' (the paper's), 'claim' or 'replication'. `direction`: what a number is compared
     with (`anml.findings.directions`), and whether that was not measured. `n_classes`: the N
-    measured at, or 'up to' which for claims about every N. `verdict`: a key of `VERDICTS`.
+    measured at, 'up to' which for claims about every N, or '100 to 600' for a claim about several
+    treatments that were not measured equally far. `verdict`: a key of `VERDICTS`.
     """
 
     id: str
@@ -227,14 +229,28 @@ def _claim(claim: Claim, tables: Mapping[str, Table], options: dict) -> Entry:
         same_n=same_n or claim.everywhere,
     )
     needs = "" if claim.needs is None else str(claim.needs)
+    further = hardest_n(claim, found)
     return Entry(
         **known,
         verdict=verdict,
-        measured=f"margin {100 * found.margin.mean:+.1f} points ({found.text})",
+        measured=(
+            f"margin {100 * found.margin.mean:+.1f} points ("
+            f"{'hardest of the cases measured: ' * bool(further)}{found.text})"
+        ),
         interval=_interval(found.margin.low, found.margin.high, sign="+"),
         replicates=_replicates(found.n_classes, found.margin.models, found.margin.trajectories),
-        n_classes=("up to " if claim.everywhere else "") + _text(found.n_classes),
-        why=_why(claim.id, verdict, provenance, needs, found.n_classes, few=found.models < MODELS),
+        n_classes=("up to " if claim.everywhere else "")
+        + _text(found.n_classes)
+        + (f" to {further}" if further else ""),
+        why=_why(
+            claim.id,
+            verdict,
+            provenance,
+            needs,
+            found.n_classes,
+            few=found.models < MODELS,
+            **({"what": behind(claim, found, tables, options["optimizer"])} if further else {}),
+        ),
     )
 
 
@@ -283,17 +299,19 @@ def _why(
     *,
     few: bool,
     trained: bool = True,
+    what: str = "All that it takes was",
 ) -> str:
     """Return what is known of why a row is not reproduced: the scale first, then the notes.
 
-    `few`: over too few models; `trained`: its networks are trained before the meta-test.
+    `few`: over too few models; `trained`: its networks are trained before the meta-test; `what`
+    was measured up to `n_classes` and not further.
     """
     if verdict == REPRODUCED:
         return ""
     iterations = provenance.profile_values.get("meta_iterations", META_ITERATIONS)
     reasons = {
         "Not measured on Omniglot.": provenance.data_source != "omniglot",
-        f"All that it takes was measured up to N = {n_classes}, not {wanted}.": (
+        f"{what} measured up to N = {n_classes}, not {wanted}.": (
             wanted.isdigit() and n_classes is not None and n_classes < int(wanted)
         ),
         f"Over fewer than {MODELS} models.": few,

@@ -235,6 +235,12 @@ def two_pieces(found: Found, root: Path | None = None) -> list[str]:
     return restart_lines(restarts({found.table.provenance.profile: found.table}, root))
 
 
+def pieces_either_way(own: Tables, kept: Tables, root: Path | None = None) -> list[str]:
+    """Return `restart_lines` of recorded models: those of a profile, then those with rows kept."""
+    with_rows_kept = restart_lines(restarts(kept, root, REDRAW_KEPT))
+    return [*restart_lines(restarts(own, root)), *(f"{KEPT}: {line}" for line in with_rows_kept)]
+
+
 def kept_lines(kept: Iterable[Table], root: Path | None = None) -> list[str]:
     """Return where tables of models whose redrawn rows were kept come from, a sentence each."""
     tables = list(kept)
