@@ -31,7 +31,7 @@ from anml.findings.kept_rows import kept_meta_tests
 from anml.findings.ledger import MODELS, TABLES
 from anml.findings.lengths_compared import compared_words, of_others, shared_rows
 from anml.findings.lengths_found import length_values, recorded_widths, redraw_kept
-from anml.findings.lengths_said import furthest_words
+from anml.findings.lengths_said import furthest_words, pieces_either_way
 from anml.pages.recorded import MEANING, accuracy_rows, spread_sheet
 from anml.pages.scoreboard import counts_by_profile
 from anml.profiles import PROFILES, Profile
@@ -64,10 +64,8 @@ def read_recorded(name: str) -> Table | None:
 
 def case(costs: pd.DataFrame, profile: str, training: str, way: str = "adjoint") -> pd.Series:
     """One row of the measurements."""
-    chosen = costs[
-        (costs["profile"] == profile) & (costs["training"] == training) & (costs["way"] == way)
-    ]
-    return chosen.iloc[0]
+    own = costs[(costs["profile"] == profile) & (costs["training"] == training)]
+    return own[own["way"] == way].iloc[0]
 
 
 def one_model(profile: Profile, training: str, costs: pd.DataFrame) -> float:
@@ -208,8 +206,8 @@ def widths() -> str:
     tables = recorded_widths("lengths", ROOT)
     if not tables:
         return ""
-    words = furthest_words(length_values(tables))
-    text = f"ANML alone, as far as its meta-training has come at each width: {words}.\n\n"
+    text = "ANML alone, as far as its meta-training has come at each width: "
+    text += f"{furthest_words(length_values(tables))}.\n\n"
     compared = shared_rows(tables, of_others("lengths", tables, ROOT))
     if not compared.empty:
         text += (
@@ -220,11 +218,12 @@ def widths() -> str:
     kept = redraw_kept("lengths", tables, ROOT)
     if not kept:
         return text
-    words = furthest_words(length_values(kept))
+    pieces = ", which also says whose meta-training did not run in one piece"
     return (
         f"{text}With the head's redrawn rows kept, as in the released code: "
-        f"{words}. (These are not the same models everywhere: the same ones are compared on the "
-        f"page *How much meta-training?*)\n\n{beside_published()}"
+        f"{furthest_words(length_values(kept))}. (These are not the same models everywhere: the "
+        "same ones are compared on the page *How much meta-training?*"
+        f"{pieces * bool(pieces_either_way(tables, kept, ROOT))}.)\n\n{beside_published()}"
     )
 
 
