@@ -90,11 +90,6 @@ def split_off(job: Job, place: Place, resume: bool) -> None:
     were begun in another checkpoint than the rest.
     """
     for working in begun_otherwise(place, job.training.name, job.seeds):
-        if not resume:
-            raise AnmlError(
-                f"{working.path} holds an unfinished run of some of these seeds: add --resume to "
-                "go on, or delete that file to start afresh"
-            )
         rest = tuple(seed for seed in working.seeds if seed not in job.seeds)
         if job.resume_path.is_file() or not set(job.seeds) < set(working.seeds):
             raise AnmlError(
@@ -102,6 +97,11 @@ def split_off(job: Job, place: Place, resume: bool) -> None:
                 f"{', '.join(map(str, working.seeds))}: go on with these or some of them alone, "
                 f"`--seeds {','.join(map(str, working.seeds))} --resume`, or delete that file to "
                 "begin them anew"
+            )
+        if not resume:
+            raise AnmlError(
+                f"{working.path} holds an unfinished run of these seeds and others: add --resume "
+                "to go on, or delete that file to start afresh"
             )
         _take_apart(replace(job, seeds=working.seeds), [job.seeds, rest])
 
