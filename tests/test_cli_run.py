@@ -13,7 +13,7 @@ from anml import cli
 from anml.errors import AnmlError
 from anml.profiles import PROFILES, Profile
 from anml.running import pipeline
-from anml.store.checkpoint import load_checkpoint
+from anml.store.checkpoint import load_checkpoint, working_name
 from anml.store.lock import locked
 
 
@@ -57,6 +57,28 @@ def test_a_meta_training_that_another_process_is_at_is_refused(
     assert log.splitlines()[-1].endswith("finished")
     with locked(folder / pipeline.LOCK, "a whole run"):
         assert outcome(capsys, "meta-train", "oml", *options, "--seeds", "1")[0] == 2
+
+
+def test_fewer_seeds_go_on_with_their_part(
+    options: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Of what was begun together, in whichever order; nobody may be at the others meanwhile."""
+    folder = tmp_path / "run" / "checkpoints"
+    asked = ("meta-train", "oml", *options)
+    assert outcome(capsys, *asked, "--seeds", "1,0")[0] == 0
+    for seed in (0, 1):
+        (folder / f"oml-seed{seed}.safetensors").unlink()
+    shared = folder / working_name("oml", (0, 1))
+    assert shared.is_file()
+    status, _, error = outcome(capsys, *asked, "--seeds", "0")
+    assert (status, error.count("\n")) == (2, 1)
+    assert "--resume" in error
+    with locked(tmp_path / "run" / "locks" / "meta-train.oml-seed1", "its seed"):
+        assert "meta-train.oml-seed1" in outcome(capsys, *asked, "--seeds", "0", "--resume")[2]
+    assert shared.is_file()
+    assert outcome(capsys, *asked, "--seeds", "0", "--resume")[0] == 0
+    left = {working_name("oml", (seed,)) for seed in (0, 1)} | {"oml-seed0.safetensors"}
+    assert {path.name for path in folder.iterdir()} == left
 
 
 def test_meta_train_then_meta_test(

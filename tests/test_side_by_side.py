@@ -238,15 +238,48 @@ def test_fewer_seeds_go_on_with_their_part_of_what_was_begun_together(
     split_off(job, place, resume=True)
     rest = replace(job, seeds=(1,))
     assert set(folder.iterdir()) == {job.resume_path, rest.resume_path}
-    ours, _ = load_checkpoint(job.resume_path)
-    for name in ("weights/head.weight", "log"):
-        along = 1 if name == "log" else 0
-        assert torch.equal(ours[name], tensors[name].index_select(along, torch.tensor([0, 2])))
+    for part in (job, rest):
+        ours, _ = load_checkpoint(part.resume_path)
+        for name in ("weights/head.weight", "log"):
+            along = 1 if name == "log" else 0
+            own = tensors[name].index_select(along, torch.tensor(part.seeds))
+            assert torch.equal(ours[name], own)
     split_off(job, place, resume=True)  # there is nothing left to split
-    other = replace(job, seeds=(1, 2))
     for resume in (False, True):  # no part of what is there
-        message = refusal(partial(split_off, other, place, resume))
+        message = refusal(partial(split_off, replace(job, seeds=(1, 2)), place, resume))
         assert "`--seeds 0,2 --resume`" in message
+
+
+def test_seeds_in_another_order_go_on_with_what_they_have(
+    place: Place, noise_drawings: Drawings, begin: Callable[..., Path]
+) -> None:
+    tensors, _ = load_checkpoint(begin(2, 0))
+    folder = place.folder / "checkpoints"
+    job = Job(find_training("anml"), place.profile, noise_drawings, (0, 2), folder)
+    split_off(job, place, resume=True)
+    assert list(folder.iterdir()) == [job.resume_path]
+    ours, _ = load_checkpoint(job.resume_path)
+    assert torch.equal(ours["weights/head.weight"], tensors["weights/head.weight"].flip(0))
+
+
+def test_nothing_is_split_over_what_is_there_or_of_other_code(
+    place: Place, noise_drawings: Drawings, begin: Callable[..., Path]
+) -> None:
+    folder = place.folder / "checkpoints"
+    shared, further = begin(*ALL), begin(1)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    job = Job(find_training("anml"), place.profile, noise_drawings, (0, 2), folder)
+    for seeds in ((0, 2), (1,)):  # the rest is there, or the part itself
+        message = refusal(partial(split_off, replace(job, seeds=seeds), place, resume=True))
+        assert str(shared) in message
+        assert str(further) in message
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    further.unlink()
+    tensors, header = load_checkpoint(shared)
+    save_checkpoint(shared, tensors, header | {"code": "of another day"})
+    assert "--keep" in refusal(partial(split_off, job, place, resume=True))
+    split_off(job, replace(place, keep=True), resume=True)
+    assert not shared.is_file()
 
 
 @pytest.mark.slow

@@ -71,39 +71,52 @@ def side_by_side(
     return groups + [(name, tuple(sorted(seeds))) for name, seeds in rest.items() if len(seeds) > 1]
 
 
-def begun_otherwise(place: Place, training: str, seeds: Collection[int]) -> list[Working]:
-    """The working checkpoints, of this code, that hold some of `seeds`, but not these alone."""
+def begun_otherwise(place: Place, training: str, seeds: tuple[int, ...]) -> list[Working]:
+    """The working checkpoints that hold some of `seeds`, but not these alone and in this order."""
     return [
         working
         for working in working_checkpoints(place)
         if working.training == training
         and set(seeds) & set(working.seeds)
-        and set(seeds) != set(working.seeds)
-        and _is_ours(working, place)
+        and seeds != working.seeds
     ]
 
 
 def split_off(job: Job, place: Place, resume: bool) -> None:
     """Give the seeds of `job` a working checkpoint of their own, if they share one with others.
 
-    The others get one, too. AnmlError: they would have to, and are not to `resume`; or some of them
-    were begun in another checkpoint than the rest.
+    The others get one, too. AnmlError: they would have to, and are not to `resume`; some of them
+    were begun in another checkpoint than the rest, or in two; or other code began them.
     """
-    for working in begun_otherwise(place, job.training.name, job.seeds):
-        rest = tuple(seed for seed in working.seeds if seed not in job.seeds)
-        if job.resume_path.is_file() or not set(job.seeds) < set(working.seeds):
-            raise AnmlError(
-                f"{working.path} holds an unfinished meta-training of seeds "
-                f"{', '.join(map(str, working.seeds))}: go on with these or some of them alone, "
-                f"`--seeds {','.join(map(str, working.seeds))} --resume`, or delete that file to "
-                "begin them anew"
-            )
-        if not resume:
-            raise AnmlError(
-                f"{working.path} holds an unfinished run of these seeds and others: add --resume "
-                "to go on, or delete that file to start afresh"
-            )
-        _take_apart(replace(job, seeds=working.seeds), [job.seeds, rest])
+    found = begun_otherwise(place, job.training.name, job.seeds)
+    if not found:
+        return
+    working, *more = found
+    rest = tuple(seed for seed in working.seeds if seed not in job.seeds)
+    parts = [job.seeds, *[rest] * bool(rest)]
+    twice = [path for part in parts if (path := replace(job, seeds=part).resume_path).is_file()]
+    if twice:
+        raise AnmlError(
+            f"{twice[0]} and {working.path} hold unfinished meta-trainings of the same seeds: "
+            "delete the one that shall not go on"
+        )
+    if more or not set(job.seeds) <= set(working.seeds):
+        numbers = ",".join(map(str, working.seeds))
+        raise AnmlError(
+            f"{working.path} holds an unfinished meta-training of some of these seeds alone: go on "
+            f"with `--seeds {numbers} --resume`, or delete that file to begin them anew"
+        )
+    if not resume:
+        raise AnmlError(
+            f"{working.path} holds an unfinished run of these seeds: add --resume to go on, or "
+            "delete that file to start afresh"
+        )
+    if not _is_ours(working, place):
+        raise AnmlError(
+            f"{working.path} was begun by other code than this: add --keep to go on with this code "
+            "all the same, or delete that file to start afresh"
+        )
+    _take_apart(replace(job, seeds=working.seeds), parts)
 
 
 def train_side_by_side(
