@@ -259,7 +259,7 @@ def test_convolutions_see_a_drawing_once_while_a_few_models_are_meta_tested(
         return len(seen)
 
     assert classes_seen("OML", "sequential", 0) == 3
-    monkeypatch.setattr(points, "KNOWN_BYTES", 3 * points._KNOWN[0].bytes)
+    monkeypatch.setattr(points, "KNOWN_BYTES", 2 * points._KNOWN[0].bytes)
     asked = [("OML-OLFT", "oracle", 0), ("OML", "sequential", 1), ("OML", "sequential", 2)]
     assert [classes_seen(*what) for what in asked] == [0, 3, 3]
     # The one that was asked for last stays longest.

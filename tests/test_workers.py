@@ -92,7 +92,11 @@ def test_a_failed_job_stops_the_others_and_is_told(
 
 @pytest.mark.slow
 def test_a_training_that_diverges_keeps_back_only_what_waits_for_it(
-    tiny: Profile, noise_drawings: Drawings, packed_noise: Path, tmp_path: Path
+    tiny: Profile,
+    noise_drawings: Drawings,
+    packed_noise: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """It would diverge again at every start."""
     profile = replace(tiny, anml_outer_rate=10.0, meta_iterations=100)
@@ -104,7 +108,10 @@ def test_a_training_that_diverges_keeps_back_only_what_waits_for_it(
     assert TrainJob("oml", 0).result(Place(profile, tmp_path)).is_file()
     assert not list((tmp_path / "parts").glob("*"))
     (log,) = (tmp_path / "logs").glob("*.log")
-    assert f"diverged: {message}\n" in log.read_text()
+    told, _, advice = message.partition("; all that")
+    assert "--gather" in advice
+    assert f"diverged: {told}\n" in log.read_text()
+    assert f"{told} (others go on)\n" in capsys.readouterr().err
 
 
 @pytest.mark.slow

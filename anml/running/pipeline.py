@@ -71,8 +71,9 @@ def run(
     as for `plan`; the tables then hold all that is finished so far. `workers`: processes of one
     thread each (default: `default_workers`). `keep`: do not do again what other code made.
     AnmlError: another run is at work in the folder, it holds a run of other settings, the disk is
-    too full, a job failed, or code changed before all workers had it. KeyboardInterrupt: after
-    workers have saved.
+    too full, a job failed, meta-trainings diverged (when all that does not wait for them is
+    finished), or code changed before all workers had it. KeyboardInterrupt: after workers have
+    saved.
     """
     place = Place(profile, folder, device, keep)
     _pin_code(plan(profile))

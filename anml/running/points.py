@@ -81,9 +81,10 @@ class Point:
 
 _KNOWN: list[KnownFeatures] = []
 """Of the models that this process meta-tested last, the latest at the end. A treatment's points are
-done model after model at each number of classes, so that more than one has to be kept."""
+done model after model at each number of classes, so that one alone would never be met again."""
 KNOWN_BYTES = 500_000_000
-"""Of all of them: the models of the profile laptop, or four at the paper's width."""
+"""Of all of them but the one in use: enough for the models of the profile laptop, or for four at
+the paper's width. Where a run there has more, each of their meta-tests computes its own."""
 
 
 def _known_features(model: nn.Module) -> KnownFeatures:
@@ -93,7 +94,7 @@ def _known_features(model: nn.Module) -> KnownFeatures:
         known = KnownFeatures(model)
     else:
         _KNOWN.remove(known)
-    while _KNOWN and sum(one.bytes for one in _KNOWN) + known.bytes > KNOWN_BYTES:
+    while _KNOWN and sum(one.bytes for one in _KNOWN) > KNOWN_BYTES:
         _KNOWN.pop(0)
     _KNOWN.append(known)
     return known

@@ -122,11 +122,13 @@ class RateJob:
         at no meta-test rate.
         """
         own, began = self.own(place), time.monotonic()
+        working = self.training.working(own)
         judged = dict.fromkeys(product(self.treatments, self.n_classes), (0.0, 0.0))
         try:
             self.training.run(own, drawings, lambda n: on_step(in_drawings(self.training, n)))
         except DivergedError:
             seconds = time.monotonic() - began
+            seconds += read_header(working)["seconds"] if working.is_file() else 0.0
         else:
             began = time.monotonic()
             model = treatment_model(own, self.meta_training, self.training.seed)

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -94,6 +95,7 @@ def run_jobs(
                     except DivergedError as problem:
                         problems.append(f"{job.name}: {problem}")
                         heard(f"diverged: {problems[-1]}")
+                        bar.write(f"{problems[-1]} (others go on)", file=sys.stderr)
                         lost = _with_those_that_wait(job, jobs)
                         waiting = [other for other in waiting if other not in lost]
                         continue
@@ -112,7 +114,10 @@ def run_jobs(
             stop.value = 1
             pool.shutdown(wait=True, cancel_futures=True)
     if problems:
-        raise AnmlError("; ".join(problems))
+        raise AnmlError(
+            "; ".join(problems) + "; all that does not wait for it is finished: --gather makes "
+            "tables of that"
+        )
 
 
 def _with_those_that_wait(job: Work, jobs: Plan) -> list[Work]:
