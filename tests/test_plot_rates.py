@@ -60,6 +60,8 @@ def test_rates_at_which_meta_training_diverged_are_said_to() -> None:
     judged = ["value", "learning_rate"]
     values[judged] = values[judged].mask(lost, 0.0)
     sheet = rates_sheet(values)
+    axes = rates_figure(values, synthetic_rates.table().provenance).axes
+    assert sum(text.get_text() == "diverged" for axis in axes for text in axis.texts) == 4
     assert sheet["mean accuracy, %"].eq("diverged").sum() == 1
     assert sheet[sheet["training"] == "OML"].iloc[-1]["mean accuracy, %"] == "diverged"
 

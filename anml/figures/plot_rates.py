@@ -114,11 +114,12 @@ def _panel(axis: Axes, rows: pd.DataFrame, training: str) -> None:
     """One heat map of accuracies in per cent; pretraining has no inner rate and so one row."""
     grid = rows.pivot(index="inner_rate", columns="outer_rate", values="value") * 100
     chosen = rows.pivot(index="inner_rate", columns="outer_rate", values="chosen")
+    lost = rows.pivot(index="inner_rate", columns="outer_rate", values="learning_rate") == 0
     sns.heatmap(
         grid,
         ax=axis,
-        annot=True,
-        fmt=".1f",
+        annot=grid.map("{:.1f}".format).mask(lost, "diverged"),
+        fmt="",
         cmap="cividis",
         cbar=False,
         vmin=0,

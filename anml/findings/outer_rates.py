@@ -24,6 +24,8 @@ IN_USE = getattr(PROFILES["paper"], RATE)
 """The outer rate of every other result at the paper's width."""
 LOGS = ("meta_train_log", "unfinished_log")
 """A meta-training's log is in the first once it is finished."""
+MODEL = ["rate", "treatment", "model_seed"]
+"""The columns of logs that tell one meta-training from another."""
 FOLDERS = ("paper", "paper_oml", "paper_oml_outer_*")
 """Under `results/`, where OML at the paper's width is recorded: its log and lengths at the rate in
 use, and a folder for each other rate.
@@ -47,9 +49,15 @@ def tried(name: str, root: Path | None = None) -> pd.DataFrame:
 def logs(root: Path | None = None) -> pd.DataFrame:
     """Return the logs of those runs' meta-trainings, finished or not, as `tried` does.
 
-    AnmlError: a table is damaged.
+    One that is finished in one folder and not in another is there once. AnmlError: a table is
+    damaged.
     """
-    return pd.concat([tried(name, root) for name in LOGS], ignore_index=True)
+    finished, others = (tried(name, root) for name in LOGS)
+    if not finished.empty and not others.empty:
+        done = pd.MultiIndex.from_frame(finished[MODEL])
+        others = others[~pd.MultiIndex.from_frame(others[MODEL]).isin(done)]
+    there = [frame for frame in (finished, others) if not frame.empty]
+    return pd.concat(there, ignore_index=True) if there else finished
 
 
 def tables(name: str, root: Path | None = None) -> list[Table]:
