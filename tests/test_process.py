@@ -1,3 +1,4 @@
+import os
 import platform
 import subprocess
 import sys
@@ -102,10 +103,16 @@ def test_tensors_lie_in_huge_pages() -> None:
     assert int(printed(program)) > 0  # KiB
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no such system call")
 def test_cores_are_those_that_this_process_may_use() -> None:
     """In a queue's allocation: fewer than the machine has."""
     ask = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
     ask += "from anml.process import usable_cores; print(usable_cores())"
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"
-    assert usable_cores() >= 1
+
+
+def test_where_the_system_does_not_say_all_cores_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert usable_cores() == 7

@@ -25,11 +25,12 @@ from notebook_table import ALL, Row, read_rows, row_named
 from preflight import NAMED_SOURCES, ROOT
 
 from anml.errors import AnmlError
+from anml.process import usable_cores
 from anml.profiles import PROFILES
 from anml.running.plan import plan
 
 STAMPS = ROOT / "build" / "stamps"
-AT_ONCE = min(os.cpu_count() or 1, 8)
+AT_ONCE = min(usable_cores(), 8)
 """Notebooks that run side by side, a process each; each takes up to half a gigabyte."""
 
 
