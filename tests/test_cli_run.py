@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_profile import TINY
+from command_line import outcome, values
 
 from anml import cli
 from anml.errors import AnmlError
@@ -17,21 +17,9 @@ from anml.store.checkpoint import load_checkpoint, working_name
 from anml.store.lock import locked
 
 
-def values(**changes: object) -> list[str]:
-    """The tiny profile as options of a command line."""
-    merged = {**TINY, **changes}
-    texts = {k: ",".join(map(str, v)) if isinstance(v, tuple) else v for k, v in merged.items()}
-    return [f"--set={name}={text}" for name, text in texts.items()]
-
-
 @pytest.fixture
 def options(packed_noise: Path, tmp_path: Path) -> list[str]:
     return ["--data", str(packed_noise), "--out", str(tmp_path / "run"), *values()]
-
-
-def outcome(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    status = cli.main([str(argument) for argument in arguments])
-    return status, *capsys.readouterr()
 
 
 def test_profiles_are_listed_with_their_values(capsys: pytest.CaptureFixture[str]) -> None:
