@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from anml.results import Table
-from anml.store.tables import LOG_METRICS, at_the_end
+from anml.store.tables import LAST_SHARE, LOG_METRICS
 from anml.treatments import treatment_of
 
 NO_RESULTS = (
@@ -32,7 +32,8 @@ def under_way_sheet(tables: Mapping[str, Table]) -> pd.DataFrame:
     for profile, table in tables.items():
         for (training, seed), own in table.frame.groupby(["treatment", "model_seed"]):
             done, asked, seconds, device = own[["done", "asked", "seconds", "device"]].iloc[0]
-            means = at_the_end(own).groupby("metric")["value"].mean()
+            ended = own[own["iteration"] > (1 - LAST_SHARE) * done]
+            means = ended.groupby("metric")["value"].mean()
             rows.append(
                 {
                     "profile": profile,

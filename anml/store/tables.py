@@ -194,11 +194,6 @@ KEYS: dict[str, tuple[str, ...]] = {
 }
 
 
-def at_the_end(log: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `unfinished_log` that are of the last tenth of what was `done`."""
-    return log[log["iteration"] > (1 - LAST_SHARE) * log["done"]]
-
-
 def listing(values: Iterable[str]) -> str:
     """Return values for an error message: `'a', 'b'`."""
     return ", ".join(repr(str(value)) for value in values)
