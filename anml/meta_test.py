@@ -65,8 +65,7 @@ def meta_test(
     of `linear_learning.OPTIMIZERS`, with fresh state for each run: the paper writes SGD; the
     published numbers were very probably made with Adam. The head is drawn anew (Kaiming, zero bias)
     by the trajectory's seed before each. `on_step(n)` hears that `n` more drawings have been
-    learned.
-    `known`: what earlier meta-tests of this model computed once, to be gone on with.
+    learned. `known`: what earlier meta-tests of this model computed once, to be gone on with.
     AnmlError: unknown optimiser, or runs of different lengths.
     """
     if optimizer not in OPTIMIZERS:

@@ -72,7 +72,7 @@ def find_table(
     places = "; ".join(held) or nothing
     raise AnmlError(
         f"no {name} table of profile {profile!r} and data {data!r}: {places}; "
-        f"{_advice(name, profile, data)}"
+        + _advice(name, profile, data)
     )
 
 
