@@ -65,6 +65,18 @@ def test_a_worker_that_finds_other_code_than_the_run_began_with_refuses(
     assert not (tmp_path / "parts").exists()
 
 
+def test_what_waits_for_a_training_that_diverged_before_starts_no_process(
+    tiny: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seeds side by side, say; each of which is told of the same error."""
+    monkeypatch.setattr(module, "ProcessPoolExecutor", None)
+    jobs = plan(replace(tiny, model_seeds=2), ["meta-train anml, ", "search rate ANML, "])
+    diverged = {TrainJob("anml", seed): "seeds 0, 1 diverged" for seed in (0, 1)}
+    place = Place(tiny, tmp_path)
+    message = refusal(lambda: module.run_jobs(place, "", jobs, 1, diverged=diverged))
+    assert message.startswith("seeds 0, 1 diverged; all that does not wait for it is finished")
+
+
 LONG = {"meta_iterations": 1_000_000, "pretrain_iterations": 1_000_000}
 
 

@@ -157,8 +157,8 @@ def do(place: Place, data_name: str, jobs: Plan, workers: int, log: RunLog) -> N
         with locked(lock, f"{place.folder / 'stale'}", wait_seconds=STALE_SECONDS):
             _set_stale_aside(place, jobs, log)
     try:
-        train_side_by_side(place, data_name, jobs, log.write)
-        run_jobs(place, data_name, jobs, workers, log.write)
+        diverged = train_side_by_side(place, data_name, jobs, log.write)
+        run_jobs(place, data_name, jobs, workers, log.write, diverged)
     except BaseException as error:
         log.write(f"stopped: {error or type(error).__name__}")
         raise

@@ -8,6 +8,7 @@ import gc
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -121,35 +122,35 @@ def split_off(job: Job, place: Place, resume: bool) -> None:
 
 def train_side_by_side(
     place: Place, data_name: str, jobs: Iterable[Work], heard: Callable[[str], None]
-) -> None:
+) -> dict[Work, str]:
     """Meta-train what `side_by_side` names, going on from working checkpoints of the same seeds.
 
     Then each seed has a working checkpoint of its own, as if it had been alone. Where a seed
-    diverges, the others go on without it.
+    diverges, the others go on without it; returned is which did, and what the user is told of it.
     `data_name`: what `data.load` was asked for; `heard` is told of each meta-training's end.
-    AnmlError: seeds diverged, when all others are finished; or as `anml.meta_train.meta_train`.
+    AnmlError: as `anml.meta_train.meta_train`.
     """
     groups = side_by_side(place, jobs)
+    lost: dict[Work, str] = {}
     if not groups:
-        return
+        return lost
     drawings = data.load(data_name)
-    problems: list[str] = []
 
-    def diverged(problem: DivergedError) -> None:
-        problems.append(str(problem))  # itself it would hold on to the memory of what it stopped
+    def diverged(name: str, problem: DivergedError) -> None:
+        # The error itself would hold on to the memory of what it stopped.
+        lost.update({TrainJob(name, seed): str(problem) for seed in problem.seeds})
         heard(f"diverged: {problem}")
 
     with terminate_as_interrupt():
         for name, seeds in groups:
             folder = place.folder / "checkpoints"
             job = Job(find_training(name), place.profile, drawings, seeds, folder, place.device)
-            finished = _train_without_diverging(job, place.keep, diverged)
+            finished = _train_without_diverging(job, place.keep, partial(diverged, name))
             if finished:
                 _take_apart(replace(job, seeds=finished), [(seed,) for seed in finished])
                 heard(f"done: meta-train {name}, seeds {', '.join(map(str, finished))}")
             torch.cuda.empty_cache()  # what this process keeps, the workers would lack
-    if problems:
-        raise AnmlError("; ".join(problems))
+    return lost
 
 
 def _train_without_diverging(

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from ctypes import c_byte
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
+from types import MappingProxyType
 
 import torch
 from tqdm import tqdm
@@ -43,14 +44,39 @@ def run_jobs(
     jobs: Plan,
     workers: int,
     heard: Callable[[str], None] = lambda text: None,
+    diverged: Mapping[Work, str] = MappingProxyType({}),
 ) -> None:
     """Run the jobs whose file is missing, each after those that it waits for.
 
     `data_name`: what `data.load` was asked for; `heard` is told of each job's end. Where a
     meta-training diverges, as it would at every start, the jobs that do not wait for it go on.
+    `diverged`: those that did before, and what the user is told of each.
     AnmlError: meta-trainings diverged, when all others are finished; a job failed, a worker was
     killed, or one that was started late found other code than this process.
     """
+    problems = list(dict.fromkeys(diverged.values()))
+    waiting = [job for job in jobs if not job.result(place).is_file()]
+    for job in diverged:
+        waiting = _without(job, waiting, jobs)
+    if waiting:
+        problems += _run_in_workers(place, data_name, jobs, waiting, workers, heard)
+    if problems:
+        raise AnmlError(
+            "; ".join(problems) + "; all that does not wait for it is finished: --gather makes "
+            "tables of that"
+        )
+
+
+def _run_in_workers(
+    place: Place,
+    data_name: str,
+    jobs: Plan,
+    waiting: list[Work],
+    workers: int,
+    heard: Callable[[str], None],
+) -> list[str]:
+    """Run the `waiting` of `jobs`, as `run_jobs`; what the user is told of those that diverged."""
+    problems: list[str] = []
     done = {job for job in jobs if job.result(place).is_file()}
     total = sum(job.weight() * job.steps(place.profile) for job in jobs)
     begun = {job: job.steps_begun(place) for job in jobs if isinstance(job, Resumable)}
@@ -58,11 +84,7 @@ def run_jobs(
         job.weight() * (job.steps(place.profile) if job in done else begun.get(job, 0))
         for job in jobs
     )
-    waiting = [job for job in jobs if job not in done]
-    if not waiting:
-        return
     running: dict[Future[None], Work] = {}
-    problems: list[str] = []
     context = multiprocessing.get_context("spawn")
     ticks, stop = context.Queue(), context.RawValue("b", 0)
     codes = {TrainJob.code, *(job.code for job in waiting)}  # other jobs meta-train too
@@ -96,8 +118,7 @@ def run_jobs(
                         problems.append(f"{job.name}: {problem}")
                         heard(f"diverged: {problems[-1]}")
                         bar.write(f"{problems[-1]} (others go on)", file=sys.stderr)
-                        lost = _with_those_that_wait(job, jobs)
-                        waiting = [other for other in waiting if other not in lost]
+                        waiting = _without(job, waiting, jobs)
                         continue
                     done.add(job)
                     heard(f"done: {job.name}")
@@ -113,19 +134,15 @@ def run_jobs(
             # After Ctrl-C or a failed job the others save and stop, not only when they are through.
             stop.value = 1
             pool.shutdown(wait=True, cancel_futures=True)
-    if problems:
-        raise AnmlError(
-            "; ".join(problems) + "; all that does not wait for it is finished: --gather makes "
-            "tables of that"
-        )
+    return problems
 
 
-def _with_those_that_wait(job: Work, jobs: Plan) -> list[Work]:
-    """A job, those that wait for it, those that wait for them, and so on."""
-    found = [job]
-    for one in found:  # grows while it is read
-        found += [other for other in jobs if one in jobs[other] and other not in found]
-    return found
+def _without(job: Work, waiting: list[Work], jobs: Plan) -> list[Work]:
+    """`waiting` without a job, those that wait for it, those that wait for them, and so on."""
+    lost = [job]
+    for one in lost:  # grows while it is read
+        lost += [other for other in jobs if one in jobs[other] and other not in lost]
+    return [other for other in waiting if other not in lost]
 
 
 def _advance(bar: tqdm, ticks: "Queue[float]") -> None:
