@@ -15,7 +15,8 @@ from anml import cli
 from anml.drawings.packed import Drawings
 from anml.profiles import Profile
 from anml.recording import record as module
-from anml.recording.record import contents, record
+from anml.recording.contents import models_beside, recorded_tables
+from anml.recording.record import record
 from anml.recording.verify import Check, verify
 from anml.results import Table, read_table
 from anml.running.evaluations import EvaluateJob, search_jobs
@@ -60,10 +61,16 @@ def test_tables_and_models_without_heads_are_kept(recorded: Path) -> None:
 
 
 def test_what_is_recorded_is_listed(recorded: Path) -> None:
-    rows = contents([recorded]).set_index("table")
+    rows = recorded_tables([recorded]).set_index("table")
     assert rows.loc["meta_test", "models"] == 1
     assert rows.loc["meta_test", "trajectories"] == 2
     assert set(rows["data"]) == {"omniglot"}
+    models = models_beside([recorded]).set_index("meta-training")
+    assert list(models.index) == ["anml", "oml", "pretrain"]
+    assert set(models["seeds"]) == {"0"}
+    assert models.loc["anml", "meta-iterations"] == 8
+    assert set(models["precision"]) == {"float32"}
+    assert models_beside([recorded / "checkpoints"]).empty
 
 
 def test_recorded_meta_tests_come_out_again(recorded: Path, noise_drawings: Drawings) -> None:
@@ -278,7 +285,7 @@ def test_the_commands(
     assert cli.main(["results", "show", str(recorded)]) == 0
     assert "meta_test" in capsys.readouterr().out
     assert cli.main(["results", "show", str(tmp_path)]) == 2
-    assert "no tables in" in capsys.readouterr().err
+    assert "nothing is recorded in" in capsys.readouterr().err
     asked = ["--data", str(packed_noise), "--folder", str(recorded), "--longest", "2"]
     assert cli.main(["results", "verify", *asked]) == 0
     assert "agrees" in capsys.readouterr().out

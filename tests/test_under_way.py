@@ -17,7 +17,7 @@ from anml import cli
 from anml.drawings.packed import Drawings
 from anml.meta_train import Job, meta_train
 from anml.profiles import Profile
-from anml.recording.record import contents
+from anml.recording.contents import recorded_tables
 from anml.recording.under_way import how_far, under_way_sheet
 from anml.results import Table, device_name, read_table, running_commit, write_table
 from anml.running import jobs
@@ -222,7 +222,7 @@ def test_what_is_recorded_says_how_far(tmp_path: Path, capsys: pytest.CaptureFix
     table, log = unfinished_table(), synthetic_learning.table()
     write_table(tmp_path / f"{UNFINISHED}.parquet", table.frame, table.provenance)
     write_table(tmp_path / "meta_train_log.parquet", log.frame, log.provenance)
-    rows = contents([tmp_path]).set_index("table")
+    rows = recorded_tables([tmp_path]).set_index("table")
     assert rows.loc["meta_train_log", "how far"] == ""
     assert rows.loc[UNFINISHED, "how far"] == how_far(table.frame)
     assert cli.main(["results", "show", str(tmp_path)]) == 0

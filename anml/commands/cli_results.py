@@ -50,10 +50,12 @@ def add_results_parser(subparsers: Subparsers) -> None:
     commands = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     show = commands.add_parser(
-        "show", help="list recorded tables", description="List tables and where they come from."
+        "show",
+        help="list what is recorded",
+        description="List tables and models, and where they come from.",
     )
     show.add_argument(
-        "folders", nargs="*", type=Path, help="folders of tables (default: those of results/)"
+        "folders", nargs="*", type=Path, help="folders of results (default: those of results/)"
     )
     show.set_defaults(func=_show)
 
@@ -154,14 +156,19 @@ def _plan(args: argparse.Namespace) -> None:
 def _show(args: argparse.Namespace) -> None:
     from anml.errors import AnmlError
     from anml.findings.found_tables import repository_root
-    from anml.recording.record import contents
+    from anml.recording.contents import models_beside, recorded_tables
 
     folders = args.folders or sorted((repository_root() / "results").iterdir())
-    found = contents(folders)
-    if found.empty:
-        raise AnmlError(f"no tables in {', '.join(map(str, folders))}: `anml results record` does")
-    found["folder"] = [Path(folder).name for folder in found["folder"]]
-    _print_table(found)
+    found, models = recorded_tables(folders), models_beside(folders)
+    if found.empty and models.empty:
+        raise AnmlError(
+            f"nothing is recorded in {', '.join(map(str, folders))}: `anml results record` keeps "
+            "the tables and models of a run"
+        )
+    for frame in (found, models):
+        if not frame.empty:
+            _print_table(frame)
+            print()
 
 
 def _verify(args: argparse.Namespace) -> int:

@@ -13,14 +13,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from torch import Tensor
 
 from anml.errors import AnmlError
 from anml.recording.combine import LOG, combine, finish, without_recorded
 from anml.recording.staged import Bodies, move_in_place, write_aside
-from anml.recording.under_way import how_far
-from anml.results import Table, duration, read_table
+from anml.results import Table, read_table
 from anml.running.gather import UNFINISHED, table_paths
 from anml.running.jobs import Place, TrainJob
 from anml.running.length_names import LENGTHS, recorded_models
@@ -253,30 +251,3 @@ def compared_models(place: Place) -> list[TrainJob]:
         if find_training(name).procedure != "none"
         for seed in place.profile.model_numbers()
     ]
-
-
-def contents(folders: Sequence[Path]) -> pd.DataFrame:
-    """What is recorded: a row a table, from the provenance inside each."""
-    rows = []
-    for path in (path for folder in folders for path in table_paths(folder)):
-        table = read_table(path)
-        source = table.provenance
-        counts = {
-            word: table.frame[column].nunique() if column in table.frame else ""
-            for word, column in (("models", "model_seed"), ("trajectories", "trajectory_seed"))
-        }
-        rows.append(
-            {"folder": str(path.parent), "table": path.stem, "data": source.data_source}
-            | {"rows": len(table.frame)}
-            | counts
-            | {"how far": how_far(table.frame) if path.stem == UNFINISHED else ""}
-            | {
-                "device": source.device,
-                "commit": source.commit
-                if ";" not in source.commit
-                else f"{source.commit.count(';') + 1} commits",
-                "compute": duration(source.seconds),
-                "date": source.date[:10],
-            }
-        )
-    return pd.DataFrame(rows)
