@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,8 +23,13 @@ from anml.results import Table
 from anml.store.tables import TABLES
 
 
-def drawn(data: str = "omniglot", models: int = 2, seed: int = 0) -> Figure:
+def drawn(
+    data: str = "omniglot", models: int = 2, seed: int = 0, probed: Sequence[str] = ("anml", "oml")
+) -> Figure:
     made = synthetic_probes.tables(data, models)
+    for name, table in made.items():
+        profile = table.provenance.profile_values | {"probed": list(probed)}
+        made[name] = replace(table, provenance=replace(table.provenance, profile_values=profile))
     values = plot_fig6.fig6_values(made["knn"])
     return plot_fig6.fig6(made["tsne"], made["knn"], values, seed)
 
@@ -88,6 +94,13 @@ def test_the_papers_values_stand_at_five_and_only_beside_omniglot():
 def test_the_heading_says_how_many_models_stand_behind_the_curves():
     assert "interval over 2 models" in words(drawn())
     assert "one model, so no interval" in words(drawn(models=1))
+
+
+def test_the_heading_says_of_which_meta_training_anml_is() -> None:
+    """Beside OML a run probes one meta-training of ANML's network, whichever it is."""
+    assert "meta-trained as" not in words(drawn())
+    text = words(drawn(probed=("anml-redraw-kept", "oml")))
+    assert "ANML meta-trained as anml-redraw-kept; maps:" in text
 
 
 def test_the_sheet_and_the_comparison_hold_the_figures_values():

@@ -25,6 +25,7 @@ from anml.findings.measure import KNN, KNN_K
 from anml.probes import MAP_CLASSES, NEIGHBOURS, OTHER_DISTANCES
 from anml.results import Provenance, Table
 from anml.stats import LEVEL, summary
+from anml.treatments import OF_ANML
 
 NAME = "fig6_representation"
 MAPS = {
@@ -121,9 +122,13 @@ def _lines(values: pd.DataFrame, provenance: Provenance, model_seed: int) -> tup
     """What the figure says of itself in words."""
     models = int(values["models"].max())
     interval = f"mean and {LEVEL:.0%} bootstrap interval over {models} models"
+    probed = provenance.profile_values.get("probed", [])
+    others = [name for name in probed if name in OF_ANML and name != "anml"]
+    profile = provenance.profile + "".join(f", ANML meta-trained as {name}" for name in others)
     return (
-        f"Profile {provenance.profile}; maps: t-SNE of 15 drawings of each of {MAP_CLASSES} unseen "
-        f"classes, a colour and shape each, model {model_seed}",
+        f"Profile {profile}; maps: t-SNE of 15 drawings of each of {MAP_CLASSES} unseen "
+        + ("classes, " if others else "classes, a colour and shape each, ")
+        + f"model {model_seed}",
         "curves: named by the nearest of 15 drawings of each unseen class; "
         + (interval if models > 1 else "one model, so no interval"),
     )
