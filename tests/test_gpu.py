@@ -1,18 +1,34 @@
 """On a GPU: what it computes is what a CPU computes, captured and replayed too. Else skipped."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import network_speed
+import numpy as np
 import pytest
 import torch
 from torch.func import functional_call
-from training_runs import DOUBLE, TRAINED, start
+from training_runs import DOUBLE, TRAINED, recorded_models, start, train
 
+from anml.drawings.packed import Drawings
+from anml.meta_test import Run, meta_test
+from anml.meta_testing.frozen_features import KnownFeatures
 from anml.meta_testing.linear_learning import LEARNERS, learn_linears
+from anml.meta_testing.trajectories import draw_trajectory
+from anml.meta_train import build_model, meta_train
 from anml.meta_training.training_job import Job
+from anml.meta_training.warm_start import warm_start
 from anml.profiles import Profile
+from anml.recording.record import record
+from anml.recording.verify import verify
+from anml.results import read_table
+from anml.running.jobs import Place
+from anml.running.pipeline import run
+from anml.store.checkpoint import load_checkpoint
+from anml.treatments import find_training, find_treatment
 
 DEVICE = "cuda"
 
@@ -42,6 +58,73 @@ def test_a_captured_meta_training_is_that_of_a_cpu(
     assert ours["head.weight"].device.type == DEVICE
     for name, tensor in expected.items():
         assert_close(ours[name].detach(), tensor.detach())
+
+
+@pytest.mark.parametrize("training", ["anml", "oml", "pretrain"])
+def test_a_meta_training_that_was_stopped_goes_on_as_on_a_cpu(
+    training: str, job: Callable[..., Job]
+) -> None:
+    """From the working checkpoint that the GPU left half-way."""
+    one = job(training, (0, 1), dtype=DOUBLE)
+    own = replace(one, device=DEVICE, folder=one.folder / "device")
+    train(replace(own, profile=own.profile.of_length(one.iterations // 2)))
+    for ours, expected in zip(train(own, resume=True), train(one), strict=True):
+        for name, tensor in expected.items():
+            assert_close(ours[name], tensor)
+
+
+@pytest.mark.parametrize("training", ["anml", "pretrain"])
+def test_a_recorded_model_is_gone_on_from(
+    training: str, job: Callable[..., Job], tmp_path: Path
+) -> None:
+    """The settling head's rate falls replay by replay there: not a CPU's to the last digit."""
+    short = job(training, dtype=DOUBLE)
+    folder = recorded_models(short, tmp_path / "recorded")
+    further = short.profile.of_length(short.iterations + 4)
+    one = replace(short, profile=further, folder=tmp_path / "further", device=DEVICE)
+    warm_start(one, folder, settling=5, progress=False)
+    recorded, _ = load_checkpoint(folder / one.model_path(0).name)
+    working, _ = load_checkpoint(one.resume_path)
+    for name, tensor in recorded.items():
+        assert torch.equal(working[f"weights/{name}"][0], tensor), name
+    assert all(working[f"exp_avg_sq/{name}"].any() for name in recorded if "weight" in name)
+    (path,) = meta_train(one, resume=True, progress=False)
+    log = load_checkpoint(path)[0]["log"]
+    assert log[: short.iterations].isnan().all()
+    assert log[short.iterations :].isfinite().all()
+
+
+@pytest.mark.parametrize("treatment", ["ANML", "OML", "OML-OLFT"])
+def test_meta_tests_score_as_on_a_cpu(
+    treatment: str, tiny: Profile, noise_drawings: Drawings
+) -> None:
+    """With the features that the first of them left, too."""
+    row = find_treatment(treatment)
+    torch.manual_seed(1)
+    model = build_model(find_training(row.training).network, tiny).double()
+    runs = [Run(draw_trajectory(seed, 3), 0.01) for seed in (0, 1)]
+    expected = meta_test(row, model, noise_drawings, runs)
+    own = copy.deepcopy(model).to(DEVICE)
+    known = KnownFeatures(own)
+    for _ in range(2):
+        assert meta_test(row, own, noise_drawings, runs, known=known) == expected
+    assert known.of(noise_drawings, np.array([0])).device.type == DEVICE
+
+
+@pytest.mark.slow
+def test_a_whole_run_is_verified_by_a_cpu(
+    tiny: Profile, noise_drawings: Drawings, packed_noise: Path, tmp_path: Path
+) -> None:
+    """Every job, and two models of each meta-training side by side."""
+    place = Place(replace(tiny, model_seeds=2), tmp_path / "run", DEVICE)
+    data = (noise_drawings, str(packed_noise))
+    _, missing = run(place.profile, *data, place.folder, device=DEVICE, workers=1)
+    assert missing == 0
+    recorded = tmp_path / "recorded"
+    record(place, recorded)
+    table = read_table(recorded / "meta_test.parquet")
+    checks = verify(table, recorded, noise_drawings, sample=20, longest=2)
+    assert all(check.agrees for check in checks)
 
 
 @pytest.mark.parametrize("optimizer", LEARNERS)

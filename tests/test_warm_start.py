@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 from refusal import refusal
-from training_runs import TRAINED
+from training_runs import TRAINED, recorded_models
 
 from anml.data import Drawings
 from anml.meta_train import initial_state, meta_train
 from anml.meta_training.training_job import Job
 from anml.meta_training.warm_start import warm_start
 from anml.profiles import Profile
-from anml.recording.record import Model, record
+from anml.recording.record import record
 from anml.recording.verify import verify
 from anml.results import read_table
 from anml.running.gather import learning_curve, write_tables
@@ -26,14 +26,6 @@ from anml.store.tables import LOG_METRICS
 from anml.treatments import find_training
 
 HEAD = "head."
-
-
-def recorded_models(job: Job, folder: Path, half: bool = False) -> Path:
-    """A folder of the job's finished models as they are recorded."""
-    for path in meta_train(job, progress=False):
-        model = Model(path, folder / path.name, job.iterations)
-        save_checkpoint(model.recorded, *model.headless(half))
-    return folder
 
 
 def longer(

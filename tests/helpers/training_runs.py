@@ -1,12 +1,15 @@
 """What several tests of meta-training do: train, start, take a step, compare to the bit."""
 
+from pathlib import Path
+
 import torch
 
 from anml import meta_train as module
 from anml.meta_train import meta_train
 from anml.meta_training.outer_step import OuterLoop, State
 from anml.meta_training.training_job import Job
-from anml.store.checkpoint import load_checkpoint
+from anml.recording.record import Model
+from anml.store.checkpoint import load_checkpoint, save_checkpoint
 from anml.treatments import TRAININGS
 
 TRAINED = [name for name, t in TRAININGS.items() if t.procedure != "none"]
@@ -16,6 +19,14 @@ DOUBLE = torch.float64
 def train(job: Job, **options: object) -> list[dict[str, torch.Tensor]]:
     """Weights and log of every seed's finished model."""
     return [load_checkpoint(p)[0] for p in meta_train(job, progress=False, **options)]
+
+
+def recorded_models(job: Job, folder: Path, half: bool = False) -> Path:
+    """A folder of the job's finished models as they are recorded."""
+    for path in meta_train(job, progress=False):
+        model = Model(path, folder / path.name, job.iterations)
+        save_checkpoint(model.recorded, *model.headless(half))
+    return folder
 
 
 def start(job: Job, ahead: int | None = None) -> tuple[State, OuterLoop]:
