@@ -9,7 +9,7 @@ import synthetic_results
 
 from anml.findings.claims import published, published_with_noted
 from anml.findings.headline import coverage, headline, headline_sheet, rerun_sheet
-from anml.findings.measure import measured
+from anml.findings.measure import as_many_drawings, measured
 from anml.stats import relative_drop
 from anml.store.tables import TESTING, TRAINING
 
@@ -103,6 +103,14 @@ def test_shares_of_classes_are_those_of_the_optimiser_that_the_table_was_measure
     sgd = replace(table, provenance=replace(table.provenance, profile_values=values))
     assert measured(row("above_chance_anml"), {"class_accuracy": sgd}) is None
     assert measured(row("above_chance_anml"), {"class_accuracy": sgd}, optimizer="sgd") is not None
+
+
+def test_a_share_above_chance_is_the_papers_kind_only_of_as_many_drawings(tables) -> None:
+    found = measured(row("above_chance_anml"), tables)
+    for models, trajectories, many in ((4, 10, False), (10, 9, False), (10, 10, True)):
+        own = replace(found, models=models, trajectories=trajectories)
+        assert as_many_drawings(row("above_chance_anml"), own) == many
+        assert as_many_drawings(row("anml_600"), own)
 
 
 def test_a_number_of_a_kind_that_nothing_measures_is_refused(tables):

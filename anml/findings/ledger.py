@@ -17,7 +17,7 @@ from anml.findings.claim_reach import behind, hardest_n
 from anml.findings.claims import published_with_noted
 from anml.findings.curves import FULL_WIDTH
 from anml.findings.directions import DIRECTIONS, Direction
-from anml.findings.measure import Measured, measured
+from anml.findings.measure import Measured, as_many_drawings, measured
 from anml.findings.qualitative import CLAIMS, Claim, finding
 from anml.profiles import PROFILES
 from anml.results import Provenance, Table
@@ -172,7 +172,7 @@ def _number(row: pd.Series, tables: Mapping[str, Table], options: dict) -> Entry
     provenance = _provenance(tables)
     same_n = number in ("", str(found.n_classes)) or number.startswith(">=")
     agrees = _agrees(row["value"], found)
-    as_stated = same_n and _full_scale(provenance)
+    as_stated = same_n and _full_scale(provenance) and as_many_drawings(row, found)
     lies_there = _holds(direction, row, found, tables, options) if direction else None
     if direction and lies_there is None:
         known["direction"] += " (not measured)"

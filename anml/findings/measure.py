@@ -37,6 +37,8 @@ KNN = {
     "kNN accuracy of the latent after the gate": "gated",
 }
 KNN_K = 5
+PAPER_REPLICATES = 100
+"""Ten models with ten trajectories each: the values behind a point in the paper."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,14 @@ def _of_treatment(row: Row, frame: pd.DataFrame) -> pd.Series:
     if "treatment" not in frame:
         return pd.Series(True, index=frame.index)
     return frame["treatment"] == row["treatment"]
+
+
+def as_many_drawings(row: Row, found: Measured) -> bool:
+    """Return whether a number that depends on how many drawings stand behind it has the paper's.
+
+    The fewer drawings of a class, the larger the share of them that it takes to be above chance.
+    """
+    return row["metric"] != ABOVE_CHANCE or found.models * found.trajectories >= PAPER_REPLICATES
 
 
 def _accuracy(row: Row, frame: pd.DataFrame, seed: int) -> Measured | None:
