@@ -14,7 +14,7 @@ from torch.func import functional_call
 from training_runs import DOUBLE, TRAINED, recorded_models, start, train
 
 from anml.drawings.packed import Drawings
-from anml.meta_test import Run, meta_test
+from anml.meta_test import Run, Score, meta_test
 from anml.meta_testing.frozen_features import KnownFeatures
 from anml.meta_testing.linear_learning import LEARNERS, learn_linears
 from anml.meta_testing.trajectories import draw_trajectory
@@ -28,7 +28,7 @@ from anml.results import read_table
 from anml.running.jobs import Place
 from anml.running.pipeline import run
 from anml.store.checkpoint import load_checkpoint
-from anml.treatments import find_training, find_treatment
+from anml.treatments import TREATMENTS, find_training, find_treatment
 
 DEVICE = "cuda"
 
@@ -77,7 +77,7 @@ def test_a_meta_training_that_was_stopped_goes_on_as_on_a_cpu(
 def test_a_recorded_model_is_gone_on_from(
     training: str, job: Callable[..., Job], tmp_path: Path
 ) -> None:
-    """The settling head's rate falls replay by replay there: not a CPU's to the last digit."""
+    """After its head has settled, with nothing else changed."""
     short = job(training, dtype=DOUBLE)
     folder = recorded_models(short, tmp_path / "recorded")
     further = short.profile.of_length(short.iterations + 4)
@@ -94,21 +94,29 @@ def test_a_recorded_model_is_gone_on_from(
     assert log[short.iterations :].isfinite().all()
 
 
-@pytest.mark.parametrize("treatment", ["ANML", "OML", "OML-OLFT"])
+def agree(ours: Score, expected: Score) -> bool:
+    """A GPU's mean may be off in the last digit."""
+    values = [(one.training, one.testing, *one.per_class) for one in (ours, expected)]
+    return ours.run is expected.run and values[0] == pytest.approx(values[1], rel=1e-12)
+
+
+@pytest.mark.parametrize("treatment", TREATMENTS)
 def test_meta_tests_score_as_on_a_cpu(
     treatment: str, tiny: Profile, noise_drawings: Drawings
 ) -> None:
-    """With the features that the first of them left, too."""
+    """Several side by side, at rates of their own; with the features that the first left, too."""
     row = find_treatment(treatment)
     torch.manual_seed(1)
     model = build_model(find_training(row.training).network, tiny).double()
-    runs = [Run(draw_trajectory(seed, 3), 0.01) for seed in (0, 1)]
+    runs = [Run(draw_trajectory(seed, 3), rate) for seed in (0, 1) for rate in (1e-3, 1e-2)]
     expected = meta_test(row, model, noise_drawings, runs)
     own = copy.deepcopy(model).to(DEVICE)
-    known = KnownFeatures(own)
+    known = None if row.learns_convolutions else KnownFeatures(own)
     for _ in range(2):
-        assert meta_test(row, own, noise_drawings, runs, known=known) == expected
-    assert known.of(noise_drawings, np.array([0])).device.type == DEVICE
+        found = meta_test(row, own, noise_drawings, runs, known=known)
+        assert all(map(agree, found, expected))
+    if known:
+        assert known.of(noise_drawings, np.array([0])).device.type == DEVICE
 
 
 @pytest.mark.slow

@@ -99,7 +99,8 @@ def _settle(job: Job, state: State, done: int, settling: int, progress: bool) ->
     own |= {"params": heads, "lr": torch.tensor(usual, device=job.device)}
     optimizer.add_param_group({"params": bodies, "lr": 0.0})
     until = replace(job, profile=job.profile.of_length(done))
-    outer = OuterLoop(until, state, optimizer, done - settling)
+    # One at a time on a GPU, too: the rate falls from each to the next.
+    outer = OuterLoop(until, state, optimizer, done - settling, ahead=1)
     with tqdm(total=settling, desc="settle the head", unit="it", disable=not progress) as bar:
         while outer.done < done:
             left = (done - outer.done) / settling

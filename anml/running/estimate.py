@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from anml.data import Drawings
-from anml.meta_test import meta_test
+from anml.meta_test import SIDE_BY_SIDE, meta_test
 from anml.meta_train import Job, initial_model, meta_train
 from anml.meta_training.episodes import Stream
 from anml.meta_training.outer_step import iterations_ahead, on_gpu
@@ -27,8 +27,9 @@ from anml.running.side_by_side import side_by_side
 from anml.store.checkpoint import working_name
 from anml.treatments import find_training, find_treatment
 
-LOOKS = 4
-"""Reports of a meta-training that are timed, the first of which is left out."""
+LOOKS = {"cpu": 4, "cuda": 2}
+"""Reports of a meta-training that are timed, the first of which is left out; on a GPU each is of
+many meta-iterations."""
 CLASSES = 20
 """Classes that a meta-test learns to be timed: several of the blocks in which it reports."""
 
@@ -93,7 +94,7 @@ def step_timer(
     @cache
     def training_step(training: str, seeds: tuple[int, ...] = (0,)) -> float:
         ahead = iterations_ahead(place.device)
-        profile = place.profile.of_length(LOOKS * ahead)
+        profile = place.profile.of_length(LOOKS[torch.device(place.device).type] * ahead)
         with tempfile.TemporaryDirectory() as folder:
             job = Job(
                 *(find_training(training), profile, drawings, seeds, Path(folder)),
@@ -110,7 +111,8 @@ def step_timer(
         row = find_treatment(treatment)
         network = find_training(row.training).network
         model = initial_model(network, place.profile, 0).to(place.device)
-        runs = make_runs(place.profile, CLASSES, [0], [1e-3], Stream.SEARCH)
+        seeds = range(SIDE_BY_SIDE[torch.device(place.device).type])  # as many as go on together
+        runs = make_runs(place.profile, CLASSES, seeds, [1e-3], Stream.SEARCH)
         heard: list[tuple[float, int]] = []
 
         def hear(learned: int) -> None:
