@@ -94,7 +94,7 @@ QUESTIONS = (
             "as the code": Setting("ANML (as released)", drawings_split="first"),
         },
         "What each choice is worth by itself stands under its own question; they need not add up. "
-        "The order of classes is as here in both.",
+        "The order of classes, and one channel where the code has three, are as here in both.",
     ),
     Question(
         "released-oml",
@@ -106,8 +106,8 @@ QUESTIONS = (
             "as here": Setting("OML"),
             "as the code": Setting("OML (as released)", drawings_split="first"),
         },
-        "With the rates of OML that were searched for here; the code's are not published. Pixels "
-        "and the order of classes are as here in both.",
+        "With the rates of OML that were searched for here; the code's are not published. Pixels, "
+        "their one channel and the order of classes are as here in both.",
     ),
     Question(
         "optimizer",
