@@ -32,7 +32,10 @@ more at once take as long a run; on a GPU a step of one run leaves nearly all of
 
 @dataclass(frozen=True)
 class Run:
-    """One meta-test training: which trajectory, at which learning rate, in which order."""
+    """One meta-test training: which trajectory, at which learning rate, in which order.
+
+    `draw_trajectory` draws a trajectory by its seed; `regimes.find_regime` knows the orders.
+    """
 
     trajectory: Trajectory
     learning_rate: float
@@ -60,13 +63,26 @@ def meta_test(
 ) -> list[Score]:
     """Accuracies of `runs`, each from the same meta-trained `model`, which is left unchanged.
 
-    The runs have the same number of steps: trajectories with the same number of classes N, under
-    regimes with the same number of epochs. The i-th class learned has label i. Optimisers are those
-    of `linear_learning.OPTIMIZERS`, with fresh state for each run: the paper writes SGD; the
+    With `draw_trajectory` of `anml.meta_testing.trajectories`, 5 trajectories over 10 classes:
+
+        runs = [Run(draw_trajectory(seed, 10), learning_rate=1e-3) for seed in range(5)]
+        scores = meta_test(find_treatment("ANML"), model, drawings, runs)
+
+    `model`: the network of the treatment's meta-training, on any device; `load_model` of
+    `anml.meta_train` reads one. `drawings`: `anml.data.load()`; its `meta_test`, uint8
+    [C, 20, 28, 28], holds all classes that a trajectory names (of fewer than 659, tell
+    `draw_trajectory` how many are `available`). The runs have the same number of steps:
+    trajectories with the same number of classes N, under regimes with the same number of epochs.
+    The i-th class learned has label i < N, and N is at most the model's outputs. Optimisers are
+    those of `linear_learning.OPTIMIZERS`, with fresh state for each run: the paper writes SGD; the
     published numbers were very probably made with Adam. The head is drawn anew (Kaiming, zero bias)
     by the trajectory's seed before each. `on_step(n)` hears that `n` more drawings have been
     learned. `known`: what earlier meta-tests of this model computed once, to be gone on with.
-    AnmlError: unknown optimiser, or runs of different lengths.
+
+    Returns a score a run, in their order, each with N accuracies `per_class`.
+
+    Raises:
+        AnmlError: unknown optimiser; no runs, or runs of different lengths.
     """
     if optimizer not in OPTIMIZERS:
         raise AnmlError(f"unknown optimizer {optimizer!r}: choose one of {', '.join(OPTIMIZERS)}")

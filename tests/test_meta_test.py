@@ -16,7 +16,6 @@ from anml.drawings.packed import Drawings
 from anml.errors import AnmlError
 from anml.meta_test import OPTIMIZERS, Run, Score, meta_test
 from anml.meta_testing.frozen_features import KnownFeatures, cut_network
-from anml.meta_testing.network_learning import Learners, frozen_inputs, split_network
 from anml.meta_testing.regimes import ORACLE, ORACLE_EPOCHS, SEQUENTIAL, learning_order
 from anml.meta_testing.trajectories import Trajectory, draw_trajectory
 from anml.meta_train import build_model
@@ -28,6 +27,18 @@ from anml.treatments import TRAININGS, TREATMENTS, Treatment
 Seen = list[tuple[Run, Callable[[Tensor], Tensor], Tensor]]
 ALL = pytest.mark.parametrize("treatment", TREATMENTS.values(), ids=TREATMENTS)
 BOTH = pytest.mark.parametrize("optimizer", OPTIMIZERS)
+NO_ROWS = {
+    f"{training}: {' '.join(plastic)}": Treatment("", training, plastic)
+    for training, plastic in (
+        ("anml", ("head.", "nm.gate.")),
+        ("anml", ("head.", "nm.gate.", "nm.tower.")),
+        ("anml", ("head.", "nm.gate.", "nm.tower.", "pln.")),
+        ("oml", ("head.", "hidden.")),
+        ("oml", ("head.", "hidden.", "rln.0.")),
+        ("oml", ("head.", "hidden.", "rln.2.", "rln.4.")),
+    )
+}
+"""The ends of what `anml.treatments.NETWORKS` lets learn together, where no treatment has them."""
 RATES = {"adam": 3e-3, "sgd": 0.05}
 
 
@@ -102,7 +113,9 @@ def fresh_head(model: nn.Module, seed: int) -> Tensor:
     return weight
 
 
-@ALL
+@pytest.mark.parametrize(
+    "treatment", [*TREATMENTS.values(), *NO_ROWS.values()], ids=[*TREATMENTS, *NO_ROWS]
+)
 @BOTH
 def test_equals_the_naive_one(
     treatment: Treatment,
@@ -282,32 +295,6 @@ def test_features_are_known_of_the_same_weights_alone(tiny: Profile) -> None:
     assert not known.is_of(other)
 
 
-FROZEN = {
-    "Scratch": [(28 * 28,)],
-    "ANML-FT:PLN": [(28 * 28,), (27,)],
-    "ANML-FT:PLN+NM out": [(28 * 28,), (18,)],
-    "ANML-Unlimited": [(28 * 28,)],
-    "OML-FT:PLN+RLN final": [(3 * 8 * 8,)],
-    "OML-Unlimited": [(28 * 28,)],
-}
-"""What is computed once for each drawing: pixels, gates, NM's features, the last convolution's."""
-
-
-@pytest.mark.parametrize("name", FROZEN)
-def test_what_is_frozen_is_computed_once(name: str, tiny: Profile) -> None:
-    treatment = TREATMENTS[name]
-    assert not linear_only(treatment)
-    model = network(treatment, tiny)
-    assert cut_network(treatment, model) is None
-    split = split_network(model, treatment.plastic)
-    images = torch.rand(4, 1, 28, 28, dtype=torch.float64)
-    inputs = frozen_inputs(split, images.split(3))
-    assert [(x[0].numel(),) for x in inputs] == FROZEN[name]
-    learners = Learners(model, split, treatment.plastic, [1e-3] * 2, torch.optim.SGD)
-    with torch.no_grad():
-        torch.testing.assert_close(learners.logits(1, inputs), model(images))
-
-
 def test_the_head_is_drawn_anew_by_the_trajectory(tiny: Profile) -> None:
     """Kaiming normal and zero bias, the same for one seed; not the numbers of a model's seed."""
     model = network(TREATMENTS["OML"], tiny)
@@ -332,6 +319,15 @@ def test_every_drawing_learned_is_heard_of(
     assert sum(heard) == 2 * 3 * 15
 
 
+def test_the_docstrings_example_runs(tiny: Profile, noise_drawings: Drawings) -> None:
+    lines = [line.strip() for line in meta_test.__doc__.splitlines()]
+    model = network(TREATMENTS["ANML"], tiny)
+    names = vars(module) | {"model": model, "drawings": noise_drawings}
+    names |= {"draw_trajectory": draw_trajectory, "find_treatment": TREATMENTS.get}
+    exec("\n".join(line for line in lines if line.startswith(("runs = ", "scores = "))), names)
+    assert [len(score.per_class) for score in names["scores"]] == [10] * 5
+
+
 def test_what_is_refused(tiny: Profile, noise_drawings: Drawings) -> None:
     treatment = TREATMENTS["OML"]
     model = network(treatment, tiny)
@@ -344,3 +340,5 @@ def test_what_is_refused(tiny: Profile, noise_drawings: Drawings) -> None:
     longer = replace(one, regime=ORACLE_EPOCHS)
     with pytest.raises(AnmlError, match="epochs"):
         meta_test(treatment, model, noise_drawings, [one, longer])
+    with pytest.raises(AnmlError, match="one number of classes"):
+        meta_test(treatment, model, noise_drawings, [])

@@ -31,6 +31,7 @@ class Pixels:
 # mean 256 times, the deviation 256 times twice.
 _MEAN, _DEVIATION = 0.92206 * 256, 0.08426 * 256 * 256
 INK = "ink"
+# By the names in `anml.treatments.OPTIONS`, where no other gets into a row: tests compare them.
 PIXELS = {
     INK: Pixels(0.0, 1.0),
     "white paper": Pixels(1.0, 0.0),

@@ -26,6 +26,7 @@ class Network:
 
 
 _OML_RATES = ("oml_inner_rate", "oml_outer_rate")
+# By the names in `anml.treatments.NETWORKS`, where no other gets into a row: tests compare them.
 NETWORKS = {
     "anml": Network(
         ANML, ("pln_channels", "nm_channels", "outputs"), "anml_inner_rate", "anml_outer_rate"
