@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from anml import __version__
 from anml.commands import cli_data, cli_results, cli_run
@@ -22,9 +23,19 @@ GROUPS: tuple[Callable[[Subparsers], None], ...] = (
 )
 
 
-def build_parser() -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """One that says in one line which option's value is wrong, as an `AnmlError` does."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2; with the usage, too, where a command is missing or unknown."""
+        if message.startswith("argument -"):
+            self.exit(2, f"error: {message}: see `{self.prog} --help`\n")
+        super().error(message)
+
+
+def build_parser() -> Parser:
     """The whole command line, every group of `GROUPS` included."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="anml",
         description="Learning to Continually Learn (ANML): meta-train and meta-test the paper's "
         "networks, and make its figures.",

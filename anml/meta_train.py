@@ -21,15 +21,15 @@ from anml.meta_training.divergence import refuse_divergence
 from anml.meta_training.outer_step import OuterLoop, State, new_optimizer
 from anml.meta_training.precision import choose_float32
 from anml.meta_training.progress import progress_text
-from anml.meta_training.training_job import Job, build_model, initial_model
-from anml.profiles import Profile
+from anml.meta_training.training_job import NETWORKS, Job, build_model, initial_model
+from anml.profiles import PROFILES, Profile, did_you_mean
 from anml.results import device_name, running_commit, together
 from anml.store.checkpoint import load_checkpoint, save_checkpoint
 from anml.store.code_state import code_state
 from anml.store.files import require_writable
 from anml.store.interrupt import Interrupt, defer_interrupt
 from anml.store.tables import LOG_METRICS
-from anml.treatments import find_training
+from anml.treatments import TRAININGS, find_training
 
 CODE = "anml.meta_train"
 """The module by which checkpoints say which code made them (`anml.store.code_state`)."""
@@ -46,6 +46,12 @@ def meta_train(
     progress: bool = True,
 ) -> list[Path]:
     """Run the job to its end and return the finished models' paths, one a seed.
+
+    A finished model of the same seed is replaced unless `resume`; `anml meta-train` refuses to.
+    `drawings` being those of `anml.data.load`, two models of a small ANML in `runs/mine` are
+
+        job = Job(find_training("anml"), find_profile("smoke"), drawings, (0, 1), Path("runs/mine"))
+        paths = meta_train(job)
 
     `resume`: go on from the working checkpoint if there is one; it stays when the run is finished,
     so that a profile with more iterations goes on where a shorter one ended. `keep`: even if other
@@ -110,11 +116,21 @@ def meta_train(
     return paths
 
 
-def load_model(path: Path, network: str, profile: Profile, device: str = "cpu") -> nn.Module:
+def load_model(path: str | Path, network: str, profile: Profile, device: str = "cpu") -> nn.Module:
     """A finished model for evaluation, which takes ink whatever it was meta-trained on.
 
-    AnmlError if its shapes are not the profile's.
+    `network`: 'anml', 'oml' or 'oml-linear'; `profile`: of the widths that it was made with. The
+    model maps drawings [B, 1, 28, 28] in [0, 1] to logits [B, outputs]. A recorded model, as all of
+    `results/` are, has no head, and zeros stand in for it: its logits mean nothing until a head is
+    drawn (`anml.meta_test.redraw_head`) and has learned, as at meta-test, which keeps no head
+    (paper, Algorithm 2). AnmlError: no such network; no model there, or one of other widths.
     """
+    if network not in NETWORKS:
+        raise AnmlError(
+            f"unknown network {network!r}{did_you_mean(network, NETWORKS)}: "
+            f"choose one of {', '.join(NETWORKS)}"
+        )
+    path = Path(path)
     tensors, header = load_checkpoint(path, device)
     model = build_model(network, profile).to(device)
     tensors.pop("log", None)
@@ -125,14 +141,30 @@ def load_model(path: Path, network: str, profile: Profile, device: str = "cpu") 
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise AnmlError(
-            f"{path} does not fit the {network} network of profile {profile.name!r}: "
-            "meta-train it again with this profile"
-        ) from error
+        raise AnmlError(_misfit(path, network, profile, header)) from error
     shown = find_training(header["training"]).pixels
     if shown != INK:
         take_ink(model, find_pixels(shown))
     return model.eval()
+
+
+def _misfit(path: Path, network: str, profile: Profile, header: Mapping[str, Any]) -> str:
+    """Why the weights of a model are not those of `network` at the profile's width, and what is."""
+    said = f"{path} does not fit the {network} network of profile {profile.name!r}: "
+    own = TRAININGS[header["training"]].network if header.get("training") in TRAININGS else network
+    if own != network:
+        return said + f"it is a model of the {own} network: ask for that one"
+    settings = header.get("settings", {})
+    widths = {name: settings[name] for name in NETWORKS[network].values if name in settings}
+    others = {name: getattr(profile, name) for name in widths}
+    if widths == others:
+        return said + "its weights are others than its header says: meta-train it again"
+    has, asked = (", ".join(f"{k} {v}" for k, v in one.items()) for one in (widths, others))
+    fits = [p.name for p in PROFILES.values() if {k: getattr(p, k) for k in widths} == widths]
+    such = f" ({' or '.join(fits)})" if fits else ""
+    return said + (
+        f"it has {has}, the profile {asked}: choose the --profile that it was made with{such}"
+    )
 
 
 def initial_state(job: Job) -> State:

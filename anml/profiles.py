@@ -1,8 +1,10 @@
 """How much to run: four named sizes from seconds to the paper's own numbers, validated."""
 
+import difflib
 import math
+import re
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_args, get_origin
 
@@ -93,7 +95,7 @@ class Profile:
             if not values or not all(low <= v <= high for v in values):
                 raise AnmlError(
                     f"profile {self.name!r}: {name} = {value} is out of range: "
-                    f"allowed is {low:g} to {high:g}"
+                    f"allowed is {low:,.10g} to {high:,.10g}"
                 )
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
@@ -137,12 +139,12 @@ class Profile:
         return {k: v for k, v in self.values().items() if k != "summary"}
 
 
-_COUNTS = (
-    *("pln_channels", "nm_channels", "oml_channels", "oml_hidden", "meta_iterations"),
-    *("pretrain_iterations", "remember", "model_seeds", "search_trajectories"),
-    *("network_models", "network_search_trajectories"),
-    *("epochs_models", "epochs_network_models", "variant_models"),
-    *("length_models", "length_iterations"),
+_ITERATIONS = ("meta_iterations", "pretrain_iterations", "length_iterations")
+# With these grow the memory of a step, or the jobs that a run has to hold.
+_SIZES = (
+    *("pln_channels", "nm_channels", "oml_channels", "oml_hidden", "remember"),
+    *("model_seeds", "search_trajectories", "network_models", "network_search_trajectories"),
+    *("epochs_models", "epochs_network_models", "variant_models", "length_models"),
 )
 _TRAJECTORIES = ("trajectories", "network_trajectories", "epochs_trajectories")
 _RATES = (
@@ -154,7 +156,8 @@ _NUMBERS = (
     *("search_n_classes", "network_search_n_classes", "length_n_classes"),
 )
 _RANGES = (
-    *((name, 1, 10_000_000) for name in _COUNTS),
+    *((name, 1, 10_000_000) for name in _ITERATIONS),
+    *((name, 1, 10_000) for name in _SIZES),
     *((name, 1, MAX_TRAJECTORIES) for name in _TRAJECTORIES),
     *((name, 1e-9, 10.0) for name in _RATES),
     ("rate_search_iterations", 0, 10_000_000),
@@ -281,14 +284,33 @@ def find_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Profi
     changes = {}
     for key, value in (overrides or {}).items():
         if key not in kinds:
-            raise AnmlError(f"unknown profile value {key!r}: choose one of {', '.join(kinds)}")
+            raise AnmlError(
+                f"unknown profile value {key!r}{did_you_mean(key, kinds)}: "
+                f"choose one of {', '.join(kinds)}"
+            )
         changes[key] = _convert(key, value, kinds[key])
     return replace(PROFILES[name], **changes)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """' (did you mean ...?)' with the one of `known` that `name` is nearest to; '' if none is near.
+
+    Capital letters do not count.
+    """
+    folded = {one.casefold(): one for one in known}
+    near = difflib.get_close_matches(str(name).casefold(), folded, n=1)
+    return f" (did you mean {folded[near[0]]}?)" if near else ""
 
 
 def _convert(key: str, value: Any, kind: type | types.GenericAlias) -> Any:
     """`value`, possibly text, as the field's type."""
     if get_origin(kind) is tuple:
+        if isinstance(value, str) and re.match(r"\s*[\[({]", value):
+            plain = re.sub(r"[\[\](){}'\"\s]", "", value)
+            raise AnmlError(
+                f"profile value {key} = {value!r} is in brackets: "
+                f"write {plain or 'values with commas between'}"
+            )
         parts = value.split(",") if isinstance(value, str) else value
         if not isinstance(parts, list | tuple):
             parts = [parts]

@@ -120,6 +120,31 @@ def test_an_incomplete_or_unknown_command_is_status_2(
     assert "usage: anml" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("argv", "wrong"),
+    [
+        (["meta-train", "anml", "--threads", "two"], "--threads: invalid int value: 'two'"),
+        (["meta-test", "ANML", "--learning-rate", "-1e-3"], "--learning-rate: expected one"),
+    ],
+)
+def test_an_option_without_a_value_that_it_can_have_is_one_line(
+    argv: list[str], wrong: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(argv)
+    out, err = capsys.readouterr()
+    assert (stop.value.code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"error: argument {wrong}")
+    assert err.endswith(f": see `anml {argv[0]} --help`\n")
+
+
+def test_the_package_run_as_a_module_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "anml", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"anml {__version__}\n"
+
+
 def commands(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
     """The parser and all below it."""
     groups = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]

@@ -83,7 +83,7 @@ def test_meta_train_then_meta_test(
             *("--model-seed", 1, "--trajectories", 2, "--optimizer", "sgd"),
         )
         assert status == 0
-        lines = out.splitlines()
+        lines = out.splitlines()[2:]  # behind what they are of
         assert len(lines) == 2
         start = f"{treatment}, sequential, 3 classes, trajectory 1000: meta-test training"
         assert lines[0].startswith(start)
@@ -147,7 +147,7 @@ def test_meta_test_under_a_regime(options: list[str], capsys: pytest.CaptureFixt
     arguments = ("meta-test", "Scratch", *options, "--n-classes", 2, "--trajectories", 1)
     status, out, err = outcome(capsys, *arguments, "--regime", "oracle 20 epochs")
     assert status == 0
-    assert out.startswith("Scratch, oracle 20 epochs, 2 classes, trajectory 0: ")
+    assert "\nScratch, oracle 20 epochs, 2 classes, trajectory 0: " in out
     assert "600/600" in err
 
 
@@ -187,22 +187,28 @@ BAD = [
     (["run", "--data", "/nowhere.npz"], "no drawings"),
     (["run", "--device", "abacus"], "choose one of cpu"),
     (["run", "--device", "cuda:99"], "choose one of cpu"),
-    (["run", "--workers", "0"], "1 or more"),
-    (["run", "--workers", "-2"], "1 or more"),
+    (["run", "--set", "n_classes=[10, 50]"], "in brackets: write 10,50"),
+    (["run", "--set", "meta_iteration=5"], "(did you mean meta_iterations?): choose one of"),
+    (["run", "--workers", "0"], "1 to 1,024"),
+    (["run", "--workers", "-2"], "1 to 1,024"),
     (["run", "--group", "probe.seed0", "--only", "probe"], "leave out --group or --only"),
     (["run", "--group", "probe.seed0", "--gather"], "leave out --group or --gather"),
     (["run", "--gather", "--only", "x", "--workers", "1"], "heed --only and --workers: leave out"),
     (["meta-train", "anml", "--keep"], "add --resume or leave it out"),
     (["meta-train", "nonsense"], "anml, oml, pretrain"),
-    (["meta-train", "scratch"], "never meta-trained"),
+    (["meta-train", "ANML"], "(did you mean anml?)"),
+    (["meta-train", "scratch"], "never meta-trained: choose one of anml, oml, pretrain, anml-"),
+    (["meta-train", "anml", "--seeds", "9" * 20], "0 to 999,999,999"),
+    (["meta-train", "anml", "--seeds", "3,0-999999999"], "1,000 at a time"),
     (["meta-train", "anml", "--seeds", "a"], "0-9"),
     (["meta-train", "anml", "--seeds", ""], "0-9"),
     (["meta-train", "anml", "--seeds", "3-1"], "0-9"),
     (["meta-train", "anml", "--seeds", "0,0"], "0-9"),
     (["meta-train", "anml", "--seeds", "0-1-2"], "0-9"),
     (["meta-train", "anml", "--seeds=-1"], "0-9"),
-    (["meta-train", "anml", "--threads", "0"], "1 or more"),
-    (["meta-test", "anml"], "Pretrain & Transfer"),
+    (["meta-train", "anml", "--threads", "0"], "1 to 1,024"),
+    (["meta-train", "anml", "--threads", "9" * 20], "1 to 1,024"),
+    (["meta-test", "anml"], "(did you mean ANML?): choose one of ANML, OML, OML-OLFT, Pretrain &"),
     (["meta-test", "ANML", "--optimizer", "rmsprop"], "adam, sgd"),
     (["meta-test", "ANML", "--regime", "backwards"], "sequential, oracle, oracle 20 epochs"),
     (["meta-test", "ANML", "--n-classes", "0"], "1 to 659"),
@@ -210,8 +216,9 @@ BAD = [
     (["meta-test", "ANML", "--learning-rate", "0"], "1e-09 to 10"),
     (["meta-test", "ANML", "--learning-rate", "nan"], "1e-09 to 10"),
     (["meta-test", "ANML", "--learning-rate", "inf"], "1e-09 to 10"),
-    (["meta-test", "ANML", "--model-seed", "-1"], "0 or more"),
-    (["meta-test", "ANML", "--trajectories", "0"], "1 to 1000"),
+    (["meta-test", "ANML", "--model-seed", "-1"], "0 to 999,999,999"),
+    (["meta-test", "ANML", "--model-seed", "9" * 20], "0 to 999,999,999"),
+    (["meta-test", "ANML", "--trajectories", "0"], "1 to 1,000"),
 ]
 
 

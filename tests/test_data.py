@@ -139,6 +139,15 @@ def test_what_is_no_omniglot_says_so(generator: ModuleType, tmp_path: Path) -> N
 # --- how they are divided
 
 
+def test_a_file_of_another_kind_is_refused_without_a_way_to_run_it(tmp_path: Path) -> None:
+    """NumPy's own words go on with how to unpickle it."""
+    path = tmp_path / "plain.npz"
+    path.write_text("no drawings\n")
+    message = refusal(lambda: data.load(path))
+    assert "(This file contains pickled (object) data); get it again" in message
+    assert "allow_pickle" not in message
+
+
 def test_the_splits_are_963_and_659(monkeypatch: pytest.MonkeyPatch) -> None:
     classes = 964 + 659
     drawings = packed.Drawings(

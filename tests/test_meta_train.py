@@ -188,9 +188,23 @@ def test_a_model_of_another_width_is_refused(job: Callable[..., Job], tiny: Prof
     assert not model.training
     expected = load_checkpoint(path)[0]
     assert torch.equal(model.head.weight.detach(), expected["head.weight"])
+    assert torch.equal(load_model(str(path), "anml", tiny).head.weight, model.head.weight)
     message = refusal(lambda: load_model(path, "anml", find_profile("quick")))
-    assert "quick" in message
-    assert "meta-train it again" in message
+    assert "of profile 'quick': it has pln_channels 3, nm_channels 2, outputs 1000, the" in message
+    assert "profile pln_channels 64, nm_channels 28, outputs 1000: choose" in message
+    assert message.endswith("choose the --profile that it was made with")
+    oml = refusal(lambda: load_model(path, "oml", tiny))
+    assert oml.endswith("it is a model of the anml network: ask for that one")
+    unknown = refusal(lambda: load_model(path, "ANML", tiny))
+    assert unknown.endswith("(did you mean anml?): choose one of anml, oml, oml-linear")
+
+
+def test_the_profiles_that_a_model_fits_are_named(job: Callable[..., Job], tiny: Profile) -> None:
+    small = find_profile("smoke")
+    widths = {name: getattr(small, name) for name in ("oml_channels", "oml_hidden", "outputs")}
+    (path,) = meta_train(job("pretrain", **widths, pretrain_iterations=1), progress=False)
+    message = refusal(lambda: load_model(path, "oml", tiny))
+    assert message.endswith("choose the --profile that it was made with (smoke)")
 
 
 def test_a_checkpoint_that_lacks_a_weight_is_refused(tiny: Profile, tmp_path: Path) -> None:

@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anml.commands.cli_data import Subparsers, add_data_option
-from anml.commands.option_checks import refuse_beside, require
+from anml.commands.option_checks import LARGEST_SEED, refuse_beside, require, require_known
 from anml.errors import AnmlError
 
 if TYPE_CHECKING:
     from anml.profiles import Profile
+
+MOST_SEEDS = 1000
+"""Side by side: each takes memory of its own."""
+MOST_THREADS = 1024
+"""Or processes: more than any machine has use for."""
 
 
 def add_profiles_parser(subparsers: Subparsers) -> None:
@@ -68,7 +73,11 @@ def add_meta_test_parser(subparsers: Subparsers) -> None:
     parser.add_argument("treatment", help="the treatment: ANML, OML, OML-OLFT, ...")
     add_common(parser)
     parser.add_argument("--n-classes", type=int, default=50, help="classes to learn (default: 50)")
-    parser.add_argument("--learning-rate", type=float, default=1e-3, help="default: 0.001")
+    parser.add_argument(
+        "--learning-rate",
+        type=float,
+        help="default: the one that the searches in --out found for this treatment, or 0.001",
+    )
     parser.add_argument("--optimizer", default="adam", help="adam (the default) or sgd")
     parser.add_argument(
         "--regime",
@@ -200,9 +209,14 @@ def _seeds(text: str) -> tuple[int, ...]:
     """Seeds from '0', '0,1,2' or '0-9'."""
     try:
         ends = [[int(end) for end in part.split("-", 1)] for part in text.split(",")]
-        seeds = [seed for end in ends for seed in range(end[0], end[-1] + 1)]
     except ValueError:
-        seeds = []
+        ends = []
+    for end in ends:
+        require(max(end), "--seeds", 0, LARGEST_SEED)
+    count = sum(max(0, end[-1] - end[0] + 1) for end in ends)
+    if count > MOST_SEEDS:
+        raise AnmlError(f"--seeds {text}: {count:,} seeds, allowed are {MOST_SEEDS:,} at a time")
+    seeds = [seed for end in ends for seed in range(end[0], end[-1] + 1)]
     if not seeds or len(set(seeds)) != len(seeds):
         raise AnmlError(f"--seeds {text}: write 0, or 0,1,2, or 0-9")
     return tuple(sorted(seeds))
@@ -228,12 +242,16 @@ def _meta_train(args: argparse.Namespace) -> None:
     from anml.running.jobs import Place, TrainJob
     from anml.running.pipeline import alone
     from anml.running.side_by_side import begun_otherwise, split_off
-    from anml.treatments import find_training
+    from anml.treatments import TRAININGS, find_training
 
+    trained = [name for name, row in TRAININGS.items() if row.procedure != "none"]
+    if args.training in TRAININGS and args.training not in trained:
+        raise AnmlError(
+            f"{args.training} is never meta-trained: choose one of {', '.join(trained)}"
+        )
+    require_known(args.training, "meta-training", trained)
     training, seeds = find_training(args.training), _seeds(args.seeds)
-    if training.procedure == "none":
-        raise AnmlError(f"{training.name} is never meta-trained: choose another network")
-    require(args.threads, "--threads", 1)
+    require(args.threads, "--threads", 1, MOST_THREADS)
     if args.tf32 and args.device == "cpu":
         raise AnmlError("--tf32 is for a GPU: add --device cuda or leave it out")
     if args.keep and not args.resume:
@@ -269,41 +287,9 @@ def _meta_train(args: argparse.Namespace) -> None:
 
 
 def _meta_test(args: argparse.Namespace) -> None:
-    from tqdm import tqdm
+    from anml.commands.cli_meta_test import meta_test_treatment  # which needs this module
 
-    from anml.meta_test import meta_test
-    from anml.meta_testing.linear_learning import OPTIMIZERS
-    from anml.meta_testing.regimes import find_regime
-    from anml.meta_testing.trajectories import TRAINING_DRAWINGS
-    from anml.meta_training.episodes import Stream
-    from anml.profiles import MAX_META_TEST_CLASSES
-    from anml.running.jobs import SEEDS_A_MODEL, Place, make_runs, trajectory_seeds, treatment_model
-    from anml.treatments import find_treatment
-
-    treatment, regime = find_treatment(args.treatment), find_regime(args.regime)
-    require(args.n_classes, "--n-classes", 1, MAX_META_TEST_CLASSES)
-    require(args.learning_rate, "--learning-rate", 1e-9, 10)
-    require(args.model_seed, "--model-seed", 0)
-    require(args.trajectories, "--trajectories", 1, SEEDS_A_MODEL)
-    if args.optimizer not in OPTIMIZERS:
-        raise AnmlError(f"--optimizer {args.optimizer}: choose one of {', '.join(OPTIMIZERS)}")
-    profile, drawings, folder = prepare(args)
-    model = treatment_model(
-        Place(profile, folder, args.device), treatment.training, args.model_seed
-    )
-    seeds = trajectory_seeds(args.model_seed, args.trajectories)
-    rates = [args.learning_rate]
-    runs = make_runs(profile, args.n_classes, seeds, rates, Stream.TRAJECTORY, regime)
-    total = len(runs) * args.n_classes * TRAINING_DRAWINGS * regime.epochs
-    with tqdm(total=total, desc=f"meta-test {treatment.name}", unit="drawing") as bar:
-        scores = meta_test(treatment, model, drawings, runs, args.optimizer, bar.update)
-    for score in scores:
-        print(
-            f"{treatment.name}, {regime.name}, {args.n_classes} classes, "
-            f"trajectory {score.run.trajectory.seed}: "
-            f"meta-test training accuracy {100 * score.training:.1f}%, "
-            f"meta-test testing accuracy {100 * score.testing:.1f}%"
-        )
+    meta_test_treatment(args)
 
 
 def _run(args: argparse.Namespace) -> None:
@@ -312,7 +298,7 @@ def _run(args: argparse.Namespace) -> None:
     from anml.running.pipeline import gather, run, run_group
     from anml.store.interrupt import Interrupted
 
-    require(args.workers, "--workers", 1)
+    require(args.workers, "--workers", 1, MOST_THREADS)
     refuse_beside(args, "--group", "--only", "--gather")
     refuse_beside(args, "--gather", "--only", "--workers")
     profile, drawings, folder = prepare(args)

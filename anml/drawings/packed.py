@@ -155,7 +155,7 @@ def read_packed(path: Path) -> Drawings:
     except Exception as error:  # numpy, zipfile and zlib raise a dozen kinds for a damaged file
         raise AnmlError(
             f"{path} cannot be read as a packed .npz, it is damaged, incomplete or of another kind "
-            f"({_first_line(error)}); get it again with `anml data fetch` or `anml data pack`"
+            f"({_first_sentence(error)}); get it again with `anml data fetch` or `anml data pack`"
         ) from error
     source = str(entries.get("source", "omniglot"))
     drawings = from_arrays(entries, source, str(path))
@@ -197,5 +197,7 @@ def _embedded(alphabet: np.ndarray) -> bool:
     return any(name.startswith(GLYPHS_PREFIX) for name in alphabet.tolist())
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _first_sentence(error: Exception) -> str:
+    """What an error says first: NumPy's go on with how to read a file unsafely all the same."""
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    return first.partition(". ")[0]
