@@ -10,6 +10,7 @@ from anml.findings.claims import published
 from anml.meta_train import build_model
 from anml.profiles import find_profile
 from anml.treatments import (
+    IN_ORDER,
     TRAININGS,
     TREATMENTS,
     VARIANTS,
@@ -43,6 +44,17 @@ def test_the_ten_treatments_of_the_paper() -> None:
 
 def test_every_published_treatment_is_there() -> None:
     assert set(published()["treatment"]) <= set(TREATMENTS)
+
+
+def test_every_treatment_has_a_mark_in_the_order_of_the_legends() -> None:
+    from anml.figures.plot_style import TREATMENTS as MARKS
+
+    missing, extra = (
+        [n for n in a if n not in b] for a, b in ((IN_ORDER, MARKS), (MARKS, IN_ORDER))
+    )
+    assert not missing, f"add a Mark for {missing} to TREATMENTS in anml/figures/plot_style.py"
+    assert not extra, f"no treatment is called {extra}: take it out of anml/figures/plot_style.py"
+    assert tuple(MARKS) == IN_ORDER, "anml/figures/plot_style.py has them in another order"
 
 
 def test_the_variants_differ_from_the_paper_in_one_thing_or_as_the_code_does() -> None:

@@ -157,16 +157,21 @@ def page_row(profile: str, row: Row, spent: pd.Series) -> dict[str, str] | None:
     }
 
 
+def markdown(rows: Sequence[Mapping[str, str]] | pd.DataFrame) -> str:
+    """A Markdown table."""
+    return pd.DataFrame(rows).fillna("").to_markdown(index=False, disable_numparse=True)
+
+
 def page(row: Row, spent: Mapping[str, pd.Series]) -> str:
     """The text that the page of `row` includes."""
     shown = [page_row(name, row, own) for name, own in spent.items()]
-    table = pd.DataFrame([one for one in shown if one])
+    table = markdown([one for one in shown if one])
     without = [f"**{name}**" for name in spent if not needed(name, row)]
     nothing = f"Nothing of it is computed at {', '.join(without)}.\n\n" if without else ""
     return (
         "All that it needs, computed from nothing, on a CPU with a thread a process, "
         f"{how_known()}.\n\n"
-        f"{table.to_markdown(index=False, disable_numparse=True)}\n\n{nothing}"
+        f"{table}\n\n{nothing}"
         "What another page has computed already isn't computed again.\n"
     )
 

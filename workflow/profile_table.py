@@ -17,28 +17,15 @@ from pathlib import Path
 
 import cost_pages
 import pandas as pd
+from cost_pages import markdown
+from readme_accuracies import accuracies
 
-from anml.figures.plot_fig3 import (
-    FIVE,
-    fig3_published_sheet,
-    fig3_values,
-    fig3_with_kept,
-    kept_beside_published,
-)
-from anml.findings.curves import replicate_words
-from anml.findings.found_tables import Found, recorded_sets, recorded_tables
-from anml.findings.kept_rows import kept_meta_tests
-from anml.findings.ledger import MODELS, TABLES
-from anml.findings.lengths_compared import compared_words, of_others, shared_rows
-from anml.findings.lengths_found import length_values, recorded_widths, redraw_kept
-from anml.findings.lengths_said import furthest_words, pieces_either_way
+from anml.figures.plot_fig3 import FIVE
+from anml.findings.found_tables import recorded_tables
 from anml.pages.recorded import MEANING, accuracy_rows, spread_sheet
-from anml.pages.scoreboard import counts_by_profile
 from anml.profiles import PROFILES, Profile
-from anml.results import Table, duration, read_table
-from anml.stats import LEVEL
+from anml.results import duration
 from anml.store.files import replacing
-from anml.store.tables import TESTING, TRAINING
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book" / "generated" / "profiles.md"
@@ -47,19 +34,11 @@ REFERENCE = ROOT / "results" / "reference"
 TRAININGS = ("anml", "oml", "pretrain")
 STAGES = ("meta-train", "rates", "meta-test", "paper-versus-code", "probe", "lengths")
 PAPER = "paper"
-SHOWN = "laptop"
-"""The recorded profile whose accuracies the README shows."""
 
 
 def read_costs() -> pd.DataFrame:
     """The measurements of benchmarks/cost.py."""
     return pd.read_csv(REFERENCE / "cost.csv")
-
-
-def read_recorded(name: str) -> Table | None:
-    """The recorded table of a profile, if there is one."""
-    path = ROOT / "results" / name / "meta_test.parquet"
-    return read_table(path) if path.is_file() else None
 
 
 def case(costs: pd.DataFrame, profile: str, training: str, way: str = "adjoint") -> pd.Series:
@@ -110,11 +89,6 @@ def stages_row(name: str, by_group: pd.Series) -> dict[str, str]:
     return hours | {"all": duration(own.sum())} | beside
 
 
-def markdown(rows: list[dict[str, str]]) -> str:
-    """A Markdown table."""
-    return pd.DataFrame(rows).fillna("").to_markdown(index=False, disable_numparse=True)
-
-
 def costs_part(costs: pd.DataFrame) -> str:
     """What meta-training costs at each profile: a sentence and a table."""
     table = markdown([cost_row(profile, costs) for profile in PROFILES.values()])
@@ -157,9 +131,7 @@ def page() -> str:
         "`anml run --profile paper --data omniglot.npz` does it, and goes on where it stopped; for "
         "a GPU or a cluster see below.",
         f"What recorded runs gave: meta-test testing accuracy at the longest N. {MEANING}",
-        spread_sheet(recorded_tables("meta_test", ROOT), accuracy_rows(FIVE)).to_markdown(
-            index=False, disable_numparse=True
-        ),
+        markdown(spread_sheet(recorded_tables("meta_test", ROOT), accuracy_rows(FIVE))),
     )
     return "\n\n".join(parts) + "\n"
 
@@ -169,105 +141,6 @@ def wall_times() -> str:
     times = pd.read_csv(REFERENCE / "wall_times.csv")
     rows = [{"command": row.what, "wall time": duration(row.seconds)} for row in times.itertuples()]
     return f"{markdown(rows)}\n\nMeasured on {times['device'].iloc[0]}."
-
-
-def accuracies() -> str:
-    """The README's table of the recorded run at its longest N."""
-    table = read_recorded(SHOWN)
-    if table is None:
-        return "Not recorded yet."
-    values = fig3_values(table)
-    last = values[values["n_classes"] == values["n_classes"].max()]
-    means = 100 * last.pivot(index="treatment", columns="metric", values="mean")
-    lows, highs = (
-        100 * last.pivot(index="treatment", columns="metric", values=c) for c in ("low", "high")
-    )
-    rows = [
-        {
-            "treatment": name,
-            **{
-                f"{metric}, %": f"{means.loc[name, metric]:.1f} "
-                f"({lows.loc[name, metric]:.1f} to {highs.loc[name, metric]:.1f})"
-                for metric in (TESTING, TRAINING)
-            },
-        }
-        for name in dict.fromkeys(last["treatment"])
-    ]
-    longest = values["n_classes"].max()
-    return (
-        f"After {longest} classes in a row ({replicate_words(values)}; mean, and {LEVEL:.0%} "
-        f"bootstrap interval):\n\n{markdown(rows)}\n\n{table.provenance.line()}\n\n"
-        f"{widths()}{verdicts()}"
-    )
-
-
-def widths() -> str:
-    """The README's sentence about ANML at each width that is recorded; '' if there is none."""
-    tables = recorded_widths("lengths", ROOT)
-    if not tables:
-        return ""
-    text = "ANML alone, as far as its meta-training has come at each width: "
-    text += f"{furthest_words(length_values(tables))}.\n\n"
-    compared = shared_rows(tables, of_others("lengths", tables, ROOT))
-    if not compared.empty:
-        text += (
-            "Meta-test testing accuracy, one class after another, of ANML beside others that were "
-            "trained equally long, on the same trajectories: "
-            f"{compared_words(compared)}.\n\n"
-        )
-    kept = redraw_kept("lengths", tables, ROOT)
-    if not kept:
-        return text
-    pieces = ", which also says whose meta-training did not run in one piece"
-    return (
-        f"{text}With the head's redrawn rows kept, as in the released code: "
-        f"{furthest_words(length_values(kept))}. (These are not the same models everywhere: the "
-        "same ones are compared on the page *How much meta-training?*"
-        f"{pieces * bool(pieces_either_way(tables, kept, ROOT))}.)\n\n{beside_published()}"
-    )
-
-
-def beside_published() -> str:
-    """The README's sentence on full-width models with kept rows beside the published ones.
-
-    '' where none are recorded.
-    """
-    table = read_recorded(PAPER)
-    kept = kept_meta_tests(Found(table, recorded=True), root=ROOT) if table is not None else {}
-    if not kept:
-        return ""
-    drawn = fig3_with_kept(fig3_values(table), kept)
-    words = kept_beside_published(fig3_published_sheet(drawn, table.provenance))
-    return (
-        "Over all N that were published and measured, the network of the paper's width with rows "
-        "kept, less the published ones, in points of testing accuracy (the mean, and in brackets "
-        f"the lowest and the highest): {words}.\n\n"
-    )
-
-
-def verdicts() -> str:
-    """The README's sentences about the ledger at the profile that it shows, and at the paper's."""
-    sets = recorded_sets(TABLES, "omniglot", ROOT)
-    wanted = {name: sets[name] for name in (SHOWN, PAPER) if name in sets}
-    found = counts_by_profile(wanted).set_index("verdict")
-    words = {
-        name: ", ".join(f"{count} {verdict}" for verdict, count in own.items())
-        for name, own in found.items()
-    }
-    said = (
-        f"Of the paper's own {found[SHOWN].sum()} numbers and claims the ledger finds, at "
-        f"`{SHOWN}`: {words[SHOWN]}. Only `{PAPER}`, at the paper's widths and length of "
-        f"meta-training, can reproduce one, and only with {MODELS} models or more."
-    )
-    if "meta_test" not in sets.get(PAPER, {}):
-        return said
-    values = fig3_values(sets[PAPER]["meta_test"])
-    furthest = values.groupby("treatment", sort=False)["n_classes"].max()
-    names = ", ".join(f"{name} up to {n} classes" for name, n in furthest.items())
-    return (
-        f"{said} Recorded of `{PAPER}` so far, of Figure 3: {names} ({replicate_words(values)}); "
-        f"of these rows, {words[PAPER]}."
-    )
 
 
 def known_duration(seconds: float) -> str:
