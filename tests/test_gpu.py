@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch.func import functional_call
-from training_runs import DOUBLE, TRAINED, recorded_models, start, train
+from training_runs import DOUBLE, WITH_REDRAWS, recorded_models, start, train
 
 from anml.drawings.packed import Drawings
 from anml.meta_test import Run, Score, meta_test
@@ -39,8 +39,7 @@ def assert_close(ours: torch.Tensor, expected: torch.Tensor) -> None:
     torch.testing.assert_close(ours.cpu(), expected, rtol=1e-7, atol=1e-9)
 
 
-@pytest.mark.parametrize("training", TRAINED)
-@pytest.mark.parametrize("redraw", ["copy", "meta"])
+@pytest.mark.parametrize(("training", "redraw"), WITH_REDRAWS)
 def test_a_captured_meta_training_is_that_of_a_cpu(
     training: str, redraw: str, job: Callable[..., Job]
 ) -> None:

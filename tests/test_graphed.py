@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 import torch
 from tape import Tape
-from training_runs import TRAINED, assert_equal_bits, start
+from training_runs import TRAINED, WITH_REDRAWS, assert_equal_bits, start
 
 from anml.meta_training.graphed import graphed
 from anml.meta_training.outer_step import OuterLoop, new_optimizer
@@ -76,8 +76,7 @@ def test_a_meta_iteration_reads_nothing_on_the_host(training: str, job: Callable
     assert len(tape.calls) > 100
 
 
-@TRAININGS
-@pytest.mark.parametrize("redraw", ["copy", "meta"])
+@pytest.mark.parametrize(("training", "redraw"), WITH_REDRAWS)
 def test_a_recorded_iteration_replays_to_the_same_bits(
     training: str, redraw: str, job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:

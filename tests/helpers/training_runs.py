@@ -10,9 +10,16 @@ from anml.meta_training.outer_step import OuterLoop, State
 from anml.meta_training.training_job import Job
 from anml.recording.record import Model
 from anml.store.checkpoint import load_checkpoint, save_checkpoint
-from anml.treatments import TRAININGS
+from anml.treatments import OPTIONS, PROCEDURES, TRAININGS
 
 TRAINED = [name for name, t in TRAININGS.items() if t.procedure != "none"]
+WITH_REDRAWS = [
+    (name, way)
+    for name in TRAINED
+    for way in OPTIONS["redraw"]
+    if way in PROCEDURES[TRAININGS[name].procedure].get("redraw", OPTIONS["redraw"])
+]
+"""Every meta-training with each way of redrawing a row that it can have."""
 DOUBLE = torch.float64
 
 
