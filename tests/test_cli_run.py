@@ -179,6 +179,7 @@ def test_without_out_the_folder_is_the_profiles(
 
 BAD = [
     (["meta-train", "anml", "--tf32"], "--device cuda"),
+    (["meta-train", "anml", "--seeds", "0,5-3"], "write 0, or 0,1,2, or 0-9"),
     (["run", "--profile", "huge"], "smoke, quick, laptop, paper"),
     (["run", "--set", "meta_iterations"], "NAME=VALUE"),
     (["run", "--set", "meta_iterations=0"], "1 to"),

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from meta_gradients import PREFIXES
 from reference_networks import ReferenceANML, ReferenceOML, copy_weights, with_batch_norm
 from training_runs import DOUBLE, TRAINED, assert_equal_bits, start, train
 
-from anml.adapt import ANML_FAST, Episode, MetaGradient, plain_meta_gradient
+from anml.adapt import Episode, MetaGradient, plain_meta_gradient
 from anml.drawings.pixels import PIXELS
-from anml.gradients.adapt_oml import OML_FAST
 from anml.gradients.supervised import supervised_gradient
 from anml.meta_training import outer_step as module
 from anml.meta_training.episodes import draw_batch, draw_episode
@@ -49,7 +49,7 @@ def test_meta_training_is_adam_on_meta_gradients(
     """
     one = job(training, seeds=(5,), dtype=DOUBLE, meta_iterations=iterations)
     kind = one.training.network
-    fast = ANML_FAST if kind == "anml" else OML_FAST
+    fast = PREFIXES[kind]
     model = initial_model(kind, one.profile, 5).double()
     names = [name for name, _ in model.named_parameters()]
     if one.training.norm == "batch":

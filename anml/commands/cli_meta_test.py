@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from anml.running.jobs import Place
     from anml.running.points import Point
 
-USUAL_RATE = 1e-3
-"""At meta-test, where none was searched: the largest of the released code's."""
+USUAL_RATES = {"adam": 1e-3, "sgd": 1e-2}
+"""At meta-test, where none was searched: Adam's largest of the released code's, and what searches
+found for ANML with SGD.
+"""
 
 
 def meta_test_treatment(args: argparse.Namespace) -> None:
@@ -133,10 +135,11 @@ def _say_of_other_drawings(path: Path, fingerprint: str) -> None:
 def searched_rate(place: "Place", point: "Point", seed: int) -> tuple[float, str]:
     """The rate that the searches in a folder of results found for a point, and which search it was.
 
-    That of the nearest N, as in a run (`anml.running.points.searched_for`); `USUAL_RATE` if there
-    is none.
+    That of the nearest N, as in a run (`anml.running.points.searched_for`); of `USUAL_RATES` if
+    there is none.
     """
     from anml.findings.rates_found import found_rates
+    from anml.results import SOURCE_LABELS
     from anml.running.points import searched_for
 
     order = searched_for(place.profile, point).regime
@@ -150,9 +153,11 @@ def searched_rate(place: "Place", point: "Point", seed: int) -> tuple[float, str
                 place.profile, search_n_classes=numbers, network_search_n_classes=numbers
             )
             nearest = searched_for(profile, point).n_classes
-            return rates[nearest], f"found for N = {nearest}"
-    kind = f"{order}, {point.optimizer}"
-    return USUAL_RATE, f"not searched for this treatment ({kind}) in {place.folder}"
+            source = table.provenance
+            data = SOURCE_LABELS.get(source.data_source, source.data_source)
+            return rates[nearest], f"found for N = {nearest} (profile {source.profile}, {data})"
+    kind = f"this treatment ({order}, {point.optimizer})"
+    return USUAL_RATES[point.optimizer], f"not searched for {kind} in {place.folder}"
 
 
 def _searches(folder: Path, seed: int) -> "Table | None":

@@ -162,8 +162,8 @@ def _show(args: argparse.Namespace) -> None:
     found, models = recorded_tables(folders), models_beside(folders)
     if found.empty and models.empty:
         raise AnmlError(
-            f"nothing is recorded in {', '.join(map(str, folders))}: `anml results record` keeps "
-            "the tables and models of a run"
+            f"no tables or models in {', '.join(map(str, folders))}: name a folder of results, or "
+            "that of a run (its tables are in its results/)"
         )
     for frame in (found, models):
         if not frame.empty:

@@ -76,7 +76,8 @@ def add_meta_test_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--learning-rate",
         type=float,
-        help="default: the one that the searches in --out found for this treatment, or 0.001",
+        help="default: the one that the searches in --out found for this treatment, or else "
+        "0.001, with sgd 0.01",
     )
     parser.add_argument("--optimizer", default="adam", help="adam (the default) or sgd")
     parser.add_argument(
@@ -213,7 +214,9 @@ def _seeds(text: str) -> tuple[int, ...]:
         ends = []
     for end in ends:
         require(max(end), "--seeds", 0, LARGEST_SEED)
-    count = sum(max(0, end[-1] - end[0] + 1) for end in ends)
+    if any(end[-1] < end[0] for end in ends):
+        ends = []
+    count = sum(end[-1] - end[0] + 1 for end in ends)
     if count > MOST_SEEDS:
         raise AnmlError(f"--seeds {text}: {count:,} seeds, allowed are {MOST_SEEDS:,} at a time")
     seeds = [seed for end in ends for seed in range(end[0], end[-1] + 1)]

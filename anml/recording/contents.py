@@ -34,7 +34,7 @@ def recorded_tables(folders: Sequence[Path]) -> pd.DataFrame:
 
 
 def models_beside(folders: Sequence[Path]) -> pd.DataFrame:
-    """A row a meta-training and length, from the headers of its models, which have no head."""
+    """A row a meta-training and length, from the headers of its finished models."""
     rows = []
     for folder in folders:
         for path in recorded_models(folder):

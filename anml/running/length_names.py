@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from anml.meta_testing.regimes import ORACLE, SEQUENTIAL
+from anml.store.checkpoint import WORKING
 from anml.treatments import TRAININGS, TREATMENTS, VARIANTS, find_training, find_treatment
 
 TREATMENT = "ANML"
@@ -38,6 +39,7 @@ def units(treatments: Iterable[str]) -> str:
 
 
 def recorded_models(folder: Path) -> list[Path]:
-    """The models that are recorded in a folder."""
+    """The finished models in a folder of recorded results, or in that of a run."""
     folders = [folder, *(folder / LENGTHS).glob("*")]
-    return sorted(path for one in folders for path in (one / "checkpoints").glob("*.safetensors"))
+    files = (path for one in folders for path in (one / "checkpoints").glob("*.safetensors"))
+    return sorted(path for path in files if not path.name.endswith(WORKING))

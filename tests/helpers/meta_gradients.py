@@ -10,7 +10,8 @@ from anml.adapt import ANML_FAST, Episode, MetaGradient, anml_meta_gradient
 from anml.gradients.adapt_oml import OML_FAST, oml_meta_gradient
 
 OURS = {"anml": anml_meta_gradient, "oml": oml_meta_gradient}
-PREFIXES = {"anml": ANML_FAST, "oml": OML_FAST}
+PREFIXES = {"anml": ANML_FAST, "oml": OML_FAST, "oml-linear": OML_FAST}
+"""Of what the inner loop moves, by network."""
 
 RATE = 0.1
 KINDS = pytest.mark.parametrize("kind", ["anml", "oml"])
