@@ -36,7 +36,8 @@ def test_of_a_run_what_is_under_way_is_left_out(
     one = job(folder=tmp_path / "run" / "checkpoints")
     (path,) = meta_train(one, progress=False)
     assert one.resume_path.is_file()
-    assert models_beside([tmp_path / "run"])["seeds"].tolist() == ["0"]
+    found = models_beside([tmp_path / "run"])
+    assert found[["seeds", "precision"]].to_numpy().tolist() == [["0", "float32"]]
     path.unlink()
     assert models_beside([tmp_path / "run"]).empty
     assert cli.main(["results", "show", str(tmp_path / "run")]) == 2

@@ -39,6 +39,7 @@ def models_beside(folders: Sequence[Path]) -> pd.DataFrame:
     for folder in folders:
         for path in recorded_models(folder):
             tensors, header = load_checkpoint(path)
+            tensors.pop("log", None)  # beside a run's own models
             rows.append(
                 {"folder": folder.name, "meta-training": header["training"]}
                 | {"meta-iterations": header["iteration"], "data": header["data_source"]}
