@@ -16,13 +16,13 @@ from tqdm import tqdm
 
 from anml import __version__
 from anml.drawings.pixels import INK, find_pixels, take_ink
-from anml.errors import AnmlError
+from anml.errors import AnmlError, did_you_mean
 from anml.meta_training.divergence import refuse_divergence
 from anml.meta_training.outer_step import OuterLoop, State, new_optimizer
 from anml.meta_training.precision import choose_float32
 from anml.meta_training.progress import progress_text
 from anml.meta_training.training_job import NETWORKS, Job, build_model, initial_model
-from anml.profiles import PROFILES, Profile, did_you_mean
+from anml.profiles import PROFILES, Profile
 from anml.results import device_name, running_commit, together
 from anml.store.checkpoint import load_checkpoint, save_checkpoint
 from anml.store.code_state import code_state

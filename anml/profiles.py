@@ -1,14 +1,13 @@
 """How much to run: four named sizes from seconds to the paper's own numbers, validated."""
 
-import difflib
 import math
 import re
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_args, get_origin
 
-from anml.errors import AnmlError
+from anml.errors import AnmlError, did_you_mean
 from anml.treatments import OF_ANML, TRAININGS
 
 MAX_META_TEST_CLASSES = 659
@@ -290,16 +289,6 @@ def find_profile(name: str, overrides: Mapping[str, Any] | None = None) -> Profi
             )
         changes[key] = _convert(key, value, kinds[key])
     return replace(PROFILES[name], **changes)
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """' (did you mean ...?)' with the one of `known` that `name` is nearest to; '' if none is near.
-
-    Capital letters do not count.
-    """
-    folded = {one.casefold(): one for one in known}
-    near = difflib.get_close_matches(str(name).casefold(), folded, n=1)
-    return f" (did you mean {folded[near[0]]}?)" if near else ""
 
 
 def _convert(key: str, value: Any, kind: type | types.GenericAlias) -> Any:

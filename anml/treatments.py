@@ -8,7 +8,7 @@ nothing here could compute it, so that no mistake in it waits for the end of a m
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from anml.errors import AnmlError
+from anml.errors import AnmlError, did_you_mean
 
 HEAD = ("head.",)
 OML_LINEAR = ("hidden.", "head.")
@@ -230,7 +230,10 @@ IN_ORDER = (*TREATMENTS, *VARIANTS)
 def find_training(name: str) -> MetaTraining:
     """The meta-training called `name`; AnmlError lists the known ones."""
     if name not in TRAININGS:
-        raise AnmlError(f"unknown meta-training {name!r}: choose one of {', '.join(TRAININGS)}")
+        raise AnmlError(
+            f"unknown meta-training {name!r}{did_you_mean(name, TRAININGS)}: "
+            f"choose one of {', '.join(TRAININGS)}"
+        )
     return TRAININGS[name]
 
 
@@ -238,7 +241,10 @@ def find_treatment(name: str) -> Treatment:
     """The treatment or variant called `name`; AnmlError lists the known ones."""
     known = TREATMENTS | VARIANTS
     if name not in known:
-        raise AnmlError(f"unknown treatment {name!r}: choose one of {', '.join(known)}")
+        raise AnmlError(
+            f"unknown treatment {name!r}{did_you_mean(name, known)}: "
+            f"choose one of {', '.join(known)}"
+        )
     return known[name]
 
 

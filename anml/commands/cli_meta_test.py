@@ -7,19 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anml.commands.cli_run import prepare
-from anml.commands.option_checks import LARGEST_SEED, require, require_known
+from anml.commands.cli_run import USUAL_RATES, prepare
+from anml.commands.option_checks import LARGEST_SEED, require
 from anml.errors import AnmlError
 
 if TYPE_CHECKING:
     from anml.results import Table
     from anml.running.jobs import Place
     from anml.running.points import Point
-
-USUAL_RATES = {"adam": 1e-3, "sgd": 1e-2}
-"""At meta-test, where none was searched: Adam's largest of the released code's, and what searches
-found for ANML with SGD.
-"""
 
 
 def meta_test_treatment(args: argparse.Namespace) -> None:
@@ -38,9 +33,8 @@ def meta_test_treatment(args: argparse.Namespace) -> None:
     from anml.results import SOURCE_LABELS
     from anml.running.jobs import SEEDS_A_MODEL, Place, make_runs, trajectory_seeds, treatment_model
     from anml.running.points import Point
-    from anml.treatments import TREATMENTS, VARIANTS, find_treatment
+    from anml.treatments import find_treatment
 
-    require_known(args.treatment, "treatment", TREATMENTS | VARIANTS)
     treatment, regime = find_treatment(args.treatment), find_regime(args.regime)
     require(args.n_classes, "--n-classes", 1, MAX_META_TEST_CLASSES)
     require(args.learning_rate, "--learning-rate", 1e-9, 10)

@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anml.commands.cli_data import Subparsers, add_data_option
-from anml.commands.option_checks import LARGEST_SEED, refuse_beside, require, require_known
+from anml.commands.option_checks import LARGEST_SEED, refuse_beside, require
 from anml.errors import AnmlError
 
 if TYPE_CHECKING:
     from anml.profiles import Profile
 
+USUAL_RATES = {"adam": 1e-3, "sgd": 1e-2}
+"""At meta-test, where none was searched: Adam's largest of the released code's, and what searches
+found for ANML with SGD.
+"""
 MOST_SEEDS = 1000
 """Side by side: each takes memory of its own."""
 MOST_THREADS = 1024
@@ -77,7 +81,7 @@ def add_meta_test_parser(subparsers: Subparsers) -> None:
         "--learning-rate",
         type=float,
         help="default: the one that the searches in --out found for this treatment, or else "
-        "0.001, with sgd 0.01",
+        + ", ".join(f"{rate:g} with {name}" for name, rate in USUAL_RATES.items()),
     )
     parser.add_argument("--optimizer", default="adam", help="adam (the default) or sgd")
     parser.add_argument(
@@ -247,13 +251,12 @@ def _meta_train(args: argparse.Namespace) -> None:
     from anml.running.side_by_side import begun_otherwise, split_off
     from anml.treatments import TRAININGS, find_training
 
-    trained = [name for name, row in TRAININGS.items() if row.procedure != "none"]
-    if args.training in TRAININGS and args.training not in trained:
-        raise AnmlError(
-            f"{args.training} is never meta-trained: choose one of {', '.join(trained)}"
-        )
-    require_known(args.training, "meta-training", trained)
     training, seeds = find_training(args.training), _seeds(args.seeds)
+    if training.procedure == "none":
+        trained = [name for name, row in TRAININGS.items() if row.procedure != "none"]
+        raise AnmlError(
+            f"{training.name} is never meta-trained: choose one of {', '.join(trained)}"
+        )
     require(args.threads, "--threads", 1, MOST_THREADS)
     if args.tf32 and args.device == "cpu":
         raise AnmlError("--tf32 is for a GPU: add --device cuda or leave it out")

@@ -1,11 +1,9 @@
 """What options may be: refused in one line before anything is loaded or computed."""
 
 import argparse
-from collections.abc import Collection
 from math import inf, isfinite
 
 from anml.errors import AnmlError
-from anml.profiles import did_you_mean
 
 LARGEST_SEED = 999_999_999
 """Of a model; NumPy and torch take larger ones, but not without end."""
@@ -16,14 +14,6 @@ def require(value: float | None, option: str, low: float, high: float = inf) -> 
     if value is not None and not (low <= value <= high and value < inf):
         allowed = f"{low:,.10g} to {high:,.10g}" if isfinite(high) else f"{low:,.10g} or more"
         raise AnmlError(f"{option} {value}: allowed is {allowed}")
-
-
-def require_known(name: str, kind: str, known: Collection[str]) -> None:
-    """Refuse a `name` that is none of the `known` ones of its kind ('treatment')."""
-    if name not in known:
-        raise AnmlError(
-            f"unknown {kind} {name!r}{did_you_mean(name, known)}: choose one of {', '.join(known)}"
-        )
 
 
 def refuse_beside(args: argparse.Namespace, option: str, *unheeded: str) -> None:
