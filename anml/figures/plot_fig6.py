@@ -127,6 +127,7 @@ def _lines(values: pd.DataFrame, provenance: Provenance, model_seed: int) -> tup
     profile = provenance.profile + "".join(f", ANML meta-trained as {name}" for name in others)
     return (
         f"Profile {profile}; maps: t-SNE of 15 drawings of each of {MAP_CLASSES} unseen "
+        # Without the colours where the name needs their room.
         + ("classes, " if others else "classes, a colour and shape each, ")
         + f"model {model_seed}",
         "curves: named by the nearest of 15 drawings of each unseen class; "

@@ -91,10 +91,12 @@ def step_timer(
     of all.
     """
 
+    kind = torch.device(place.device).type
+
     @cache
     def training_step(training: str, seeds: tuple[int, ...] = (0,)) -> float:
         ahead = iterations_ahead(place.device)
-        profile = place.profile.of_length(LOOKS[torch.device(place.device).type] * ahead)
+        profile = place.profile.of_length(LOOKS[kind] * ahead)
         with tempfile.TemporaryDirectory() as folder:
             job = Job(
                 *(find_training(training), profile, drawings, seeds, Path(folder)),
@@ -111,7 +113,7 @@ def step_timer(
         row = find_treatment(treatment)
         network = find_training(row.training).network
         model = initial_model(network, place.profile, 0).to(place.device)
-        seeds = range(SIDE_BY_SIDE[torch.device(place.device).type])  # as many as go on together
+        seeds = range(SIDE_BY_SIDE[kind])  # as many as go on together
         runs = make_runs(place.profile, CLASSES, seeds, [1e-3], Stream.SEARCH)
         heard: list[tuple[float, int]] = []
 
