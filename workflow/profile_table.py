@@ -13,12 +13,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 import cost_pages
 import pandas as pd
-from cost_pages import markdown
-from readme_accuracies import accuracies
+from cost_pages import ROOT, markdown
+from readme_accuracies import PAPER, accuracies
 
 from anml.figures.plot_fig3 import FIVE
 from anml.findings.found_tables import recorded_tables
@@ -27,13 +26,11 @@ from anml.profiles import PROFILES, Profile
 from anml.results import duration
 from anml.store.files import replacing
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book" / "generated" / "profiles.md"
 README = ROOT / "README.md"
 REFERENCE = ROOT / "results" / "reference"
 TRAININGS = ("anml", "oml", "pretrain")
 STAGES = ("meta-train", "rates", "meta-test", "paper-versus-code", "probe", "lengths")
-PAPER = "paper"
 
 
 def read_costs() -> pd.DataFrame:

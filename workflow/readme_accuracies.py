@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
-from cost_pages import markdown
+from cost_pages import ROOT, markdown
 
 from anml.figures.plot_fig3 import (
     FIVE,
@@ -36,7 +34,6 @@ from anml.results import Provenance, Table, read_table
 from anml.stats import LEVEL, model_words
 from anml.store.tables import TESTING, TRAINING
 
-ROOT = Path(__file__).resolve().parent.parent
 PAPER = "paper"
 SHOWN = "laptop"
 """The recorded profile whose accuracies the README shows."""
