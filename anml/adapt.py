@@ -90,12 +90,15 @@ def anml_meta_gradient(
     rate: float,
     second_order: bool = True,
     norm: str = "image",
+    channels: int = 1,
 ) -> MetaGradient:
     """ANML's meta-gradient (paper, Algorithm 1), exact to rounding.
 
     `parameters`: of `models.ANML` with a leading replica axis; `rate`: of the inner SGD; `norm`:
     whether the passes over the outer batch normalise each channel over each 'image' or over the
-    whole 'batch' (an inner step has one drawing, so that the two are the same there).
+    whole 'batch' (an inner step has one drawing, so that the two are the same there); `channels`:
+    how many equal ones the first kernels stand for, each being the sum of theirs, which moves as
+    many times as far. The gradient is that of each of them.
 
     The inner loop runs forward once, keeping each step's trace; the adjoint of each step then runs
     backward (`inner_step.tangent`). The passes over all drawings at once are `outer_pass`'s.
@@ -109,7 +112,7 @@ def anml_meta_gradient(
     # Views and small operations cost a tenth less time when autograd need not hear of them.
     with torch.inference_mode():
         found, loss, correct = _anml_meta_gradient(
-            parameters, episode, rate, second_order, norm == "batch"
+            parameters, episode, rate, second_order, norm == "batch", channels
         )
         for name, gradient in gradients.items():
             # What is not found are biases in front of a norm: their gradient is exactly zero.
@@ -118,7 +121,12 @@ def anml_meta_gradient(
 
 
 def _anml_meta_gradient(
-    parameters: Named, episode: Episode, rate: float, second_order: bool, together: bool
+    parameters: Named,
+    episode: Episode,
+    rate: float,
+    second_order: bool,
+    together: bool,
+    channels: int,
 ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
     """Gradients but for zeros, loss and correct answers."""
     drawings = patches(episode.images, together)
@@ -138,7 +146,7 @@ def _anml_meta_gradient(
             inner_drawings.drawing(k), weights, inner_gate[:, k], head, episode.classes[:, k]
         )
         steps.append((trace, weights, head))
-        weights = sgd_step(weights, trace, rate)
+        weights = sgd_step(weights, trace, rate, channels)
         head = head.sgd_step(trace.error, trace.gated, rate)
 
     # Meta-loss of the adapted network and its gradient there: the adjoint's starting direction.
@@ -156,7 +164,7 @@ def _anml_meta_gradient(
     if second_order:
         for k in reversed(range(episode.inner_steps)):
             trace, weights, head = steps.pop()
-            along = tangent(trace, weights, head, direction, head_direction, rate)
+            along = tangent(trace, weights, head, direction, head_direction, rate, channels)
             direction = along.weights
             inner_gradient[:, k].sub_(along.gate_gradient, alpha=rate)
             d_error = -rate * along.error

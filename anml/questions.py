@@ -85,29 +85,30 @@ QUESTIONS = (
         "released-anml",
         "ANML: the code's choices all at once?",
         "Is followed here in the order of the meta-gradient, in the redrawn row, and in leaving "
-        "open which drawings are learned.",
-        "Has a first-order meta-gradient, keeps the redrawn row and learns from writers 1 to 15. "
-        "In Adam and in normalising each image by itself it is as here; it draws from 650 classes, "
-        "here from 659.",
+        "open which drawings are learned and with how many channels they are shown.",
+        "Has a first-order meta-gradient, keeps the redrawn row, shows three copies of a drawing "
+        "and learns from writers 1 to 15. In Adam and in normalising each image by itself it is as "
+        "here; it draws from 650 classes, here from 659.",
         {
             "as here": Setting("ANML"),
             "as the code": Setting("ANML (as released)", drawings_split="first"),
         },
         "What each choice is worth by itself stands under its own question; they need not add up. "
-        "The order of classes, and one channel where the code has three, are as here in both.",
+        "The order of classes is as here in both.",
     ),
     Question(
         "released-oml",
         "OML: the code's choices all at once?",
-        "Is followed here in the same three points as for ANML.",
+        "Is followed here in the same four points as for ANML.",
         "Is first order and keeps redrawn rows, as OML's own code, from which it grew; it "
-        "meta-tests OML on the same drawings as ANML, writers 1 to 15 for learning.",
+        "shows OML the same three copies and meta-tests it on the same drawings as ANML, writers 1 "
+        "to 15 for learning.",
         {
             "as here": Setting("OML"),
             "as the code": Setting("OML (as released)", drawings_split="first"),
         },
-        "With the rates of OML that were searched for here; the code's are not published. Pixels, "
-        "their one channel and the order of classes are as here in both.",
+        "With the rates of OML that were searched for here; the code's are not published. Pixels "
+        "and the order of classes are as here in both.",
     ),
     Question(
         "optimizer",
@@ -128,6 +129,17 @@ QUESTIONS = (
         "The second normalises the 84 drawings of the meta-loss together, with their own "
         "statistics. The inner loop and meta-test have one drawing at a time, so that there "
         "batch and image are the same.",
+    ),
+    Question(
+        "channels",
+        "One channel, or three equal ones?",
+        "Says that drawings are 28 x 28, and not of how many channels.",
+        "Shows three copies of the drawing. Its first convolutions have a kernel for each, whose "
+        "sum is one kernel, at the start as random as one would be; but as each kernel makes the "
+        "step of one, a step moves their sum three times as far.",
+        {"one (here)": Setting("ANML"), "three (code)": Setting("ANML (three channels)")},
+        "The second meta-trains with that sum, which moves three times as far in the inner loop "
+        "and in Adam's outer step, in both networks. At meta-test no convolution of ANML learns.",
     ),
     Question(
         "classes",

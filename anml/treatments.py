@@ -15,13 +15,14 @@ OML_LINEAR = ("hidden.", "head.")
 ANML_PLN = ("pln.", "head.")
 EVERYTHING = ("",)
 
-Values = dict[str, tuple[str | bool, ...]]
+Values = dict[str, tuple[str | bool | int, ...]]
 
 OPTIONS: Values = {
     "second_order": (True, False),
     "norm": ("image", "batch"),
     "redraw": ("copy", "meta"),
     "pixels": ("ink", "as released", "white paper"),
+    "channels": (1, 3),
 }
 """What a `MetaTraining` can be told, by its fields: all values, the default first."""
 PROCEDURES: dict[str, Values] = {
@@ -59,10 +60,12 @@ class Network:
     procedures: tuple[str, ...]  # keys of PROCEDURES
     options: Values  # of OPTIONS, where it does not have all values
     plastic: tuple[Together, ...]
+    first: tuple[str, ...]  # the kernels that take the drawing itself
 
 
 _IMAGE_ALONE = {"norm": ("image",)}  # OML has no norm
 _INK_ALONE = {"pixels": ("ink",)}  # only OML's first convolution can be made to take ink again
+_OML_FIRST = ("rln.0.weight",)
 _RLN = tuple(f"rln.{i}." for i in range(6))
 _PARTS = (*EVERYTHING, *_RLN, "pln.", *OML_LINEAR, "nm.gate.", "nm.tower.")
 NETWORKS = {
@@ -75,15 +78,17 @@ NETWORKS = {
             Together(("nm.tower.", "nm.gate.", *HEAD), ("pln.",)),
             Together(EVERYTHING),
         ),
+        ("pln.blocks.0.conv.weight", "nm.tower.blocks.0.conv.weight"),
     ),
     "oml": Network(
         ("meta", "supervised", "none"),
         _IMAGE_ALONE,
         # Behind a convolution that learns, both linear layers learn too.
         (Together(HEAD), Together(OML_LINEAR, _RLN), Together(EVERYTHING)),
+        _OML_FIRST,
     ),
     # Its convolutions cannot learn at meta-test: the loop for them takes two linear layers.
-    "oml-linear": Network(("meta", "none"), _IMAGE_ALONE, (Together(HEAD),)),
+    "oml-linear": Network(("meta", "none"), _IMAGE_ALONE, (Together(HEAD),), _OML_FIRST),
 }
 """The networks, by the names that a `MetaTraining` and whatever builds one know them by."""
 
@@ -109,6 +114,9 @@ class MetaTraining:
     redraw: str = "copy"
     # The numbers that it is shown for a drawing: a key of `anml.drawings.pixels.PIXELS`.
     pixels: str = "ink"
+    # Copies of the drawing that the first convolutions take, each with a kernel of its own: their
+    # sum is one kernel, whose steps are as many times as large.
+    channels: int = 1
 
     def __post_init__(self) -> None:
         """Refuse what would be taken for something else, or fail when its work is done."""
@@ -138,12 +146,21 @@ class Treatment:
     def __post_init__(self) -> None:
         """Refuse layers that nothing can teach together, and put the others in order."""
         _refuse_other(f"treatment {self.name!r}: training", self.training, TRAININGS)
-        network = TRAININGS[self.training].network
+        training = TRAININGS[self.training]
+        network = training.network
         ways = NETWORKS[network].plastic
         if not any(way.allows(self.plastic) for way in ways):
             raise AnmlError(
                 f"treatment {self.name!r}: plastic is {self.plastic!r}: choose layers that can "
                 f"learn together in network {network!r}: {'; or '.join(map(str, ways))}"
+            )
+        if training.channels > 1 and any(
+            name.startswith(self.plastic) for name in NETWORKS[network].first
+        ):
+            raise AnmlError(
+                f"treatment {self.name!r}: plastic is {self.plastic!r}, with the first convolution "
+                f"of meta-training {training.name!r}, which has {training.channels} channels: "
+                "at meta-test there is code for one channel alone: leave that convolution out"
             )
         # One order for one choice: `frozen_features.cut_network` knows a choice by equality, and a
         # finished job its row by what is printed of it.
@@ -179,8 +196,13 @@ TRAININGS = {
         MetaTraining("oml-linear", "oml-linear", "meta"),
         MetaTraining("anml-batch-norm", "anml", "meta", norm="batch"),
         MetaTraining("anml-redraw-kept", "anml", "meta", redraw="meta"),
-        MetaTraining("anml-as-released", "anml", "meta", second_order=False, redraw="meta"),
-        MetaTraining("oml-as-released", "oml", "meta", second_order=False, redraw="meta"),
+        MetaTraining("anml-three-channels", "anml", "meta", channels=3),
+        MetaTraining(
+            *("anml-as-released", "anml", "meta"), second_order=False, redraw="meta", channels=3
+        ),
+        MetaTraining(
+            *("oml-as-released", "oml", "meta"), second_order=False, redraw="meta", channels=3
+        ),
         MetaTraining("oml-released-pixels", "oml", "meta", pixels="as released"),
         MetaTraining("oml-white-paper", "oml", "meta", pixels="white paper"),
     )
@@ -214,6 +236,7 @@ VARIANTS = {
         Treatment("OML (linear PLN)", "oml-linear", HEAD),
         Treatment("ANML (batch norm)", "anml-batch-norm", HEAD),
         Treatment("ANML (redraw kept)", "anml-redraw-kept", HEAD),
+        Treatment("ANML (three channels)", "anml-three-channels", HEAD),
         Treatment("ANML (as released)", "anml-as-released", HEAD),
         Treatment("OML (as released)", "oml-as-released", OML_LINEAR),
         Treatment("OML (released pixels)", "oml-released-pixels", OML_LINEAR),

@@ -5,7 +5,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from meta_gradients import KINDS, ORDERS, PREFIXES, RATE, assert_same, ours
-from reference_networks import networks, one_replica, random_episode, replicas, with_batch_norm
+from reference_networks import (
+    networks,
+    one_replica,
+    random_episode,
+    replicas,
+    with_batch_norm,
+    with_channels,
+)
 from torch import Tensor
 
 from anml.adapt import ANML_FAST, Episode, anml_meta_gradient, plain_meta_gradient
@@ -137,6 +144,40 @@ def test_batch_norm_replicas_equal_single_runs() -> None:
     together = anml_meta_gradient(replicas(models), episode, RATE, norm="batch")
     for r, model in enumerate(models):
         alone = anml_meta_gradient(replicas([model]), one_replica(episode, r), RATE, norm="batch")
+        assert_same({n: g[r : r + 1] for n, g in together.gradients.items()}, alone.gradients)
+
+
+# --- a drawing as several equal channels
+
+
+@ORDERS
+@pytest.mark.parametrize("steps", [3, 20])
+def test_channels_equal_autograd_through_a_kernel_of_each(second_order: bool, steps: int) -> None:
+    model, reference = networks("anml")
+    episode = random_episode(steps=steps)
+    result = anml_meta_gradient(replicas([model]), episode, RATE, second_order, channels=3)
+    copied = with_channels(reference, 3)
+    plain = plain_meta_gradient(copied, ANML_FAST, episode, RATE, second_order)
+    expected = {}
+    for (name, own), gradient in zip(
+        model.named_parameters(), plain.gradients.values(), strict=True
+    ):
+        expected[name] = gradient
+        if own.shape != gradient.shape[1:]:  # equal for all channels, whose kernels differ
+            torch.testing.assert_close(gradient, gradient[:, :, :1].expand_as(gradient))
+            expected[name] = gradient[:, :, :1]
+    assert_same(result.gradients, expected)
+    torch.testing.assert_close(result.loss, plain.loss, rtol=1e-12, atol=0)
+    one = ours("anml", model, episode, second_order)
+    assert (result.loss - one.loss).abs() > 1e-3 * one.loss
+
+
+def test_channels_of_replicas_equal_single_runs() -> None:
+    models = [networks("anml", seed)[0] for seed in range(2)]
+    episode = random_episode(count=2)
+    together = anml_meta_gradient(replicas(models), episode, RATE, channels=3)
+    for r, model in enumerate(models):
+        alone = anml_meta_gradient(replicas([model]), one_replica(episode, r), RATE, channels=3)
         assert_same({n: g[r : r + 1] for n, g in together.gradients.items()}, alone.gradients)
 
 

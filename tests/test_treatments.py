@@ -69,8 +69,9 @@ def test_the_variants_differ_from_the_paper_in_one_thing_or_as_the_code_does() -
         "OML (linear PLN)": replace(oml, network="oml-linear"),
         "ANML (batch norm)": replace(anml, norm="batch"),
         "ANML (redraw kept)": replace(anml, redraw="meta"),
-        "ANML (as released)": replace(anml, second_order=False, redraw="meta"),
-        "OML (as released)": replace(oml, second_order=False, redraw="meta"),
+        "ANML (three channels)": replace(anml, channels=3),
+        "ANML (as released)": replace(anml, second_order=False, redraw="meta", channels=3),
+        "OML (as released)": replace(oml, second_order=False, redraw="meta", channels=3),
         **dict.fromkeys(RELEASED_PIXELS, replace(oml, pixels="as released")),
         **dict.fromkeys(WHITE_PAPER, replace(oml, pixels="white paper")),
     }

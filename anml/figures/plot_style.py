@@ -43,6 +43,7 @@ TREATMENTS: dict[str, Mark] = {
     "OML (linear PLN)": Mark("#A0522D", (8, 1, 0), (0, (1.5, 1.2)), 9),
     "ANML (batch norm)": Mark("#1B5386", (6, 1, 0), (0, (4, 1.2, 1, 1.2)), 9),
     "ANML (redraw kept)": Mark("#4B02A6", (7, 1, 0), (0, (1.5, 1.2)), 9),
+    "ANML (three channels)": Mark("#1010E8", "8", (0, (4, 1.2, 1, 1.2)), 7),
     "ANML (as released)": Mark("#337884", (9, 1, 0), (0, (5, 1.5)), 9),
     "OML (as released)": Mark("#733A28", (10, 1, 0), (0, (5, 1.5)), 9),
     "OML (released pixels)": Mark("#B68A3A", "P", (0, (5, 1.5)), 7),

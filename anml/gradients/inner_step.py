@@ -148,10 +148,15 @@ def to_maps(latent: Tensor, maps: Tensor) -> Tensor:
     return latent.unflatten(1, (maps.shape[2], -1)).mT.contiguous()
 
 
-def sgd_step(weights: Weights, trace: StepTrace, rate: float) -> Weights:
-    """The weights after the step, as new tensors."""
-    first = zip(weights[0], trace.first_gradient.weights, strict=True)
-    moved = [tuple(torch.sub(w, g, alpha=rate) for w, g in first)]
+def sgd_step(weights: Weights, trace: StepTrace, rate: float, channels: int = 1) -> Weights:
+    """The weights after the step, as new tensors.
+
+    `channels`: how many equal ones the first kernel stands for, being the sum of theirs. Each takes
+    the step that one would take alone.
+    """
+    rates = (rate * channels, rate, rate)
+    first = zip(weights[0], trace.first_gradient.weights, rates, strict=True)
+    moved = [tuple(torch.sub(w, g, alpha=own) for w, g, own in first)]
     for layer, columns, gradient in zip(
         weights[1:], trace.columns, trace.later_gradients, strict=True
     ):
@@ -183,13 +188,17 @@ def tangent(
     direction: Weights,
     head_direction: LowRankLinear,
     rate: float,
+    channels: int = 1,
 ) -> StepTangent:
     """Derivative of everything `forward_backward` computed, along a direction.
 
     `weights` and `head` are those of the step; `direction` and `head_direction` have their shapes.
-    The direction's kernels are overwritten.
+    The direction's kernels are overwritten. `channels`: as `sgd_step` has it. The adjoint of a step
+    `w' = w - A grad L` in a direction `v` is `v` less the derivative of all of that gradient along
+    `A v`, and the first kernel's rate in `A` is `channels` times that of the others.
     """
-    first = first_block.forward_tangent(trace.first, direction[0])
+    d_kernel, *d_affine = direction[0]
+    first = first_block.forward_tangent(trace.first, (d_kernel * channels, *d_affine))
     d_maps = first.out
     d_columns, later = [], []
     for index, block in enumerate(trace.later):

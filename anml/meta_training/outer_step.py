@@ -20,6 +20,7 @@ from anml.meta_training.episodes import Drawn, draw_ahead, draw_batch, draw_epis
 from anml.meta_training.graphed import graphed
 from anml.meta_training.training_job import Job, rates
 from anml.store.tables import LOG_METRICS
+from anml.treatments import NETWORKS
 
 State = dict[str, Tensor]
 
@@ -34,10 +35,18 @@ GRADIENTS: dict[str, Callable[..., MetaGradient]] = {
 
 
 def new_optimizer(job: Job, state: State) -> torch.optim.Adam:
-    """Adam at the outer rate, its moments in place: a captured step cannot make them."""
-    _, rate = rates(job.training, job.profile)
-    on_gpu = torch.device(job.device).type == "cuda"
-    optimizer = torch.optim.Adam(state.values(), lr=rate, fused=True, capturable=on_gpu)
+    """Adam at the outer rate, its moments in place: a captured step cannot make them.
+
+    Where the first kernels stand for several channels, each of which makes Adam's step, they are
+    another group of it with a rate as many times as large.
+    """
+    training = job.training
+    _, rate = rates(training, job.profile)
+    first = NETWORKS[training.network].first if training.channels > 1 else ()
+    groups = [{"params": [state[name] for name in state if name not in first]}]
+    if first:
+        groups.append({"params": [state[name] for name in first], "lr": rate * training.channels})
+    optimizer = torch.optim.Adam(groups, lr=rate, fused=True, capturable=on_gpu(job.device))
     for parameter in state.values():
         optimizer.state[parameter] = {
             "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
@@ -80,7 +89,10 @@ def redrawn_gradient(job: Job, state: State, episode: Episode, rows: Tensor) -> 
     head.scatter_(1, learned, rows.unsqueeze(1))
     inner_rate, _ = rates(job.training, job.profile)
     training = job.training
-    options = {} if training.norm == "image" else {"norm": training.norm}
+    # What only ANML's inner loop takes; OML's moves no convolution.
+    options = (
+        {"norm": training.norm, "channels": training.channels} if training.network == "anml" else {}
+    )
     gradient = GRADIENTS[training.network]
     result = gradient(state, episode, inner_rate, training.second_order, **options)
     if job.training.redraw == "copy":

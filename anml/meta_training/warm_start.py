@@ -19,7 +19,7 @@ from anml.meta_train import CODE, initial_state, made_by, refuse_other_settings,
 from anml.meta_training.outer_step import OuterLoop, State, new_optimizer
 from anml.meta_training.precision import choose_float32
 from anml.meta_training.progress import progress_text
-from anml.meta_training.training_job import Job
+from anml.meta_training.training_job import Job, rates
 from anml.results import running_commit, together
 from anml.store.checkpoint import load_checkpoint
 from anml.store.code_state import code_state
@@ -92,12 +92,13 @@ def _settle(job: Job, state: State, done: int, settling: int, progress: bool) ->
     """
     optimizer = new_optimizer(job, state)
     heads = [parameter for name, parameter in state.items() if name.startswith("head.")]
-    bodies = [parameter for name, parameter in state.items() if not name.startswith("head.")]
-    (own,) = optimizer.param_groups
-    usual = own["lr"]
+    for group in optimizer.param_groups:
+        bodies = [p for p in group["params"] if all(p is not head for head in heads)]
+        group |= {"params": bodies, "lr": 0.0}
+    _, usual = rates(job.training, job.profile)
     # A tensor: what is captured on a GPU knows it by its address.
-    own |= {"params": heads, "lr": torch.tensor(usual, device=job.device)}
-    optimizer.add_param_group({"params": bodies, "lr": 0.0})
+    own = {"params": heads, "lr": torch.tensor(usual, device=job.device)}
+    optimizer.add_param_group(own)
     until = replace(job, profile=job.profile.of_length(done))
     # One at a time on a GPU, too: the rate falls from each to the next.
     outer = OuterLoop(until, state, optimizer, done - settling, ahead=1)

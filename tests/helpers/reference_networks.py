@@ -60,6 +60,28 @@ def with_batch_norm(reference: nn.Module) -> nn.Module:
     return changed
 
 
+class CopiedConv2d(nn.Conv2d):
+    """A convolution that takes as many copies of one channel as it has channels."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images.expand(-1, self.in_channels, -1, -1))
+
+
+def with_channels(reference: nn.Module, channels: int) -> nn.Module:
+    """The same function of a drawing, taken as equal channels that have a kernel each."""
+    changed = copy.deepcopy(reference)
+    for part in list(changed.modules()):
+        for name, conv in list(part.named_children()):
+            if isinstance(conv, nn.Conv2d) and conv.in_channels == 1:
+                options = {"stride": conv.stride, "dtype": conv.weight.dtype}
+                copied = CopiedConv2d(channels, conv.out_channels, conv.kernel_size, **options)
+                with torch.no_grad():
+                    copied.weight += (conv.weight - copied.weight.sum(1, keepdim=True)) / channels
+                    copied.bias.copy_(conv.bias)
+                setattr(part, name, copied)
+    return changed
+
+
 FAST = {"anml": ("pln", "head"), "oml": ("hidden", "head")}
 """Submodules that the inner loop moves."""
 
