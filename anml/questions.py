@@ -84,8 +84,8 @@ QUESTIONS = (
     Question(
         "released-anml",
         "ANML: the code's choices all at once?",
-        "Is followed here in the order of the meta-gradient, in the redrawn row, and in leaving "
-        "open which drawings are learned and with how many channels they are shown.",
+        "Is followed here in the order of the meta-gradient, in the redrawn row, in a drawing's "
+        "one channel, and in leaving open which drawings are learned.",
         "Has a first-order meta-gradient, keeps the redrawn row, shows three copies of a drawing "
         "and learns from writers 1 to 15. In Adam and in normalising each image by itself it is as "
         "here; it draws from 650 classes, here from 659.",
@@ -133,11 +133,11 @@ QUESTIONS = (
     Question(
         "channels",
         "One channel, or three equal ones?",
-        "Says that drawings are 28 x 28, and not of how many channels.",
+        "Has drawings of one channel.",
         "Shows three copies of the drawing. Its first convolutions have a kernel for each, whose "
         "sum is one kernel, at the start as random as one would be; but as each kernel makes the "
         "step of one, a step moves their sum three times as far.",
-        {"one (here)": Setting("ANML"), "three (code)": Setting("ANML (three channels)")},
+        {"one (paper)": Setting("ANML"), "three (code)": Setting("ANML (three channels)")},
         "The second meta-trains with that sum, which moves three times as far in the inner loop "
         "and in Adam's outer step, in both networks. At meta-test no convolution of ANML learns.",
     ),

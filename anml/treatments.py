@@ -154,18 +154,17 @@ class Treatment:
                 f"treatment {self.name!r}: plastic is {self.plastic!r}: choose layers that can "
                 f"learn together in network {network!r}: {'; or '.join(map(str, ways))}"
             )
-        if training.channels > 1 and any(
-            name.startswith(self.plastic) for name in NETWORKS[network].first
-        ):
-            raise AnmlError(
-                f"treatment {self.name!r}: plastic is {self.plastic!r}, with the first convolution "
-                f"of meta-training {training.name!r}, which has {training.channels} channels: "
-                "at meta-test there is code for one channel alone: leave that convolution out"
-            )
         # One order for one choice: `frozen_features.cut_network` knows a choice by equality, and a
         # finished job its row by what is printed of it.
         ordered = tuple(sorted(set(self.plastic), key=_PARTS.index))
         object.__setattr__(self, "plastic", ordered)
+        first = any(name.startswith(ordered) for name in NETWORKS[network].first)
+        if first and training.channels > 1:
+            raise AnmlError(
+                f"treatment {self.name!r}: plastic is {ordered!r}, which has the first convolution "
+                f"learn, and meta-training {training.name!r} has {training.channels} channels: at "
+                "meta-test that convolution can learn with one channel alone: leave it out"
+            )
 
     @property
     def learns_convolutions(self) -> bool:

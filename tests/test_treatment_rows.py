@@ -48,6 +48,8 @@ TRAINING_OF = {"anml": "anml", "oml": "oml", "oml-linear": "oml-linear"}
         ({"network": "oml-linear", "norm": "batch"}, "norm", ["image"]),
         ({"pixels": "grey"}, "pixels", ["ink", "as released", "white paper"]),
         ({"network": "anml", "pixels": "white paper"}, "pixels", ["ink"]),
+        ({"channels": 2}, "channels", [1, 3]),
+        ({"procedure": "none", "channels": 3}, "channels", [1]),
         ({"procedure": "none", "pixels": "white paper"}, "pixels", ["ink"]),
         ({"procedure": "supervised", "redraw": "meta"}, "redraw", ["copy"]),
         ({"procedure": "supervised", "second_order": False}, "second_order", [True]),
@@ -139,6 +141,23 @@ def test_the_order_of_layers_does_not_matter(training: str, written: tuple[str, 
     assert same
     assert all(row.plastic == plastic for plastic in same)
     assert row.learns_convolutions == (not set(written) <= set(OML_LINEAR))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_what_learns_a_first_convolution_has_one_channel(
+    network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TRAININGS, "three", MetaTraining("three", network, "meta", channels=3))
+    with torch.device("meta"):
+        model = build_model(network, find_profile("paper"))
+    convolutions = [(n, p) for n, p in model.named_parameters() if p.dim() == 4]
+    assert [n for n, p in convolutions if p.shape[1] == 1] == sorted(NETWORKS[network].first)
+    assert Treatment("x", "three", HEAD).plastic == HEAD
+    if EVERYTHING in [way.always for way in NETWORKS[network].plastic]:
+        message = refusal(lambda: Treatment("x", "three", EVERYTHING))
+        assert message.startswith("treatment 'x': plastic is ('',), which has the first")
+    if network == "oml":
+        assert Treatment("x", "three", ["rln.5.", *OML_LINEAR]).learns_convolutions
 
 
 @pytest.mark.parametrize("network", NETWORKS)
