@@ -43,6 +43,21 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Head:
+    """How a meta-test treats the head beside learning it; by default as the paper does.
+
+    `from_zero`: it starts from zeros, instead of being drawn anew. `hold_unmet`: with Adam, the
+    rows of classes that have not come yet stay as they started.
+    """
+
+    from_zero: bool = False
+    hold_unmet: bool = False
+
+
+PAPERS_HEAD = Head()
+
+
+@dataclass(frozen=True)
 class Score:
     """Accuracies after the last class, in [0, 1]."""
 
@@ -50,6 +65,7 @@ class Score:
     training: float  # meta-test training accuracy: the drawings learned from, once more
     testing: float  # meta-test testing accuracy: held-out drawings
     per_class: tuple[float, ...]  # testing accuracy of each of the N classes, as they were learned
+    per_class_training: tuple[float, ...]
 
 
 def meta_test(
@@ -60,6 +76,7 @@ def meta_test(
     optimizer: str = "adam",
     on_step: Callable[[int], None] | None = None,
     known: KnownFeatures | None = None,
+    head: Head = PAPERS_HEAD,
 ) -> list[Score]:
     """Accuracies of `runs`, each from the same meta-trained `model`, which is left unchanged.
 
@@ -78,21 +95,32 @@ def meta_test(
     published numbers were very probably made with Adam. The head is drawn anew (Kaiming, zero bias)
     by the trajectory's seed before each. `on_step(n)` hears that `n` more drawings have been
     learned. `known`: what earlier meta-tests of this model computed once, to be gone on with.
+    `head`: where linear layers alone learn, another way to treat it.
 
     Returns a score a run, in their order, each with N accuracies `per_class`.
 
     Raises:
-        AnmlError: unknown optimiser; no runs, or runs of different lengths.
+        AnmlError: unknown optimiser; no runs, or runs of different lengths; rows held with another
+            optimiser than Adam, or a `head` of its own where convolutions learn.
     """
     if optimizer not in OPTIMIZERS:
         raise AnmlError(f"unknown optimizer {optimizer!r}: choose one of {', '.join(OPTIMIZERS)}")
     if len({(len(run.trajectory.classes), run.regime.epochs) for run in runs}) != 1:
         raise AnmlError("meta_test takes runs of one number of classes and epochs at a time")
+    if head.hold_unmet and optimizer != "adam":
+        raise AnmlError(
+            f"rows are held with Adam alone, and optimizer is {optimizer!r}: choose 'adam'"
+        )
     on_step = on_step or (lambda n: None)
     cut = cut_network(treatment, model)
     if cut is not None:
         known = known or KnownFeatures(model)
-        return _train_linears(cut, known, drawings, runs, optimizer, on_step)
+        return _train_linears(cut, known, drawings, runs, optimizer, on_step, head)
+    if head != PAPERS_HEAD:
+        raise AnmlError(
+            f"treatment {treatment.name!r} learns convolutions, where the head is drawn anew and "
+            "all of it learns: choose a treatment of which linear layers alone learn"
+        )
     together = SIDE_BY_SIDE[next(model.parameters()).device.type]
     groups = [runs[k : k + together] for k in range(0, len(runs), together)]
     return [
@@ -134,6 +162,7 @@ def _train_linears(
     runs: Sequence[Run],
     optimizer: str,
     on_step: Callable[[int], None],
+    head: Head,
 ) -> list[Score]:
     """All runs, on features computed once for every class that any of them meets.
 
@@ -150,10 +179,11 @@ def _train_linears(
         features.flatten(0, 1),
         lessons.drawings,
         lessons.labels,
-        (_start(cut.plastic, run.trajectory.seed, alive) for run in runs),
+        (_start(cut.plastic, run.trajectory.seed, alive, head) for run in runs),
         [run.learning_rate for run in runs],
         optimizer,
         on_step,
+        hold_unmet=head.hold_unmet,
     )
     return [
         _score(run, lambda x, own=own: _apply(own, x), features[rows])
@@ -161,12 +191,14 @@ def _train_linears(
     ]
 
 
-def _start(layers: Sequence[nn.Linear], seed: int, alive: Tensor) -> Linears:
+def _start(layers: Sequence[nn.Linear], seed: int, alive: Tensor, head: Head) -> Linears:
     """The layers before the first step, for the features that are `alive` [D]: copies of the
-    meta-trained ones, the head drawn anew.
+    meta-trained ones, the head drawn anew or all zeros.
     """
     own = [(layer.weight.detach().clone(), layer.bias.detach().clone()) for layer in layers]
     redraw_head(*own[-1], seed)
+    if head.from_zero:
+        own[-1][0].zero_()
     (weight, bias), *behind = own
     return [(weight[:, alive], bias), *behind]
 
@@ -232,6 +264,5 @@ def _score(run: Run, logits_of: Callable[[Tensor], Tensor], inputs: Tensor) -> S
         guess = logits_of(chosen.flatten(0, 1)).argmax(1).unflatten(0, chosen.shape[:2])
         right.append((guess == own).double())
     training, testing = right
-    return Score(
-        run, training.mean().item(), testing.mean().item(), tuple(testing.mean(1).tolist())
-    )
+    means = training.mean().item(), testing.mean().item()
+    return Score(run, *means, *(tuple(each.mean(1).tolist()) for each in (testing, training)))

@@ -74,6 +74,9 @@ class Profile:
     length_models: int = 1
     length_iterations: tuple[int, ...] = (1250, 2500, 5000, 10_000, 20_000)
     length_n_classes: tuple[int, ...] = (100, 600)
+    # ANML's head learned in other ways and at other rates, after the most classes:
+    head_models: int = 10
+    head_trajectories: int = 10
     optimizers: tuple[str, ...] = ("adam",)
     # Meta-test learning rates are searched for each treatment at these N, in the sequential and the
     # oracle regime. Another N takes the rate of the nearest one (by ratio); 20 epochs take the
@@ -143,9 +146,11 @@ _ITERATIONS = ("meta_iterations", "pretrain_iterations", "length_iterations")
 _SIZES = (
     *("pln_channels", "nm_channels", "oml_channels", "oml_hidden", "remember"),
     *("model_seeds", "search_trajectories", "network_models", "network_search_trajectories"),
-    *("epochs_models", "epochs_network_models", "variant_models", "length_models"),
+    *("epochs_models", "epochs_network_models", "variant_models", "length_models", "head_models"),
 )
-_TRAJECTORIES = ("trajectories", "network_trajectories", "epochs_trajectories")
+_TRAJECTORIES = (
+    *("trajectories", "network_trajectories", "epochs_trajectories", "head_trajectories"),
+)
 _RATES = (
     *("anml_inner_rate", "anml_outer_rate", "oml_inner_rate", "oml_outer_rate"),
     *("pretrain_rate", "learning_rates", "network_learning_rates"),
@@ -199,6 +204,8 @@ PROFILES = {
             variant_models=1,
             length_iterations=(100, 300),
             length_n_classes=(5, 20),
+            head_models=1,
+            head_trajectories=1,
             search_trajectories=1,
             search_n_classes=(5, 20),
             learning_rates=(1e-2, 3e-3, 1e-3, 3e-4),
@@ -228,6 +235,8 @@ PROFILES = {
             epochs_network_n_classes=(100,),
             variant_models=1,
             length_iterations=(1000, 4000),
+            head_models=1,
+            head_trajectories=2,
             search_trajectories=1,
             search_n_classes=(10, 100, 600),
             learning_rates=(3e-3, 1e-3, 3e-4, 1e-4),
@@ -258,6 +267,8 @@ PROFILES = {
             epochs_network_n_classes=(100,),
             variant_models=1,
             length_iterations=(1250, 2500, 5000, 10_000),
+            head_models=3,
+            head_trajectories=3,
             search_trajectories=1,
             search_n_classes=(10, 100, 600),
             learning_rates=(3e-3, 1e-3, 3e-4, 1e-4, 3e-5),

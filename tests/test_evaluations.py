@@ -307,7 +307,7 @@ def test_the_learning_rate_most_often_best_wins_then_the_best_on_average(
         search = runs[0].trajectory.seed
         asked.append((seed, search))
         return [
-            Score(run, training=1 - v, testing=v, per_class=())
+            Score(run, training=1 - v, testing=v, per_class=(), per_class_training=())
             for run, v in zip(runs, accuracies[search], strict=True)
         ]
 

@@ -55,6 +55,34 @@ def assert_equal_layers(own: Linears, other: Linears, **tolerance: float) -> Non
             torch.testing.assert_close(tensor, expected, **tolerance)
 
 
+@DEPTHS
+@pytest.mark.parametrize("side_by_side", [None, 3])
+def test_held_rows_equal_those_of_the_plain_loop(
+    sizes: tuple[int, ...], side_by_side: int | None
+) -> None:
+    """Rows of labels that have not come yet stay; what is behind them learns as ever."""
+    features, drawings, labels, starts = draw_problem(sizes, STEPS)
+    labels = labels.sort(1).values
+    rates = RATES["adam"]
+    problem = features, drawings, labels
+    learned = learn_linears(*problem, starts, rates, side_by_side=side_by_side, hold_unmet=True)
+    for own, start, *run in zip(learned, starts, drawings, labels, rates, strict=True):
+        chosen, targets, rate = run
+        plain = plain_learn(features, chosen, targets, start, rate, hold_unmet=True)
+        assert_equal_layers(own, plain, rtol=1e-10, atol=1e-10)
+        free = plain_learn(features, chosen, targets, start, rate)
+        came = torch.zeros(OUTPUTS, dtype=torch.bool).index_fill_(0, targets, True)
+        assert torch.equal(own[-1][0][~came], start[-1][0][~came])
+        assert (free[-1][0][~came] != start[-1][0][~came]).any(1).all()
+        assert not torch.allclose(own[-1][0][came], free[-1][0][came])
+
+
+def test_rows_are_held_with_adam_alone() -> None:
+    *problem, starts = draw_problem((FEATURES, OUTPUTS), STEPS)
+    with pytest.raises(ValueError, match="adam alone"):
+        list(learn_linears(*problem, starts, RATES["sgd"], "sgd", hold_unmet=True))
+
+
 @BOTH
 @DEPTHS
 @pytest.mark.parametrize("block", [1, 7, 64])

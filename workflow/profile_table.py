@@ -30,7 +30,7 @@ PAGE = ROOT / "book" / "generated" / "profiles.md"
 README = ROOT / "README.md"
 REFERENCE = ROOT / "results" / "reference"
 TRAININGS = ("anml", "oml", "pretrain")
-STAGES = ("meta-train", "rates", "meta-test", "paper-versus-code", "probe", "lengths")
+STAGES = ("meta-train", "rates", "meta-test", "paper-versus-code", "probe", "lengths", "head")
 
 
 def read_costs() -> pd.DataFrame:

@@ -10,7 +10,7 @@ A bias is a weight whose input is always one: it is kept as the last column of i
 called an *augmented* layer, and every input ends with a 1.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import torch
@@ -36,6 +36,7 @@ def plain_learn(
     start: Linears,
     rate: float,
     optimizer: str = "adam",
+    hold_unmet: bool = False,
     **options: bool,
 ) -> Linears:
     """The reference: one run of `learn_linears`, by autograd and torch.optim with `options`.
@@ -44,12 +45,17 @@ def plain_learn(
     """
     layers = [[t.clone().requires_grad_() for t in pair] for pair in start]
     steps = OPTIMIZERS[optimizer]([t for pair in layers for t in pair], lr=rate, **options)
+    unmet = torch.ones(len(start[-1][1]), dtype=torch.bool)
     for drawing, label in zip(drawings, labels, strict=True):
         y = F.linear(features[drawing], *layers[0])
         for weight, bias in layers[1:]:
             y = F.linear(F.relu(y), weight, bias)
         steps.zero_grad()
         F.cross_entropy(y, label).backward()
+        unmet[label] = False
+        if hold_unmet:
+            for tensor in layers[-1]:
+                tensor.grad[unmet] = 0.0
         steps.step()
     return [(weight.detach(), bias.detach()) for weight, bias in layers]
 
@@ -63,6 +69,7 @@ def learn_linears(
     optimizer: str = "adam",
     on_step: Callable[[int], None] | None = None,
     side_by_side: int | None = None,
+    hold_unmet: bool = False,
 ) -> Iterator[Linears]:
     """Train K runs and yield the learned layers of each, in their order.
 
@@ -73,8 +80,15 @@ def learn_linears(
     meaning those of torch.optim with their defaults and fresh state. `on_step(n)` hears that `n`
     more drawings have been learned. `side_by_side`: runs that advance together in one program;
     None: one on a CPU, where a run's weights then stay in the cache, and as many as the memory
-    holds on a GPU.
+    holds on a GPU. `hold_unmet`: with Adam, which moves them as far as any other, the last layer's
+    rows of labels that have not come yet stay as they are.
+
+    Raises:
+        ValueError: `hold_unmet` with another optimiser than Adam.
     """
+    if hold_unmet and optimizer != "adam":
+        raise ValueError(f"hold_unmet goes with adam alone, and optimizer is {optimizer!r}")
+    options = {"hold_unmet": True} if hold_unmet else {}
     features = augment(features, features.new_ones(len(features), 1))
     # A layer's rows are the outputs, so the bias joins them as one more column.
     augmented = ([augment(w, b.unsqueeze(1)) for w, b in layers] for layers in starts)
@@ -86,7 +100,7 @@ def learn_linears(
             group += islice(augmented, side_by_side - 1)
         runs = slice(first, first + len(group))
         yield from _learn_group(
-            features, drawings[runs], labels[runs], group, rates[runs], optimizer, on_step
+            features, drawings[runs], labels[runs], group, rates[runs], optimizer, on_step, options
         )
         first += len(group)
 
@@ -115,11 +129,12 @@ def _learn_group(
     rates: Sequence[float],
     optimizer: str,
     on_step: Callable[[int], None] | None,
+    options: Mapping[str, bool],
 ) -> list[Linears]:
     """Train the runs of `group` (augmented layers [O, D + 1] each) side by side."""
     weights = [torch.stack(depth) for depth in zip(*group, strict=True)]
     steps = _blocks(features, drawings, labels, on_step or (lambda n: None))
-    LEARNERS[optimizer](weights, rates, steps)
+    LEARNERS[optimizer](weights, rates, steps, **options)
     return [[(w[k, :, :-1], w[k, :, -1]) for w in weights] for k in range(len(group))]
 
 

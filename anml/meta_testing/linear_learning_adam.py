@@ -18,13 +18,18 @@ EPS = 1e-8
 
 
 def learn_adam(
-    weights: list[Tensor], rates: Sequence[float], steps: Iterable[tuple[Tensor, Tensor]]
+    weights: list[Tensor],
+    rates: Sequence[float],
+    steps: Iterable[tuple[Tensor, Tensor]],
+    hold_unmet: bool = False,
 ) -> None:
     """Train K runs side by side, in place.
 
     `weights`: one augmented layer [K, O, D + 1] or two; `rates`: K of them; `steps`: blocks of
-    features [K, n, D + 1] and labels int64 [K, n].
+    features [K, n, D + 1] and labels int64 [K, n]. `hold_unmet`: the last layer's rows of labels
+    that have not come yet stay as they are.
     """
+    met = weights[-1].new_zeros(*weights[-1].shape[:2], 1) if hold_unmet else None
     gradients, means, squares = ([torch.zeros_like(w) for w in weights] for _ in range(3))
     taken = torch.zeros((), device=weights[0].device)  # a tensor, since the kernel wants one
     # The kernel takes many tensors and one rate: the runs of each rate, a tensor a run and layer.
@@ -40,7 +45,11 @@ def learn_adam(
     ]
     for x, labels in steps:
         for step in range(x.shape[1]):
-            _gradients(weights, x[:, step : step + 1], labels[:, step, None, None], gradients)
+            label = labels[:, step, None, None]
+            _gradients(weights, x[:, step : step + 1], label, gradients)
+            if met is not None:
+                # Without a gradient, both of Adam's means stay 0, and the weight where it is.
+                gradients[-1].mul_(met.scatter_(1, label, 1.0))
             taken += 1
             for rate, tensors in by_rate:
                 # What torch.optim.Adam(fused=True) calls, without its share of the time.

@@ -25,7 +25,7 @@ EXTENT = (
     *("network_models", "network_trajectories", "network_n_classes"),
     *("epochs_models", "epochs_network_models", "epochs_trajectories", "epochs_n_classes"),
     *("epochs_network_n_classes", "variant_models", "length_models", "length_iterations"),
-    "length_n_classes",
+    *("length_n_classes", "head_models", "head_trajectories"),
 )
 """Values of a profile that say how much is measured, and change no observation."""
 SUMMED = {"stages": ["jobs", "seconds"]}

@@ -20,6 +20,7 @@ from anml.meta_training.outer_step import iterations_ahead, on_gpu
 from anml.running.disagreements import DisagreementJob
 from anml.running.evaluations import EvaluateJob, SearchJob
 from anml.running.groups import group_name
+from anml.running.head_rules import TREATMENT, HeadJob
 from anml.running.jobs import Place, Plan, Resumable, TrainJob, Work, make_runs
 from anml.running.lengths import LengthJob
 from anml.running.rate_search import RateJob
@@ -144,6 +145,8 @@ def step_timer(
                 return (training + learning) / job.steps(place.profile)
             case SearchJob(point, _) | EvaluateJob(point, _):
                 return meta_test_step(point.treatment, point.optimizer)
+            case HeadJob():
+                return meta_test_step(TREATMENT, job.optimizer)
             case DisagreementJob(setting, _) if not job.evaluations(place.profile):
                 return meta_test_step(setting.treatment, setting.optimizer)
         return job.weight() / 1000

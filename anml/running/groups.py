@@ -13,6 +13,7 @@ from anml.errors import AnmlError
 from anml.profiles import Profile
 from anml.running.disagreements import DisagreementJob
 from anml.running.evaluations import EvaluateJob, SearchJob
+from anml.running.head_rules import HeadJob
 from anml.running.jobs import TrainJob, Work
 from anml.running.lengths import LengthJob
 from anml.running.plan import plan
@@ -63,6 +64,8 @@ def group_name(job: Work) -> str:
             return f"rates.{slug(training)}"
         case LengthJob(seed):
             return f"lengths.{slug(job.meta_training)}-seed{seed}"
+        case HeadJob(_, seed):
+            return f"head.seed{seed}"
     raise TypeError(f"{type(job).__name__} belongs to no group")
 
 

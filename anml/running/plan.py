@@ -6,6 +6,7 @@ from anml.errors import AnmlError
 from anml.profiles import Profile
 from anml.running.disagreements import plan_disagreements
 from anml.running.evaluations import plan_evaluations
+from anml.running.head_rules import plan_head_rules
 from anml.running.jobs import Plan, TrainJob
 from anml.running.lengths import plan_lengths
 from anml.running.probe_jobs import plan_probes
@@ -18,6 +19,7 @@ PLANNERS: tuple[Callable[[Profile], Plan], ...] = (
     plan_disagreements,
     plan_rate_search,
     plan_lengths,
+    plan_head_rules,
 )
 """What a run consists of; the meta-trainings that theirs wait for are added by `plan`."""
 

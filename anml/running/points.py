@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from anml.data import Drawings
-from anml.meta_test import Run, Score, meta_test
+from anml.meta_test import PAPERS_HEAD, Head, Run, Score, meta_test
 from anml.meta_testing.frozen_features import KnownFeatures
 from anml.meta_testing.regimes import ORACLE, SEQUENTIAL, find_regime
 from anml.meta_testing.trajectories import TRAINING_DRAWINGS
@@ -56,13 +56,19 @@ class Point:
         return make_runs(profile, self.n_classes, seeds, rates, stream, regime)
 
     def scores(
-        self, place: Place, drawings: Drawings, seed: int, runs: Sequence[Run], on_step: OnStep
+        self,
+        place: Place,
+        drawings: Drawings,
+        seed: int,
+        runs: Sequence[Run],
+        on_step: OnStep,
+        head: Head = PAPERS_HEAD,
     ) -> list[Score]:
         """Meta-test `runs` from the treatment's model of `seed`."""
         treatment = find_treatment(self.treatment)
         model = treatment_model(place, treatment.training, seed)
         known = None if treatment.learns_convolutions else _known_features(model)
-        return meta_test(treatment, model, drawings, runs, self.optimizer, on_step, known)
+        return meta_test(treatment, model, drawings, runs, self.optimizer, on_step, known, head)
 
     def row(self, score: Score, seed: int, metric: str, value: float) -> Row:
         """One observation of the table `meta_test`."""

@@ -157,6 +157,21 @@ TABLES: dict[str, dict[str, Column]] = {
     "lengths": META_TEST | {"iterations": LENGTH},
     "length_rates": LEARNING_RATES | {"model_seed": COUNT, "iterations": LENGTH},
     "length_activity": ACTIVITY | {"iterations": LENGTH},
+    # Accuracy after the most classes, by when they were learned, with the head treated otherwise:
+    # `part` counts tenths of the classes.
+    "head_rules": COMMON
+    | {
+        "treatment": TEXT,
+        "rule": TEXT,
+        "optimizer": OPTIMIZER,
+        "learning_rate": RATE,
+        "model_seed": COUNT,
+        "trajectory_seed": COUNT,
+        "n_classes": CLASSES,
+        "part": Column("integer", low=1, high=10),
+        "metric": Column("text", allowed=(TRAINING, TESTING)),
+        "value": FRACTION,
+    },
     # The log of meta-trainings that are begun and not finished, in a table of its own because it is
     # no result: how far each is, in iterations, and what made it in how many seconds.
     "unfinished_log": META_TRAIN_LOG
@@ -180,6 +195,10 @@ KEYS: dict[str, tuple[str, ...]] = {
     "class_accuracy": (
         *("profile", "data", "treatment", "model_seed", "trajectory_seed"),
         *("n_classes", "position", "metric"),
+    ),
+    "head_rules": (
+        *("profile", "data", "treatment", "rule", "learning_rate", "model_seed"),
+        *("trajectory_seed", "n_classes", "part", "metric"),
     ),
     "training_rates": (
         *("profile", "data", "training", "inner_rate", "outer_rate", "iterations"),

@@ -1,0 +1,142 @@
+"""Why the order of classes matters: the head of ANML treated in other ways, rate by rate.
+
+At meta-test the head alone learns, and it has a row for every class from the start. Adam divides a
+row's gradient by its own size, so that a row whose class has not come yet, and which every drawing
+tells to answer a little less, moves as far as one that is learned. What that does to the classes
+learned first and last, each rule here shows by leaving it out or by changing the rate.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from anml.data import Drawings
+from anml.meta_test import PAPERS_HEAD, Head, Score
+from anml.meta_testing.trajectories import TRAINING_DRAWINGS
+from anml.meta_training.episodes import Stream
+from anml.profiles import Profile
+from anml.running.jobs import (
+    OnStep,
+    Place,
+    Plan,
+    Row,
+    Rows,
+    make_runs,
+    part_path,
+    train_jobs,
+    trajectory_seeds,
+    write_part,
+)
+from anml.running.points import LINEAR_WEIGHT, Point
+from anml.store.tables import TESTING, TRAINING
+from anml.treatments import find_treatment
+
+TREATMENT = "ANML"
+PARTS = 10
+"""Into how many parts of equal size the classes are put, by when they were learned."""
+
+
+@dataclass(frozen=True)
+class HeadRule:
+    """One way to learn the head, and the rates that it is tried with."""
+
+    name: str
+    optimizer: str
+    head: Head
+    rates: tuple[float, ...]
+
+
+OF_ADAM = (1e-4, 3e-4, 1e-3, 3e-3)
+OF_SGD = (1e-3, 3e-3, 1e-2, 3e-2)
+HEAD_RULES = {
+    rule.name: rule
+    for rule in (
+        HeadRule("Adam", "adam", PAPERS_HEAD, OF_ADAM),
+        HeadRule("Adam, unmet rows held", "adam", Head(hold_unmet=True), OF_ADAM),
+        HeadRule("Adam, head from zero", "adam", Head(from_zero=True), OF_ADAM),
+        HeadRule("SGD", "sgd", PAPERS_HEAD, OF_SGD),
+    )
+}
+"""The first is how everything else here is meta-tested."""
+
+
+@dataclass(frozen=True)
+class HeadJob:
+    """Meta-test one model under one rule, at each of its rates, after the most classes."""
+
+    code: ClassVar[str] = "anml.running.head_rules"
+    rule: str  # a key of `HEAD_RULES`
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Unique in a run."""
+        return f"head: {self.rule}, model {self.seed}"
+
+    @property
+    def rows(self) -> Rows:
+        """The rows of `anml.treatments` that it works by."""
+        return (find_treatment(TREATMENT),)
+
+    @property
+    def optimizer(self) -> str:
+        """That of its rule."""
+        return HEAD_RULES[self.rule].optimizer
+
+    def result(self, place: Place) -> Path:
+        """The file that says that the job is done."""
+        return part_path(self, place)
+
+    def steps(self, profile: Profile) -> int:
+        """Drawings learned."""
+        runs = profile.head_trajectories * len(HEAD_RULES[self.rule].rates)
+        return runs * max(profile.n_classes) * TRAINING_DRAWINGS
+
+    def weight(self) -> float:
+        """Roughly how long a step takes, for the progress bar and the order of work."""
+        return LINEAR_WEIGHT
+
+    def run(self, place: Place, drawings: Drawings, on_step: OnStep) -> None:
+        """Write the accuracies of every part of the classes."""
+        began, rule = time.monotonic(), HEAD_RULES[self.rule]
+        point = Point(TREATMENT, max(place.profile.n_classes), rule.optimizer)
+        seeds = trajectory_seeds(self.seed, place.profile.head_trajectories)
+        runs = make_runs(place.profile, point.n_classes, seeds, rule.rates, Stream.TRAJECTORY)
+        scores = point.scores(place, drawings, self.seed, runs, on_step, rule.head)
+        rows = [row for score in scores for row in part_rows(self, score)]
+        write_part(self, place, {"head_rules": rows}, time.monotonic() - began)
+
+
+def part_rows(job: HeadJob, score: Score) -> list[Row]:
+    """Rows of the table `head_rules`: both accuracies of every part of a score's classes."""
+    own = {TRAINING: score.per_class_training, TESTING: score.per_class}
+    parts = min(PARTS, len(score.per_class))
+    return [
+        {
+            "treatment": TREATMENT,
+            "rule": job.rule,
+            "optimizer": job.optimizer,
+            "learning_rate": score.run.learning_rate,
+            "model_seed": job.seed,
+            "trajectory_seed": score.run.trajectory.seed,
+            "n_classes": len(values),
+            "part": part,
+            "metric": metric,
+            "value": float(np.mean(own_part)),
+        }
+        for metric, values in own.items()
+        for part, own_part in enumerate(np.array_split(np.array(values), parts), 1)
+    ]
+
+
+def plan_head_rules(profile: Profile) -> Plan:
+    """One job a rule and model, after the model's meta-training."""
+    training = find_treatment(TREATMENT).training
+    return {
+        HeadJob(rule, seed): train_jobs(training, [seed])
+        for rule in HEAD_RULES
+        for seed in profile.model_numbers(profile.head_models)
+    }
