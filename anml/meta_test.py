@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from anml.data import Drawings
 from anml.errors import AnmlError
 from anml.meta_testing.frozen_features import Cut, KnownFeatures, cut_network
+from anml.meta_testing.head_rules import PAPERS_HEAD, Head
 from anml.meta_testing.linear_learning import OPTIMIZERS, Linears, learn_linears
 from anml.meta_testing.network_learning import FEATURE_BATCH, Learners, frozen_inputs, split_network
 from anml.meta_testing.regimes import SEQUENTIAL, Regime, learning_order
@@ -40,21 +41,6 @@ class Run:
     trajectory: Trajectory
     learning_rate: float
     regime: Regime = SEQUENTIAL
-
-
-@dataclass(frozen=True)
-class Head:
-    """How a meta-test treats the head beside learning it; by default as the paper does.
-
-    `from_zero`: it starts from zeros, instead of being drawn anew. `hold_unmet`: with Adam, the
-    rows of classes that have not come yet stay as they started.
-    """
-
-    from_zero: bool = False
-    hold_unmet: bool = False
-
-
-PAPERS_HEAD = Head()
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from anml.meta_training.outer_step import iterations_ahead, on_gpu
 from anml.running.disagreements import DisagreementJob
 from anml.running.evaluations import EvaluateJob, SearchJob
 from anml.running.groups import group_name
-from anml.running.head_rules import TREATMENT, HeadJob
+from anml.running.head_jobs import TREATMENT, HeadJob
 from anml.running.jobs import Place, Plan, Resumable, TrainJob, Work, make_runs
 from anml.running.lengths import LengthJob
 from anml.running.rate_search import RateJob

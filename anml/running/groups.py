@@ -13,7 +13,7 @@ from anml.errors import AnmlError
 from anml.profiles import Profile
 from anml.running.disagreements import DisagreementJob
 from anml.running.evaluations import EvaluateJob, SearchJob
-from anml.running.head_rules import HeadJob
+from anml.running.head_jobs import HeadJob
 from anml.running.jobs import TrainJob, Work
 from anml.running.lengths import LengthJob
 from anml.running.plan import plan

@@ -6,7 +6,7 @@ from anml.errors import AnmlError
 from anml.profiles import Profile
 from anml.running.disagreements import plan_disagreements
 from anml.running.evaluations import plan_evaluations
-from anml.running.head_rules import plan_head_rules
+from anml.running.head_jobs import plan_head_rules
 from anml.running.jobs import Plan, TrainJob
 from anml.running.lengths import plan_lengths
 from anml.running.probe_jobs import plan_probes

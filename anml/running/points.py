@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from anml.data import Drawings
-from anml.meta_test import PAPERS_HEAD, Head, Run, Score, meta_test
+from anml.meta_test import Run, Score, meta_test
 from anml.meta_testing.frozen_features import KnownFeatures
+from anml.meta_testing.head_rules import PAPERS_HEAD, Head
 from anml.meta_testing.regimes import ORACLE, SEQUENTIAL, find_regime
 from anml.meta_testing.trajectories import TRAINING_DRAWINGS
 from anml.meta_training.episodes import Stream

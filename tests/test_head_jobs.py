@@ -9,11 +9,12 @@ import torch
 from refusal import refusal
 
 from anml.data import Drawings
-from anml.meta_test import PAPERS_HEAD, Head, Run, meta_test
+from anml.meta_test import Run, meta_test
+from anml.meta_testing.head_rules import HEAD_RULES, PAPERS_HEAD, Head
 from anml.meta_testing.trajectories import draw_trajectory
 from anml.meta_train import initial_model
 from anml.profiles import PROFILES, Profile
-from anml.running.head_rules import HEAD_RULES, HeadJob, plan_head_rules
+from anml.running.head_jobs import HeadJob, plan_head_rules
 from anml.running.jobs import Place, TrainJob, read_part, treatment_model
 from anml.store.tables import TESTING, TRAINING, checked
 from anml.treatments import find_treatment

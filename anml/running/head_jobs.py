@@ -14,7 +14,8 @@ from typing import ClassVar
 import numpy as np
 
 from anml.data import Drawings
-from anml.meta_test import PAPERS_HEAD, Head, Score
+from anml.meta_test import Score
+from anml.meta_testing.head_rules import HEAD_RULES
 from anml.meta_testing.trajectories import TRAINING_DRAWINGS
 from anml.meta_training.episodes import Stream
 from anml.profiles import Profile
@@ -40,34 +41,10 @@ PARTS = 10
 
 
 @dataclass(frozen=True)
-class HeadRule:
-    """One way to learn the head, and the rates that it is tried with."""
-
-    name: str
-    optimizer: str
-    head: Head
-    rates: tuple[float, ...]
-
-
-OF_ADAM = (1e-4, 3e-4, 1e-3, 3e-3)
-OF_SGD = (1e-3, 3e-3, 1e-2, 3e-2)
-HEAD_RULES = {
-    rule.name: rule
-    for rule in (
-        HeadRule("Adam", "adam", PAPERS_HEAD, OF_ADAM),
-        HeadRule("Adam, unmet rows held", "adam", Head(hold_unmet=True), OF_ADAM),
-        HeadRule("Adam, head from zero", "adam", Head(from_zero=True), OF_ADAM),
-        HeadRule("SGD", "sgd", PAPERS_HEAD, OF_SGD),
-    )
-}
-"""The first is how everything else here is meta-tested."""
-
-
-@dataclass(frozen=True)
 class HeadJob:
     """Meta-test one model under one rule, at each of its rates, after the most classes."""
 
-    code: ClassVar[str] = "anml.running.head_rules"
+    code: ClassVar[str] = "anml.running.head_jobs"
     rule: str  # a key of `HEAD_RULES`
     seed: int
 

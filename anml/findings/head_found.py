@@ -1,0 +1,128 @@
+"""What other ways to learn ANML's head gave: by when a class was learned, and in sentences."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from anml.findings.curves import shown
+from anml.findings.lengths_said import points
+from anml.meta_testing.head_rules import HEAD_RULES
+from anml.results import Table
+from anml.stats import replicates, summary, two_level_interval
+from anml.store.tables import TESTING, TRAINING
+
+USUAL, HELD, ZERO, SGD = HEAD_RULES
+"""The rules' names; the first is how everything else is meta-tested."""
+RUN = ["rule", "learning_rate"]
+REPLICATE = ["model_seed", "trajectory_seed"]
+WORDS = {
+    HELD: "With the rows of classes that have not come yet held still",
+    ZERO: "With a head that starts from zeros",
+    SGD: "With SGD",
+}
+"""The other rules in words."""
+
+
+def part_values(table: Table, seed: int = 0) -> pd.DataFrame:
+    """Return the accuracies of a `head_rules` table by rule, rate and tenth of the classes.
+
+    Columns: `rule`, `learning_rate`, `metric`, `part` (from 1), `mean`, `low`, `high` (fractions;
+    two-level bootstrap interval, seeded with `seed`), `models`, `trajectories`, `n_classes`, and
+    `best`: whether the rate is its rule's best. Rules in their order.
+    """
+    values = summary(table.frame, [*RUN, "metric", "part"], seed=seed)
+    best = best_rates(table)
+    values["best"] = values["learning_rate"] == values["rule"].map(best)
+    values["n_classes"] = int(table.frame["n_classes"].iloc[0])
+    return _in_order(values, [*RUN[1:], "metric", "part"])
+
+
+def whole_values(table: Table, seed: int = 0) -> pd.DataFrame:
+    """Return the same over all classes, without `part`."""
+    values = summary(over_parts(table.frame), [*RUN, "metric"], seed=seed)
+    values["best"] = values["learning_rate"] == values["rule"].map(best_rates(table))
+    return _in_order(values, [*RUN[1:], "metric"])
+
+
+def best_rates(table: Table) -> dict[str, float]:
+    """Return each rule's rate with the best mean testing accuracy over all classes."""
+    rows = over_parts(table.frame)
+    means = rows[rows["metric"] == TESTING].groupby(RUN)["value"].mean()
+    return {rule: own.idxmax()[1] for rule, own in means.groupby("rule")}
+
+
+def over_parts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a run of a `head_rules` frame: the mean over the parts of its classes.
+
+    They hold as many classes each, give or take one.
+    """
+    keys = [*RUN, *REPLICATE, "n_classes", "metric"]
+    return frame.groupby(keys, as_index=False)["value"].mean()
+
+
+def _in_order(values: pd.DataFrame, behind: list[str]) -> pd.DataFrame:
+    """Rules in the order of `HEAD_RULES`."""
+    places = {rule: place for place, rule in enumerate(HEAD_RULES)}
+    order = values.assign(place=values["rule"].map(places)).sort_values(["place", *behind])
+    return order.drop(columns="place").reset_index(drop=True)
+
+
+def rate_sheet(table: Table, seed: int = 0) -> pd.DataFrame:
+    """Return every rule and rate for reading, in per cent: all classes, the first and last tenth.
+
+    A star marks each rule's best rate.
+    """
+    whole = whole_values(table, seed)
+    testing = whole[whole["metric"] == TESTING].set_index(RUN)
+    training = whole[whole["metric"] == TRAINING].set_index(RUN)
+    parts = part_values(table, seed)
+    parts = parts[parts["metric"] == TESTING]
+    first, last = (
+        parts[parts["part"] == part].set_index(RUN)
+        for part in (parts["part"].min(), parts["part"].max())
+    )
+    return pd.DataFrame(
+        {
+            "way": rule,
+            "rate": f"{rate:g}" + " *" * bool(row.best),
+            "training": _per_cent(training.loc[rule, rate]),
+            "testing": _per_cent(row),
+            "first tenth": _per_cent(first.loc[rule, rate]),
+            "last tenth": _per_cent(last.loc[rule, rate]),
+            "replicates": replicates(row.models, row.trajectories),
+        }
+        for (rule, rate), row in testing.iterrows()
+    )
+
+
+def _per_cent(row: pd.Series) -> str:
+    """A mean with its interval."""
+    return shown(row["mean"], row["low"], row["high"])
+
+
+def lines(table: Table) -> list[str]:
+    """Return what each rule changed at its best rate, over all classes, a sentence each.
+
+    Over the models and trajectories of both, pair by pair, with a two-level bootstrap interval.
+    """
+    rows, best = over_parts(table.frame), best_rates(table)
+    rows = rows[rows["metric"] == TESTING]
+    at_best = {
+        rule: rows[(rows["rule"] == rule) & (rows["learning_rate"] == rate)]
+        for rule, rate in best.items()
+    }
+    n = int(table.frame["n_classes"].iloc[0])
+    usual = at_best[USUAL]
+    found = [
+        f"{USUAL}, as everywhere else here: {100 * usual['value'].mean():.1f}% after {n} classes, "
+        f"at its best rate of these, {best[USUAL]:g}."
+    ]
+    for rule, words in WORDS.items():
+        if rule in at_best:
+            pairs = at_best[rule].merge(usual, on=REPLICATE, suffixes=("", "_usual"))
+            gain = two_level_interval(pairs["value"] - pairs["value_usual"], pairs["model_seed"])
+            found.append(
+                f"{words}: {100 * at_best[rule]['value'].mean():.1f}% at its best rate, "
+                f"{best[rule]:g}: {points(gain.mean, gain.low, gain.high)} points."
+            )
+    return found
