@@ -13,6 +13,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import synthetic_disagreements
+import synthetic_head
 import synthetic_learning
 import synthetic_lengths
 import synthetic_probes
@@ -79,6 +80,7 @@ def results(tmp_path_factory) -> Path:
     tables = synthetic_results.everything("glyphs") | synthetic_probes.tables("glyphs")
     tables["disagreements"] = synthetic_disagreements.table({})
     tables["training_rates"] = synthetic_rates.table("glyphs")
+    tables["head_rules"] = synthetic_head.table("glyphs")
     tables["meta_train_log"] = synthetic_learning.table("glyphs")
     tables["learning_rates"] = synthetic_searches.table("glyphs")
     tables |= synthetic_lengths.tables("smoke", "glyphs")

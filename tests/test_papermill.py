@@ -14,6 +14,7 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 import synthetic_disagreements
+import synthetic_head
 import synthetic_learning
 import synthetic_lengths
 import synthetic_probes
@@ -59,6 +60,7 @@ def results(tmp_path_factory) -> Path:
     tables = synthetic_results.everything() | synthetic_probes.tables()
     tables["disagreements"] = synthetic_disagreements.table({})
     tables["training_rates"] = synthetic_rates.table()
+    tables["head_rules"] = synthetic_head.table()
     tables["meta_train_log"] = synthetic_learning.table()
     tables["learning_rates"] = synthetic_searches.table()
     tables |= synthetic_lengths.tables("quick")

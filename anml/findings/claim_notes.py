@@ -93,7 +93,10 @@ WHY: dict[str, str] = {
         "page of Figure 3 shows, and what larger meta-test rates give the page about how much "
         "meta-training."
     ),
-    "order_matters_little": "Why is not known. Figure S9 shows the whole curve.",
+    "order_matters_little": (
+        "One learning rate serves all classes, and with Adam the rows of classes that have not come "
+        "yet move as well: the page on why the order matters takes it apart."
+    ),
     "epochs_do_not_catch_up": (
         "Many passes over the same drawings need no memory, so that this compares how much either "
         "network can fit. The rows of ANML's one pass and of Pretrain & Transfer's twenty say how "
