@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from omniglot_pictures import write_pictures
 from small_drawings import BACKGROUND, EVALUATION
 from tiny_profile import TINY
@@ -22,9 +23,14 @@ from anml.treatments import find_training
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     """The networks of the tests are too small to share out, and the machine may be busy."""
-    import torch
-
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _denormals() -> Iterator[None]:
+    """A command that a test runs in its own process has it flush them, which hypothesis refuses."""
+    yield
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="module", params=["torch", "winograd"])

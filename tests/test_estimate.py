@@ -32,7 +32,7 @@ def test_every_kind_of_job_is_counted_and_timed(
     jobs = plan(tiny)
     found = estimate(place, noise_drawings, jobs)
     assert sum(one.jobs for one in found) == len(jobs)
-    stages = {"meta-train", "meta-test", "probe", "paper-versus-code", "lengths"}
+    stages = {"meta-train", "meta-test", "probe", "paper-versus-code", "lengths", "head"}
     assert {one.stage for one in found} == stages
     assert {one.group for one in found} == set(groups(tiny))
     assert all(one.seconds > 0 and one.finished == 0 for one in found)
