@@ -99,13 +99,17 @@ def number_ticks(axis: Axes, numbers: Sequence[int], apart: float = 1.36) -> Non
 
 
 def heading(
-    figure: Figure, values: pd.DataFrame, provenance: Provenance, optimizer: str = "adam"
+    figure: Figure, values: pd.DataFrame, provenance: Provenance, optimizer: str | None = "adam"
 ) -> None:
-    """Say on the figure itself what was measured on what, and what the bands are."""
+    """Say on the figure itself what was measured on what, and what the bands are.
+
+    `optimizer`: None where several are shown, which the figure then names.
+    """
+    learned_with = f", {OPTIMIZERS[optimizer]} at meta-test" if optimizer else ""
     say_source(figure, provenance.data_source, _from_top(figure, 0.21))
     lines = (
         network_label(provenance),
-        f"Profile {provenance.profile}, {OPTIMIZERS[optimizer]} at meta-test; mean and "
+        f"Profile {provenance.profile}{learned_with}; mean and "
         f"{LEVEL:.0%} two-level bootstrap interval over {replicate_words(values)}"
         + (" (trajectories only: one model)" if values["models"].max() == 1 else ""),
     )

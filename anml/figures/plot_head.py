@@ -33,7 +33,7 @@ def head_figure(values: pd.DataFrame, provenance: Provenance) -> Figure:
     shown = values[values["metric"] == TESTING]
     usual = shown[shown["rule"] == USUAL]
     with style():
-        figure = Figure(figsize=(9, 5.1))
+        figure = Figure(figsize=(9, 5.4))
         left, right = figure.subplots(1, 2, sharey=True)
         for mark, (rate, curve) in zip(RATES, usual.groupby("learning_rate"), strict=False):
             _draw(left, curve, mark, f"{rate:g}" + ", the best" * bool(curve["best"].all()))
@@ -43,13 +43,12 @@ def head_figure(values: pd.DataFrame, provenance: Provenance) -> Figure:
         for axis, title in zip((left, right), titles, strict=True):
             _finish(axis, shown, title)
         left.set_ylabel("Testing accuracy at the end, %")
-        figure.subplots_adjust(left=0.072, right=0.99, top=0.79, bottom=0.27, wspace=0.06)
+        figure.subplots_adjust(left=0.072, right=0.99, top=0.8, bottom=0.31, wspace=0.06)
         for axis, x in ((left, 0.06), (right, 0.53)):
             handles, labels = axis.get_legend_handles_labels()
-            figure.legend(
-                handles, labels, loc="upper left", bbox_to_anchor=(x, 0.155), ncols=2, **LEGEND
-            )
-        heading(figure, shown, provenance)
+            place = {"loc": "upper left", "bbox_to_anchor": (x, 0.205)}
+            figure.legend(handles, labels, **place, **LEGEND)
+        heading(figure, shown, provenance, optimizer=None)
     return figure
 
 
