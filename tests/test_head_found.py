@@ -29,10 +29,11 @@ def test_the_sheet_has_every_way_and_rate_and_both_ends_of_the_order() -> None:
     assert len(sheet) == sum(len(rule.rates) for rule in HEAD_RULES.values())
     starred = sheet[sheet["rate"].str.endswith("*")]
     assert starred["way"].tolist() == list(HEAD_RULES)
-    first, testing, last = (
-        starred[name].str.split().str[0].astype(float)
-        for name in ("first tenth", "testing", "last tenth")
+    names = ("first tenth, testing", "all, testing", "last tenth, testing", "last tenth, training")
+    first, testing, last, learned = (
+        starred[name].str.split().str[0].astype(float) for name in names
     )
+    assert (learned - last).tolist() == pytest.approx([20.0] * 4, abs=0.11)
     assert (testing - first).tolist() == pytest.approx([4.5] * 4, abs=0.11)
     assert (last - testing).tolist() == pytest.approx([4.5] * 4, abs=0.11)
     assert set(starred["replicates"]) == {"2 models \N{MULTIPLICATION SIGN} 2 trajectories"}
