@@ -104,10 +104,12 @@ def anml_meta_gradient(
     backward (`inner_step.tangent`). The passes over all drawings at once are `outer_pass`'s.
 
     Raises:
-        ValueError: `norm` is unknown.
+        ValueError: `norm` is unknown, or there are fewer `channels` than one.
     """
     if norm not in NORMS:
         raise ValueError(f"norm is {norm!r}: it is one of {', '.join(NORMS)}")
+    if channels < 1:
+        raise ValueError(f"channels is {channels}: it is 1 or more")
     gradients = {name: torch.empty_like(tensor) for name, tensor in parameters.items()}
     # Views and small operations cost a tenth less time when autograd need not hear of them.
     with torch.inference_mode():

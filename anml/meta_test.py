@@ -51,7 +51,7 @@ class Score:
     training: float  # meta-test training accuracy: the drawings learned from, once more
     testing: float  # meta-test testing accuracy: held-out drawings
     per_class: tuple[float, ...]  # testing accuracy of each of the N classes, as they were learned
-    per_class_training: tuple[float, ...]
+    per_class_training: tuple[float, ...]  # the same on the drawings learned from
 
 
 def meta_test(
@@ -83,7 +83,7 @@ def meta_test(
     learned. `known`: what earlier meta-tests of this model computed once, to be gone on with.
     `head`: where linear layers alone learn, another way to treat it.
 
-    Returns a score a run, in their order, each with N accuracies `per_class`.
+    Returns a score a run, in their order, each with N accuracies of both kinds.
 
     Raises:
         AnmlError: unknown optimiser; no runs, or runs of different lengths; rows held with another

@@ -138,8 +138,9 @@ QUESTIONS = (
         "sum is one kernel, at the start as random as one would be; but as each kernel makes the "
         "step of one, a step moves their sum three times as far.",
         {"one (paper)": Setting("ANML"), "three (code)": Setting("ANML (three channels)")},
-        "The second meta-trains with that sum, which moves three times as far in the inner loop "
-        "and in Adam's outer step, in both networks. At meta-test no convolution of ANML learns.",
+        "The second meta-trains with that sum, which moves three times as far: the prediction "
+        "network's in the inner loop, and those of both networks in Adam's outer step. At "
+        "meta-test no convolution of ANML learns.",
     ),
     Question(
         "classes",

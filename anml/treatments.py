@@ -61,6 +61,7 @@ class Network:
     options: Values  # of OPTIONS, where it does not have all values
     plastic: tuple[Together, ...]
     first: tuple[str, ...]  # the kernels that take the drawing itself
+    inner: tuple[str, ...] = ()  # the options, beside the order, that its meta-gradient is told
 
 
 _IMAGE_ALONE = {"norm": ("image",)}  # OML has no norm
@@ -79,6 +80,7 @@ NETWORKS = {
             Together(EVERYTHING),
         ),
         ("pln.blocks.0.conv.weight", "nm.tower.blocks.0.conv.weight"),
+        ("norm", "channels"),
     ),
     "oml": Network(
         ("meta", "supervised", "none"),

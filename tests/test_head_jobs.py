@@ -54,23 +54,6 @@ def test_which_rows_of_the_head_move(
     assert (moved[3:] == (not head.hold_unmet)).all()
 
 
-def test_a_held_row_begins_to_learn_when_its_class_comes(
-    tiny: Profile, few: Drawings, learned: list[tuple[torch.Tensor, torch.Tensor]]
-) -> None:
-    """The last class's row moves in its own drawings alone: as after one class of its kind."""
-    model = initial_model("anml", tiny, 0)
-    run = Run(draw_trajectory(0, 3, 10), 1e-3)
-    scores = [
-        meta_test(ANML, model, few, [run], head=head)
-        for head in (PAPERS_HEAD, Head(hold_unmet=True))
-    ]
-    (free_start, free), (held_start, held) = learned
-    assert torch.equal(free_start, held_start)
-    distances = [(rows[2] - free_start[2]).abs().max() for rows in (free, held)]
-    assert distances[1] < distances[0]
-    assert scores[0][0].run == scores[1][0].run
-
-
 def test_what_cannot_be_is_refused(tiny: Profile, few: Drawings) -> None:
     model = initial_model("anml", tiny, 0)
     runs = [Run(draw_trajectory(0, 3, 10), 1e-3)]

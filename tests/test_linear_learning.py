@@ -57,12 +57,14 @@ def assert_equal_layers(own: Linears, other: Linears, **tolerance: float) -> Non
 
 @DEPTHS
 @pytest.mark.parametrize("side_by_side", [None, 3])
+@pytest.mark.parametrize("steps", [4, STEPS])
+@pytest.mark.parametrize("shuffled", [False, True])
 def test_held_rows_equal_those_of_the_plain_loop(
-    sizes: tuple[int, ...], side_by_side: int | None
+    sizes: tuple[int, ...], side_by_side: int | None, steps: int, shuffled: bool
 ) -> None:
-    """Rows of labels that have not come yet stay; what is behind them learns as ever."""
-    features, drawings, labels, starts = draw_problem(sizes, STEPS)
-    labels = labels.sort(1).values
+    """Rows of labels that have not come yet stay, those that have come learn, in any order."""
+    features, drawings, labels, starts = draw_problem(sizes, steps)
+    labels = labels if shuffled else labels.sort(1).values
     rates = RATES["adam"]
     problem = features, drawings, labels
     learned = learn_linears(*problem, starts, rates, side_by_side=side_by_side, hold_unmet=True)
@@ -72,7 +74,9 @@ def test_held_rows_equal_those_of_the_plain_loop(
         assert_equal_layers(own, plain, rtol=1e-10, atol=1e-10)
         free = plain_learn(features, chosen, targets, start, rate)
         came = torch.zeros(OUTPUTS, dtype=torch.bool).index_fill_(0, targets, True)
+        assert 1 <= came.sum() < OUTPUTS
         assert torch.equal(own[-1][0][~came], start[-1][0][~came])
+        assert (own[-1][0][came] != start[-1][0][came]).any(1).all()
         assert (free[-1][0][~came] != start[-1][0][~came]).any(1).all()
         assert not torch.allclose(own[-1][0][came], free[-1][0][came])
 

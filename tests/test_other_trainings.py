@@ -99,21 +99,16 @@ def test_what_going_on_from_a_recorded_model_changed(
     assert lengths_said.restart_sheet(tables, {}).empty
 
 
-def write_kept(
-    folder: Path,
-    lengths: tuple[int, ...],
-    what: str = lengths_found.REDRAW_KEPT,
-    treatment: str = lengths_found.KEPT,
-) -> None:
-    """Record tables of narrow models after those lengths, whose redrawn rows were kept, say."""
+def write_kept(folder: Path, lengths: tuple[int, ...]) -> None:
+    """Record tables of narrow models whose redrawn rows were kept, after those lengths."""
     kept = {
         "lengths": synthetic.accuracy(lengths=lengths, gain=0.04),
         "length_activity": synthetic.activity(),
         "length_rates": synthetic.rates(lengths=lengths),
     }
     for name, table in kept.items():
-        path = folder / "results" / f"laptop_{what}" / f"{name}.parquet"
-        write_table(path, table.frame.assign(treatment=treatment), table.provenance)
+        path = folder / "results" / "laptop_redraw_kept" / f"{name}.parquet"
+        write_table(path, table.frame.assign(treatment=lengths_found.KEPT), table.provenance)
 
 
 def test_what_keeping_the_redrawn_row_changed(tables: dict[str, Table], tmp_path: Path) -> None:
@@ -143,20 +138,6 @@ def test_what_keeping_the_redrawn_row_changed(tables: dict[str, Table], tmp_path
     rates = lengths_said.rate_sheet(searched, lengths_found.KEPT)
     assert rates["meta-iterations"].tolist() == [1000, 4000]
     assert rates["N = 100"].tolist() == ["0.001", "0.0003 \N{DOWNWARDS ARROW}"]
-
-
-def test_what_three_channels_changed(tables: dict[str, Table], tmp_path: Path) -> None:
-    """As the redrawn row; neither is taken for the other."""
-    write_kept(tmp_path, (4000, 9000), lengths_found.THREE_CHANNELS, lengths_found.CHANNELS)
-    assert lengths_found.redraw_kept("lengths", tables, tmp_path) == {}
-    three = lengths_found.three_channels("lengths", tables, tmp_path)
-    sheet = lengths_said.channels_sheet(tables, three)
-    assert sheet["meta-iterations"].unique().tolist() == ["4,000"]
-    first = sheet[(sheet["N"] == 100) & (sheet["order"] == "sequential")].iloc[0]
-    change = float(first["three"]) - float(first["one channel"])
-    assert float(first[lengths_said.CHANGE].split()[0]) == pytest.approx(change)
-    (line,) = lengths_said.channels_lines(three.values(), tmp_path)
-    assert line == f"ANML (three channels): {three['laptop'].provenance.line()}"
 
 
 def test_figure_3_has_kept_rows_at_the_profiles_own_length(tmp_path: Path) -> None:

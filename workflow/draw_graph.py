@@ -26,6 +26,7 @@ SAYS = {
     "paper_versus_code": ("paper against code", "one answer each"),
     "probe": ("probe", "one seed each"),
     "lengths": ("lengths", "of meta-training"),
+    "head": ("head", "learned in other ways"),
     "tables": ("tables", "with provenance"),
     "pages": ("pages", "notebooks, by papermill"),
     "site": ("site", "jupyter-book"),

@@ -35,7 +35,7 @@ def head_figure(values: pd.DataFrame, provenance: Provenance) -> Figure:
     with style():
         figure = Figure(figsize=(9, 5.4))
         left, right = figure.subplots(1, 2, sharey=True)
-        for mark, (rate, curve) in zip(RATES, usual.groupby("learning_rate"), strict=False):
+        for mark, (rate, curve) in zip(RATES, usual.groupby("learning_rate"), strict=True):
             _draw(left, curve, mark, f"{rate:g}" + ", the best" * bool(curve["best"].all()))
         for rule, curve in shown[shown["best"]].groupby("rule", sort=False):
             _draw(right, curve, RULES[rule], f"{rule} ({curve['learning_rate'].iloc[0]:g})")

@@ -94,8 +94,8 @@ WHY: dict[str, str] = {
         "meta-training."
     ),
     "order_matters_little": (
-        "One learning rate serves all classes, and with Adam the rows of classes that have not "
-        "come yet move as well: the page on why the order matters takes it apart."
+        "One learning rate serves all classes: with a smaller one the last are never learned, with "
+        "a larger one the first are lost. The page on why the order matters takes it apart."
     ),
     "epochs_do_not_catch_up": (
         "Many passes over the same drawings need no memory, so that this compares how much either "

@@ -30,34 +30,40 @@ def part_values(table: Table, seed: int = 0) -> pd.DataFrame:
     two-level bootstrap interval, seeded with `seed`), `models`, `trajectories`, `n_classes`, and
     `best`: whether the rate is its rule's best. Rules in their order.
     """
-    values = summary(table.frame, [*RUN, "metric", "part"], seed=seed)
-    best = best_rates(table)
-    values["best"] = values["learning_rate"] == values["rule"].map(best)
-    values["n_classes"] = int(table.frame["n_classes"].iloc[0])
+    frame = longest(table)
+    values = summary(frame, [*RUN, "metric", "part"], seed=seed)
+    values["best"] = values["learning_rate"] == values["rule"].map(best_rates(table))
+    values["n_classes"] = frame["n_classes"].iloc[0]
     return _in_order(values, [*RUN[1:], "metric", "part"])
 
 
 def whole_values(table: Table, seed: int = 0) -> pd.DataFrame:
     """Return the same over all classes, without `part`."""
-    values = summary(over_parts(table.frame), [*RUN, "metric"], seed=seed)
+    values = summary(over_parts(table), [*RUN, "metric"], seed=seed)
     values["best"] = values["learning_rate"] == values["rule"].map(best_rates(table))
     return _in_order(values, [*RUN[1:], "metric"])
 
 
 def best_rates(table: Table) -> dict[str, float]:
     """Return each rule's rate with the best mean testing accuracy over all classes."""
-    rows = over_parts(table.frame)
+    rows = over_parts(table)
     means = rows[rows["metric"] == TESTING].groupby(RUN)["value"].mean()
     return {rule: own.idxmax()[1] for rule, own in means.groupby("rule")}
 
 
-def over_parts(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a run of a `head_rules` frame: the mean over the parts of its classes.
+def longest(table: Table) -> pd.DataFrame:
+    """Return the rows of a `head_rules` table after the most classes that it has."""
+    frame = table.frame
+    return frame[frame["n_classes"] == frame["n_classes"].max()]
+
+
+def over_parts(table: Table) -> pd.DataFrame:
+    """Return one row a run of a `head_rules` table: the mean over the parts of its classes.
 
     They hold as many classes each, give or take one.
     """
     keys = [*RUN, *REPLICATE, "n_classes", "metric"]
-    return frame.groupby(keys, as_index=False)["value"].mean()
+    return longest(table).groupby(keys, as_index=False)["value"].mean()
 
 
 def _in_order(values: pd.DataFrame, behind: list[str]) -> pd.DataFrame:
@@ -102,29 +108,40 @@ def _per_cent(row: pd.Series) -> str:
     return shown(row["mean"], row["low"], row["high"])
 
 
-def lines(table: Table) -> list[str]:
+def lines(table: Table, seed: int = 0) -> list[str]:
     """Return what each rule changed at its best rate, over all classes, a sentence each.
 
     Over the models and trajectories of both, pair by pair, with a two-level bootstrap interval.
+    A best rate that is the smallest or largest of its rule says so.
     """
-    rows, best = over_parts(table.frame), best_rates(table)
+    rows, best = over_parts(table), best_rates(table)
     rows = rows[rows["metric"] == TESTING]
     at_best = {
         rule: rows[(rows["rule"] == rule) & (rows["learning_rate"] == rate)]
         for rule, rate in best.items()
     }
-    n = int(table.frame["n_classes"].iloc[0])
+    n = rows["n_classes"].iloc[0]
     usual = at_best[USUAL]
     found = [
         f"{USUAL}, as everywhere else here: {100 * usual['value'].mean():.1f}% after {n} classes, "
-        f"at its best rate of these, {best[USUAL]:g}."
+        f"at its best rate of these, {best[USUAL]:g}{_edge(USUAL, best)}."
     ]
     for rule, words in WORDS.items():
         if rule in at_best:
             pairs = at_best[rule].merge(usual, on=REPLICATE, suffixes=("", "_usual"))
-            gain = two_level_interval(pairs["value"] - pairs["value_usual"], pairs["model_seed"])
+            change = pairs["value"] - pairs["value_usual"]
+            gain = two_level_interval(change, pairs["model_seed"], seed=seed)
+            rate = f"{best[rule]:g}{_edge(rule, best)}"
             found.append(
-                f"{words}: {100 * at_best[rule]['value'].mean():.1f}% at its best rate, "
-                f"{best[rule]:g}: {points(gain.mean, gain.low, gain.high)} points."
+                f"{words}: {100 * at_best[rule]['value'].mean():.1f}% at its best rate, {rate}: "
+                f"{points(gain.mean, gain.low, gain.high)} points."
             )
     return found
+
+
+def _edge(rule: str, best: dict[str, float]) -> str:
+    """What to say of a best rate beyond which none was tried."""
+    ends = {min: " (the smallest tried)", max: " (the largest tried)"}
+    return next(
+        (said for end, said in ends.items() if best[rule] == end(HEAD_RULES[rule].rates)), ""
+    )

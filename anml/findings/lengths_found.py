@@ -27,10 +27,6 @@ KEPT = treatment_of("anml-redraw-kept")
 """The treatment whose redrawn rows are kept, shown beside ANML where it was measured."""
 REDRAW_KEPT = "redraw_kept"
 """Of a profile's folder of results in which redrawn rows were kept: what stands behind its name."""
-CHANNELS = treatment_of("anml-three-channels")
-"""The treatment that is shown a drawing as three equal channels."""
-THREE_CHANNELS = "three_channels"
-"""What stands behind the name of a profile's folder of its results."""
 PAPERS = "(the paper's)"
 PAPER_LENGTH = PROFILES["paper"].meta_iterations
 AFTER_GATE = "units active after the gate"
@@ -96,18 +92,8 @@ def redraw_kept(name: str, shown: Tables, root: Path | None = None) -> Tables:
     That is the released code's way (`anml.treatments`). `shown`: the recorded tables of that name
     that a page shows; rows of other numbers of classes or lengths than theirs are left out.
     """
-    return _made_otherwise(REDRAW_KEPT, name, shown, root)
-
-
-def three_channels(name: str, shown: Tables, root: Path | None = None) -> Tables:
-    """Return the tables `name` recorded of models shown three equal channels, as `redraw_kept`."""
-    return _made_otherwise(THREE_CHANNELS, name, shown, root)
-
-
-def _made_otherwise(what: str, name: str, shown: Tables, root: Path | None) -> Tables:
-    """The points of `shown` in the tables `name` recorded of models that were made otherwise."""
     found = {}
-    for profile, table in recorded_beside(what, name, shown, root).items():
+    for profile, table in recorded_beside(REDRAW_KEPT, name, shown, root).items():
         rows, own = table.frame, shown[profile].frame
         for column in COMPARABLE:
             if column in rows and column in own:
@@ -225,10 +211,10 @@ def restarts(tables: Tables, root: Path | None = None, what: str = "") -> pd.Dat
 def gains_of_others(tables: Tables, others: Tables) -> pd.DataFrame:
     """Return what meta-training in another way changed, beside that of `tables`.
 
-    `others`: the tables of `restarted`, `redraw_kept` or `three_channels`. Over the models and
-    trajectories of both, pair by pair, at equal length. Columns: `width`, `regime`, `n_classes`,
-    `iterations`, `usual`, `other` (means), `gain`, `low`, `high` (fractions), `models`,
-    `trajectories`; none where nothing was tried.
+    `others`: the tables of `restarted` or `redraw_kept`. Over the models and trajectories of both,
+    pair by pair, at equal length. Columns: `width`, `regime`, `n_classes`, `iterations`, `usual`,
+    `other` (means), `gain`, `low`, `high` (fractions), `models`, `trajectories`; none where nothing
+    was tried.
     """
     rows = []
     for (profile, table), regime in product(by_width(others).items(), LENGTH_REGIMES):

@@ -13,12 +13,10 @@ from anml.findings.curves import counts, shown
 from anml.findings.found_tables import Found
 from anml.findings.lengths_found import (
     AFTER_GATE,
-    CHANNELS,
     KEPT,
     PAPER_LENGTH,
     PAPERS,
     REDRAW_KEPT,
-    THREE_CHANNELS,
     Tables,
     by_width,
     forgotten,
@@ -245,23 +243,11 @@ def pieces_either_way(own: Tables, kept: Tables, root: Path | None = None) -> li
 
 def kept_lines(kept: Iterable[Table], root: Path | None = None) -> list[str]:
     """Return where tables of models whose redrawn rows were kept come from, a sentence each."""
-    return _source_lines(KEPT, REDRAW_KEPT, kept, root)
-
-
-def channels_lines(three: Iterable[Table], root: Path | None = None) -> list[str]:
-    """Return where tables of models shown three equal channels come from, a sentence each."""
-    return _source_lines(CHANNELS, THREE_CHANNELS, three, root)
-
-
-def _source_lines(
-    treatment: str, what: str, others: Iterable[Table], root: Path | None
-) -> list[str]:
-    """Where tables in `results/<profile>_<what>/` come from."""
-    tables = list(others)
+    tables = list(kept)
     lines = dict.fromkeys(table.provenance.line() for table in tables)
     profiles = {table.provenance.profile: table for table in tables}
-    pieces = restart_lines(restarts(profiles, root, what))
-    return [f"{treatment}: {line}" for line in (*lines, *pieces)]
+    pieces = restart_lines(restarts(profiles, root, REDRAW_KEPT))
+    return [f"{KEPT}: {line}" for line in (*lines, *pieces)]
 
 
 def restart_sheet(tables: Tables, again: Tables) -> pd.DataFrame:
@@ -272,22 +258,12 @@ def restart_sheet(tables: Tables, again: Tables) -> pd.DataFrame:
 
 def redraw_sheet(tables: Tables, kept: Tables) -> pd.DataFrame:
     """Return what keeping the redrawn row changed (`gains_of_others`), in per cent and points."""
-    return _beside_sheet(tables, kept, usual="in the copy", other="kept")
-
-
-def channels_sheet(tables: Tables, three: Tables) -> pd.DataFrame:
-    """Return what three equal channels changed (`gains_of_others`), in per cent and points."""
-    return _beside_sheet(tables, three, usual="one channel", other="three")
-
-
-def _beside_sheet(tables: Tables, others: Tables, usual: str, other: str) -> pd.DataFrame:
-    """What both ways gave, under the names `usual` and `other`, and what that changed."""
-    gains = gains_of_others(tables, others)
+    gains = gains_of_others(tables, kept)
     sheet = _changes(gains, [f"{row.iterations:,}" for row in gains.itertuples()])
     if gains.empty:
         return sheet
     before = sheet.columns.get_loc(CHANGE)
-    for name, words in (("other", other), ("usual", usual)):
+    for name, words in (("other", "kept"), ("usual", "in the copy")):
         sheet.insert(before, words, (100 * gains[name]).map("{:.1f}".format))
     return sheet
 

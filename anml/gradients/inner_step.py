@@ -193,9 +193,10 @@ def tangent(
     """Derivative of everything `forward_backward` computed, along a direction.
 
     `weights` and `head` are those of the step; `direction` and `head_direction` have their shapes.
-    The direction's kernels are overwritten. `channels`: as `sgd_step` has it. The adjoint of a step
-    `w' = w - A grad L` in a direction `v` is `v` less the derivative of all of that gradient along
-    `A v`, and the first kernel's rate in `A` is `channels` times that of the others.
+    The direction's kernels are overwritten. `channels`: as `sgd_step` has it. With the rates as a
+    diagonal matrix `A`, the adjoint of a step `w' = w - A grad L` in a direction `v` is `v` less
+    the derivative of all of that gradient along `A v`; the first kernel's rate in `A` is `channels`
+    times the others'.
     """
     d_kernel, *d_affine = direction[0]
     first = first_block.forward_tangent(trace.first, (d_kernel * channels, *d_affine))

@@ -8,7 +8,8 @@ class Head:
     """How a meta-test treats the head beside learning it; by default as the paper does.
 
     `from_zero`: it starts from zeros, instead of being drawn anew. `hold_unmet`: with Adam, the
-    rows of classes that have not come yet stay as they started.
+    rows of classes that have not come yet stay as they started, and so do those of outputs that no
+    class of the run has.
     """
 
     from_zero: bool = False

@@ -80,8 +80,8 @@ def learn_linears(
     meaning those of torch.optim with their defaults and fresh state. `on_step(n)` hears that `n`
     more drawings have been learned. `side_by_side`: runs that advance together in one program;
     None: one on a CPU, where a run's weights then stay in the cache, and as many as the memory
-    holds on a GPU. `hold_unmet`: with Adam, which moves them as far as any other, the last layer's
-    rows of labels that have not come yet stay as they are.
+    holds on a GPU. `hold_unmet`: with Adam, which moves them too, the last layer's rows of labels
+    that have not come yet stay as they are.
 
     Raises:
         ValueError: `hold_unmet` with another optimiser than Adam.

@@ -89,10 +89,8 @@ def redrawn_gradient(job: Job, state: State, episode: Episode, rows: Tensor) -> 
     head.scatter_(1, learned, rows.unsqueeze(1))
     inner_rate, _ = rates(job.training, job.profile)
     training = job.training
-    # What only ANML's inner loop takes; OML's moves no convolution.
-    options = (
-        {"norm": training.norm, "channels": training.channels} if training.network == "anml" else {}
-    )
+    # OML's inner loop moves no convolution, and has no norm.
+    options = {name: getattr(training, name) for name in NETWORKS[training.network].inner}
     gradient = GRADIENTS[training.network]
     result = gradient(state, episode, inner_rate, training.second_order, **options)
     if job.training.redraw == "copy":

@@ -133,7 +133,7 @@ def length_rows(table: Table) -> pd.DataFrame:
 
 def head_rows(table: Table) -> pd.DataFrame:
     """A `RowsOf` for `head_rules` tables: testing accuracy of every rule at its best rate."""
-    rows = over_parts(table.frame)
+    rows = over_parts(table)
     best = rows["learning_rate"] == rows["rule"].map(best_head_rates(table))
     return _in_order(rows[best & (rows["metric"] == TESTING)].assign(what=rows["rule"]), HEAD_RULES)
 

@@ -1,9 +1,10 @@
 """Why the order of classes matters: the head of ANML treated in other ways, rate by rate.
 
-At meta-test the head alone learns, and it has a row for every class from the start. Adam divides a
-row's gradient by its own size, so that a row whose class has not come yet, and which every drawing
-tells to answer a little less, moves as far as one that is learned. What that does to the classes
-learned first and last, each rule here shows by leaving it out or by changing the rate.
+At meta-test the head alone learns, and it has a row for every class from the start. Adam divides
+each weight's step by the size of its own past gradients, so that a row whose class has not come
+yet, and which every drawing tells to answer a little less, moves about as far as those of classes
+learned before. What that does to the classes learned first and last, each rule here shows by
+leaving it out or by changing the rate.
 """
 
 import time
