@@ -23,8 +23,9 @@ SAYS = {
     "meta_train": ("meta-train", "one model each"),
     "meta_test": ("meta-test", "one treatment and regime each"),
     "rates": ("search rates", "of the baselines"),
-    "paper_versus_code": ("paper against code", "one answer each"),
     "probe": ("probe", "one seed each"),
+    # Below meta-test, so that no other's arrow goes through that.
+    "paper_versus_code": ("paper against code", "one answer each"),
     "lengths": ("lengths", "of meta-training"),
     "head": ("head", "learned in other ways"),
     "tables": ("tables", "with provenance"),
