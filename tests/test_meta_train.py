@@ -83,7 +83,7 @@ def test_the_log_holds_the_loss_and_both_accuracies(
     monkeypatch.setitem(
         outer_step.GRADIENTS,
         "anml",
-        lambda *args: (results.append(gradient(*args)), results[-1])[1],
+        lambda *args, **options: (results.append(gradient(*args, **options)), results[-1])[1],
     )
     log = train(job())[0]["log"]
     for row, result in zip(log, results, strict=True):
