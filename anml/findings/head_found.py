@@ -97,7 +97,6 @@ def rate_sheet(table: Table, seed: int = 0) -> pd.DataFrame:
             "way": rule,
             "rate": f"{rate:g}" + " *" * bool(row.best),
             **{name: _per_cent(own.loc[rule, rate]) for name, own in cells.items()},
-            "replicates": replicates(row.models, row.trajectories),
         }
         for (rule, rate), row in cells["all, testing"].iterrows()
     )
@@ -123,7 +122,8 @@ def lines(table: Table, seed: int = 0) -> list[str]:
     n = rows["n_classes"].iloc[0]
     usual = at_best[USUAL]
     found = [
-        f"{USUAL}, as everywhere else here: {100 * usual['value'].mean():.1f}% after {n} classes, "
+        f"{USUAL}, as everywhere else here: {100 * usual['value'].mean():.1f}% after {n} classes "
+        f"({replicates(*_counts(usual))}), "
         f"at its best rate of these, {best[USUAL]:g}{_edge(USUAL, best)}."
     ]
     for rule, words in WORDS.items():
@@ -145,3 +145,9 @@ def _edge(rule: str, best: dict[str, float]) -> str:
     return next(
         (said for end, said in ends.items() if best[rule] == end(HEAD_RULES[rule].rates)), ""
     )
+
+
+def _counts(rows: pd.DataFrame) -> tuple[int, int]:
+    """How many models, and trajectories of each at least, stand behind some runs."""
+    own = rows.groupby("model_seed")["trajectory_seed"].nunique()
+    return len(own), int(own.min())
