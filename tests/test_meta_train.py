@@ -25,9 +25,9 @@ from anml.store.tables import LOG_METRICS
 @pytest.mark.slow
 @pytest.mark.parametrize("training", TRAINED)
 def test_the_loss_falls(training: str, job: Callable[..., Job]) -> None:
-    """Two hundred iterations on four classes, in place of 963."""
+    """Three hundred iterations on four classes, in place of 963."""
     sizes = {"pln_channels": 8, "nm_channels": 4, "oml_channels": 8, "oml_hidden": 32}
-    lengths = {"meta_iterations": 200, "pretrain_iterations": 200, "remember": 16}
+    lengths = {"meta_iterations": 300, "pretrain_iterations": 300, "remember": 16}
     small = job(training, **sizes, **lengths, oml_inner_rate=0.03)
     few = replace(
         small.drawings,
