@@ -37,15 +37,16 @@ GRADIENTS: dict[str, Callable[..., MetaGradient]] = {
 def new_optimizer(job: Job, state: State) -> torch.optim.Adam:
     """Adam at the outer rate, its moments in place: a captured step cannot make them.
 
-    Where the first kernels stand for several channels, each of which makes Adam's step, they are
-    another group of it with a rate as many times as large.
+    The first kernels are a group of their own: they stand for one for each channel, all of which
+    make Adam's step.
     """
     training = job.training
     _, rate = rates(training, job.profile)
-    first = NETWORKS[training.network].first if training.channels > 1 else ()
-    groups = [{"params": [state[name] for name in state if name not in first]}]
-    if first:
-        groups.append({"params": [state[name] for name in first], "lr": rate * training.channels})
+    first = NETWORKS[training.network].first
+    groups = [
+        {"params": [state[name] for name in state if name not in first]},
+        {"params": [state[name] for name in first], "lr": rate * training.channels},
+    ]
     optimizer = torch.optim.Adam(groups, lr=rate, fused=True, capturable=on_gpu(job.device))
     for parameter in state.values():
         optimizer.state[parameter] = {
