@@ -2,7 +2,6 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -19,12 +18,6 @@ STEPS = 1200
 flushes = pytest.mark.skipif(
     not torch.set_flush_denormal(False), reason="this processor cannot flush denormals"
 )
-
-
-@pytest.fixture
-def restored() -> Iterator[None]:
-    yield
-    torch.set_flush_denormal(False)
 
 
 def lessons() -> tuple[Tensor, Tensor]:
@@ -64,7 +57,7 @@ def denormals(x: Tensor) -> int:
 
 
 @flushes
-def test_weights_do_not_notice_that_denormals_are_flushed(restored: None) -> None:
+def test_weights_do_not_notice_that_denormals_are_flushed() -> None:
     torch.set_flush_denormal(False)
     kept, means = learn(), moments()
     assert denormals(means)
