@@ -2,13 +2,14 @@
 
 import pytest
 import synthetic_head
-from synthetic_head import LEVELS, PARTS
+from synthetic_head import LEVELS
 
 from anml.figures.plot_head import RULES, head_figure
 from anml.findings import head_found
 from anml.meta_testing.head_rules import HEAD_RULES
 from anml.pages import recorded
 from anml.results import Table
+from anml.running.head_jobs import PARTS
 from anml.store.tables import TESTING
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from refusal import refusal
 
+from anml import meta_test as module
 from anml.data import Drawings
 from anml.meta_test import Run, meta_test
 from anml.meta_testing.head_rules import HEAD_RULES, PAPERS_HEAD, Head
@@ -25,8 +26,6 @@ ANML = find_treatment("ANML")
 @pytest.fixture
 def learned(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """The head before and after every run of the test, bias as the last column."""
-    from anml import meta_test as module
-
     plain, seen = module.learn_linears, []
 
     def spy(features, drawings, labels, starts, *args, **options):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from anml.findings.curves import shown
+from anml.findings.lengths_found import REPLICATE
 from anml.findings.lengths_said import points
+from anml.findings.rates_found import edge_of
 from anml.meta_testing.head_rules import HEAD_RULES
 from anml.results import Table
 from anml.stats import replicates, summary, two_level_interval
@@ -14,7 +16,6 @@ from anml.store.tables import TESTING, TRAINING
 USUAL, HELD, ZERO, SGD = HEAD_RULES
 """The rules' names; the first is how everything else is meta-tested."""
 RUN = ["rule", "learning_rate"]
-REPLICATE = ["model_seed", "trajectory_seed"]
 WORDS = {
     HELD: "With the rows of classes that have not come yet held still",
     ZERO: "With a head that starts from zeros",
@@ -27,21 +28,26 @@ def part_values(table: Table, seed: int = 0) -> pd.DataFrame:
     """Return the accuracies of a `head_rules` table by rule, rate and tenth of the classes.
 
     Columns: `rule`, `learning_rate`, `metric`, `part` (from 1), `mean`, `low`, `high` (fractions;
-    two-level bootstrap interval, seeded with `seed`), `models`, `trajectories`, `n_classes`, and
-    `best`: whether the rate is its rule's best. Rules in their order.
+    two-level bootstrap interval, seeded with `seed`), `models`, `trajectories`, `best` (whether the
+    rate is its rule's best) and `n_classes` (N). Rules in their order.
     """
     frame = longest(table)
-    values = summary(frame, [*RUN, "metric", "part"], seed=seed)
-    values["best"] = values["learning_rate"] == values["rule"].map(best_rates(table))
-    values["n_classes"] = frame["n_classes"].iloc[0]
-    return _in_order(values, [*RUN[1:], "metric", "part"])
+    values = _summary(table, frame, ["part"], seed)
+    return values.assign(n_classes=frame["n_classes"].iloc[0])
 
 
 def whole_values(table: Table, seed: int = 0) -> pd.DataFrame:
     """Return the same over all classes, without `part`."""
-    values = summary(over_parts(table), [*RUN, "metric"], seed=seed)
+    return _summary(table, over_parts(table), [], seed)
+
+
+def _summary(table: Table, rows: pd.DataFrame, more: list[str], seed: int) -> pd.DataFrame:
+    """`rows` of `table` by rule, in the order of `HEAD_RULES`, rate, metric and `more`; `best`."""
+    values = summary(rows, [*RUN, "metric", *more], seed=seed)
     values["best"] = values["learning_rate"] == values["rule"].map(best_rates(table))
-    return _in_order(values, [*RUN[1:], "metric"])
+    places = {rule: place for place, rule in enumerate(HEAD_RULES)}
+    # Each rule's rows are in order already.
+    return values.sort_values("rule", key=lambda r: r.map(places), kind="stable", ignore_index=True)
 
 
 def best_rates(table: Table) -> dict[str, float]:
@@ -64,13 +70,6 @@ def over_parts(table: Table) -> pd.DataFrame:
     """
     keys = [*RUN, *REPLICATE, "n_classes", "metric"]
     return longest(table).groupby(keys, as_index=False)["value"].mean()
-
-
-def _in_order(values: pd.DataFrame, behind: list[str]) -> pd.DataFrame:
-    """Rules in the order of `HEAD_RULES`."""
-    places = {rule: place for place, rule in enumerate(HEAD_RULES)}
-    order = values.assign(place=values["rule"].map(places)).sort_values(["place", *behind])
-    return order.drop(columns="place").reset_index(drop=True)
 
 
 def rate_sheet(table: Table, seed: int = 0) -> pd.DataFrame:
@@ -107,47 +106,41 @@ def _per_cent(row: pd.Series) -> str:
     return shown(row["mean"], row["low"], row["high"])
 
 
+def at_best(table: Table) -> pd.DataFrame:
+    """Return the testing accuracy of each run at its rule's best rate, over all its classes."""
+    rows = over_parts(table)
+    best = rows["learning_rate"] == rows["rule"].map(best_rates(table))
+    return rows[best & (rows["metric"] == TESTING)]
+
+
 def lines(table: Table, seed: int = 0) -> list[str]:
     """Return what each rule changed at its best rate, over all classes, a sentence each.
 
     Over the models and trajectories of both, pair by pair, with a two-level bootstrap interval.
     A best rate that is the smallest or largest of its rule says so.
     """
-    rows, best = over_parts(table), best_rates(table)
-    rows = rows[rows["metric"] == TESTING]
-    at_best = {
-        rule: rows[(rows["rule"] == rule) & (rows["learning_rate"] == rate)]
-        for rule, rate in best.items()
-    }
-    n = rows["n_classes"].iloc[0]
-    usual = at_best[USUAL]
+    runs = dict(list(at_best(table).groupby("rule")))
+    rates = {rule: _rate_words(rule, rate) for rule, rate in best_rates(table).items()}
+    usual = runs[USUAL]
+    own = two_level_interval(usual["value"], usual["model_seed"], seed=seed)
     found = [
-        f"{USUAL}, as everywhere else here: {100 * usual['value'].mean():.1f}% after {n} classes "
-        f"({replicates(*_counts(usual))}), "
-        f"at its best rate of these, {best[USUAL]:g}{_edge(USUAL, best)}."
+        f"{USUAL}, as everywhere else here: {100 * own.mean:.1f}% after "
+        f"{usual['n_classes'].iloc[0]} classes ({replicates(own.models, own.trajectories)}), "
+        f"at its best rate of these, {rates[USUAL]}."
     ]
     for rule, words in WORDS.items():
-        if rule in at_best:
-            pairs = at_best[rule].merge(usual, on=REPLICATE, suffixes=("", "_usual"))
+        if rule in runs:
+            pairs = runs[rule].merge(usual, on=REPLICATE, suffixes=("", "_usual"))
             change = pairs["value"] - pairs["value_usual"]
             gain = two_level_interval(change, pairs["model_seed"], seed=seed)
-            rate = f"{best[rule]:g}{_edge(rule, best)}"
             found.append(
-                f"{words}: {100 * at_best[rule]['value'].mean():.1f}% at its best rate, {rate}: "
-                f"{points(gain.mean, gain.low, gain.high)} points."
+                f"{words}: {100 * runs[rule]['value'].mean():.1f}% at its best rate, "
+                f"{rates[rule]}: {points(gain.mean, gain.low, gain.high)} points."
             )
     return found
 
 
-def _edge(rule: str, best: dict[str, float]) -> str:
-    """What to say of a best rate beyond which none was tried."""
-    ends = {min: " (the smallest tried)", max: " (the largest tried)"}
-    return next(
-        (said for end, said in ends.items() if best[rule] == end(HEAD_RULES[rule].rates)), ""
-    )
-
-
-def _counts(rows: pd.DataFrame) -> tuple[int, int]:
-    """How many models, and trajectories of each at least, stand behind some runs."""
-    own = rows.groupby("model_seed")["trajectory_seed"].nunique()
-    return len(own), int(own.min())
+def _rate_words(rule: str, rate: float) -> str:
+    """A best rate, and whether none was tried beyond it."""
+    edge = edge_of(rate, HEAD_RULES[rule].rates)
+    return f"{rate:g}" + f" (the {edge} tried)" * bool(edge)

@@ -11,8 +11,7 @@ from anml.figures.plot_figs9 import figs9_rows
 from anml.figures.plot_learning import learning_values
 from anml.figures.plot_rates import RATES, best_rates, rates_values
 from anml.findings.disagreement_values import question_rows
-from anml.findings.head_found import best_rates as best_head_rates
-from anml.findings.head_found import over_parts
+from anml.findings.head_found import at_best
 from anml.findings.measure import ACTIVITY, KNN_K
 from anml.meta_testing.head_rules import HEAD_RULES
 from anml.meta_testing.regimes import SEQUENTIAL
@@ -133,9 +132,8 @@ def length_rows(table: Table) -> pd.DataFrame:
 
 def head_rows(table: Table) -> pd.DataFrame:
     """A `RowsOf` for `head_rules` tables: testing accuracy of every rule at its best rate."""
-    rows = over_parts(table)
-    best = rows["learning_rate"] == rows["rule"].map(best_head_rates(table))
-    return _in_order(rows[best & (rows["metric"] == TESTING)].assign(what=rows["rule"]), HEAD_RULES)
+    rows = at_best(table)
+    return _in_order(rows.assign(what=rows["rule"]), HEAD_RULES)
 
 
 def rate_rows(table: Table) -> pd.DataFrame:

@@ -10,11 +10,11 @@ import synthetic_table
 
 from anml.meta_testing.head_rules import HEAD_RULES
 from anml.results import Table
+from anml.running.head_jobs import PARTS
 from anml.store.tables import TESTING, TRAINING
 
 LEVELS = dict(zip(HEAD_RULES, (0.5, 0.1, 0.55, 0.2), strict=True))
 """Of each rule at its third rate, which is its best; a rate off it costs a tenth a place."""
-PARTS = 10
 
 
 def table(data: str = "omniglot", models: int = 2, trajectories: int = 2) -> Table:
