@@ -33,7 +33,6 @@ class Interval:
     mean: float
     low: float
     high: float
-    level: float
     models: int
     trajectories: int  # of the model that has most
 
@@ -42,10 +41,7 @@ class Interval:
 class Comparison:
     """A two-sided Mann-Whitney U test; `p` is None where the replicates cannot support one."""
 
-    u: float
     p: float | None
-    n_a: int
-    n_b: int
     text: str
 
 
@@ -86,7 +82,6 @@ def two_level_interval(
     values: ArrayLike,
     models: ArrayLike,
     *,
-    level: float = LEVEL,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
@@ -99,29 +94,27 @@ def two_level_interval(
     Args:
         values: `[n]`, one a (model, trajectory).
         models: `[n]`, the model that each value belongs to.
-        level: coverage in (0, 1).
         resamples: bootstrap resamples, at least 1.
         seed: of the resampling; the same seed gives the same interval.
 
     Raises:
-        ValueError: no values, lengths that differ, a value that is not finite, `level` or
-            `resamples` out of range.
+        ValueError: no values, lengths that differ, a value that is not finite, no `resamples`.
     """
     values, models = np.asarray(values, dtype=np.float64), np.asarray(models)
     if values.ndim != 1 or values.shape != models.shape or not len(values):
         raise ValueError(f"values and models must be [n], n > 0: {values.shape}, {models.shape}")
     if not np.isfinite(values).all():
         raise ValueError("values must be finite")
-    if not (0 < level < 1 and resamples >= 1):
-        raise ValueError(f"level must be in (0, 1), resamples at least 1: {level}, {resamples}")
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1: {resamples}")
     groups = _groups(values[:, None], models)
     mean = float(np.mean([group.mean() for group in groups]))
     low = high = float("nan")
     if len(values) > 1:
         means = _resampled_means(groups, resamples, seed)[:, 0]
-        low, high = _percentiles(means, level)
+        low, high = _percentiles(means)
     sizes = [len(group) for group in groups]
-    return Interval(mean, low, high, level, len(groups), max(sizes))
+    return Interval(mean, low, high, len(groups), max(sizes))
 
 
 def student_interval(values: ArrayLike, models: ArrayLike) -> Interval:
@@ -143,7 +136,7 @@ def student_interval(values: ArrayLike, models: ArrayLike) -> Interval:
         half = t.ppf((1 + LEVEL) / 2, len(units) - 1) * units.std(ddof=1) / np.sqrt(len(units))
         low, high = float(units.mean() - half), float(units.mean() + half)
     sizes = grouped.size()
-    return Interval(float(units.mean()), low, high, LEVEL, len(sizes), int(sizes.max()))
+    return Interval(float(units.mean()), low, high, len(sizes), int(sizes.max()))
 
 
 def _groups(values: np.ndarray, models: np.ndarray) -> list[np.ndarray]:
@@ -175,9 +168,9 @@ def _resampled_means(groups: list[np.ndarray], resamples: int, seed: int) -> np.
     return (chosen.sum(-2, where=used) / counts).mean(-2)
 
 
-def _percentiles(values: np.ndarray, level: float) -> tuple[float, float]:
-    """Return the bounds between which the middle `level` of resampled `values` lies."""
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+def _percentiles(values: np.ndarray) -> tuple[float, float]:
+    """Return the bounds between which the middle `LEVEL` of resampled `values` lies."""
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
@@ -212,10 +205,10 @@ def relative_drop(oracle: pd.DataFrame, sequential: pd.DataFrame, *, seed: int =
                 [_resampled_means(g, RESAMPLES, seed + place) for place, g in enumerate(grouped)]
             )
         means = means[means[:, 0] > 0]
-        low, high = _percentiles(1 - means[:, 1] / means[:, 0], LEVEL)
+        low, high = _percentiles(1 - means[:, 1] / means[:, 0])
     fewer = [min(len(groups) for groups in grouped)]
     fewer.append(min(max(map(len, groups)) for groups in grouped))
-    return Interval(float(1 - kept / whole), low, high, LEVEL, *fewer)
+    return Interval(float(1 - kept / whole), low, high, *fewer)
 
 
 def summary(frame: pd.DataFrame, by: list[str], *, seed: int = 0) -> pd.DataFrame:
@@ -270,11 +263,11 @@ def mann_whitney(a: ArrayLike, b: ArrayLike) -> Comparison:
     test = mannwhitneyu(a, b, alternative="two-sided", method=method)
     if smallest_p(len(a), len(b)) > SIGNIFICANT:
         text = f"no p-value: {len(a)} and {len(b)} replicates are too few"
-        return Comparison(float(test.statistic), None, len(a), len(b), text)
+        return Comparison(None, text)
     p = float(test.pvalue)
     shown = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
     text = f"Mann-Whitney U = {test.statistic:g}, {shown} ({len(a)} and {len(b)} replicates)"
-    return Comparison(float(test.statistic), p, len(a), len(b), text)
+    return Comparison(p, text)
 
 
 def above_chance(

@@ -73,19 +73,19 @@ def test_equals_autograd_whatever_is_drawn(
             assert error <= 1e-9 * expected.abs().max().clamp(min=1e-6), name
 
 
-def loss_curves(seed: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Losses of fifty iterations of Adam as meta-training runs them: ours, the plain path's."""
+def loss_curves(seed: int) -> tuple[Tensor, Tensor]:
+    """Losses of fifty iterations of Adam in float32: ours, the plain path's."""
     curves = []
     for gradient in (
         lambda model, episode: anml_meta_gradient(replicas([model]), episode, RATE),
         lambda model, episode: plain_meta_gradient(model, ANML_FAST, episode, RATE),
     ):
-        model = networks("anml", seed)[0].to(dtype)
+        model = networks("anml", seed)[0].float()
         optimizer = torch.optim.Adam(model.parameters(), 1e-2)
         losses = []
         for iteration in range(50):
             drawn = random_episode(iteration)
-            result = gradient(model, Episode(drawn.images.to(dtype), drawn.classes, 3))
+            result = gradient(model, Episode(drawn.images.float(), drawn.classes, 3))
             for name, parameter in model.named_parameters():
                 # Adam would blow the rounding errors of the plain path's useless biases up.
                 used = ".conv.bias" not in name
@@ -98,17 +98,12 @@ def loss_curves(seed: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return ours, plain
 
 
-def test_loss_curves_agree() -> None:
-    """To the last iteration, in float64 (as `meta_train` runs it: `test_outer_step.py`)."""
-    ours, plain = loss_curves(1, torch.float64)
-    torch.testing.assert_close(ours, plain, rtol=1e-11, atol=0)
-
-
 def test_loss_curves_agree_in_float32() -> None:
-    """A maximum that changes sides by rounding moves a weight by a whole step of Adam, on the plain
-    path as well; the median does not mind if that happens in one of three networks, or late.
+    """In float64 they do to the last iteration (`test_outer_step.py`). A maximum that changes sides
+    by rounding moves a weight by a whole step of Adam, on the plain path as well; the median does
+    not mind if that happens in one of three networks, or late.
     """
-    curves = [loss_curves(seed, torch.float32) for seed in range(3)]
+    curves = [loss_curves(seed) for seed in range(3)]
     errors = torch.cat([(ours - plain).abs() / plain for ours, plain in curves])
     assert errors.median() < 1e-5
 

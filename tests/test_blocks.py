@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 import torch.nn.functional as F
+from random_tensors import normal
 from torch import Tensor
 
 from anml.gradients import first_block, later_block, outer_pass
@@ -19,11 +20,6 @@ from anml.models import NORM_EPS, POOLED_SIDES, SIDES, anml_tower
 
 C = 4
 Block = tuple[Tensor, Tensor, Tensor]
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def drawings(count: int, replicas: int = 1) -> Tensor:

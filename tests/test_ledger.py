@@ -40,8 +40,14 @@ def wide(table: Table) -> Table:
     return Table(table.frame, replace(table.provenance, profile_values=PROFILES["paper"].values()))
 
 
-def entries(tables: dict[str, Table]) -> dict[str, Entry]:
-    return {entry.id: entry for entry in ledger(tables)}
+def entries(tables: dict[str, Table], *ids: str) -> dict[str, Entry]:
+    """The rows with these ids; without any, all."""
+    return {entry.id: entry for entry in ledger(tables, only=ids or None)}
+
+
+def entry_of(table: Table, row: str, name: str = "meta_test") -> Entry:
+    """The row with the id `row`, from a table called `name` alone."""
+    return entries({name: table}, row)[row]
 
 
 @pytest.fixture(scope="module")
@@ -95,22 +101,22 @@ def test_nothing_is_reproduced_without_a_table():
 def test_a_number_is_reproduced_only_at_the_papers_scale(meta_test):
     chosen = {"treatment": "ANML", "regime": "sequential", "metric": TESTING}
     same = with_values(meta_test, 0.638, **chosen)
-    assert entries({"meta_test": same})["anml_600"].verdict == REPRODUCED
+    assert entry_of(same, "anml_600").verdict == REPRODUCED
     narrow = Table(same.frame, synthetic_results.meta_test().provenance)
     few = Table(same.frame[same.frame["model_seed"] < MODELS - 1], same.provenance)
     values = {**same.provenance.profile_values, "meta_iterations": 19_999}
     brief = Table(same.frame, replace(same.provenance, profile_values=values))
     for table in (narrow, few, brief):
-        found = entries({"meta_test": table})
+        found = entries({"meta_test": table}, "anml_600", "scratch_drop_600")
         assert found["anml_600"].verdict == DIRECTION
         too_short = "Trained for 19,999 iterations, not 20,000."
         assert (too_short in found["anml_600"].why) == (table is brief)
         assert too_short not in found["scratch_drop_600"].why  # nobody trains it
     probes = {name: wide(table) for name, table in synthetic_results.everything().items()}
     probes["knn"] = Table(probes["knn"].frame, brief.provenance)
-    assert too_short not in entries({"knn": probes["knn"]})["knn_nm_random"].why
+    assert too_short not in entry_of(probes["knn"], "knn_nm_random", "knn").why
     shorter = Table(same.frame[same.frame["n_classes"] < 600], same.provenance)
-    entry = entries({"meta_test": shorter})["anml_600"]
+    entry = entry_of(shorter, "anml_600")
     assert (entry.verdict, entry.n_classes) == (NOT_COMPARABLE, "50")  # below OML-OLFT at 50
     assert "All that it takes was measured up to N = 50, not 600" in entry.why
 
@@ -122,7 +128,7 @@ def test_a_number_that_has_nothing_beside_it_stands_by_its_value(meta_test, valu
     table = with_values(meta_test, value, **chosen)
     rows = (table.frame["treatment"] == "ANML") & (table.frame["model_seed"] == 0)
     alone = Table(table.frame[rows], table.provenance)
-    assert entries({"meta_test": alone})["anml_600"].verdict == verdict
+    assert entry_of(alone, "anml_600").verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -134,7 +140,7 @@ def test_a_replications_number_over_few_models(meta_test, value, models, verdict
     chosen = {"treatment": "ANML", "regime": "sequential", "metric": TESTING}
     table = with_values(meta_test, value, **chosen)
     some = Table(table.frame[table.frame["model_seed"] < models], table.provenance)
-    assert entries({"meta_test": some})["released_600"].verdict == verdict
+    assert entry_of(some, "released_600").verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -144,16 +150,14 @@ def test_a_replications_number_over_few_models(meta_test, value, models, verdict
 def test_the_tolerance_and_the_direction_decide(meta_test, value, verdict):
     others = with_values(meta_test, 0.4, treatment="OML-OLFT")
     chosen = {"treatment": "ANML", "regime": "sequential", "metric": TESTING}
-    assert (
-        entries({"meta_test": with_values(others, value, **chosen)})["anml_600"].verdict == verdict
-    )
+    assert entry_of(with_values(others, value, **chosen), "anml_600").verdict == verdict
 
 
 def test_what_a_number_is_compared_with_is_said_to_be_missing(meta_test):
-    assert entries({"meta_test": meta_test})["anml_600"].direction == "above OML-OLFT"
+    assert entry_of(meta_test, "anml_600").direction == "above OML-OLFT"
     frame = meta_test.frame
     alone = Table(frame[frame["treatment"] == "ANML"], meta_test.provenance)
-    found = entries({"meta_test": alone})
+    found = entries({"meta_test": alone}, "anml_600", "anml_oracle_600")
     assert found["anml_600"].direction == "above OML-OLFT (not measured)"
     assert found["anml_oracle_600"].direction == "above sequential"
 
@@ -161,8 +165,8 @@ def test_what_a_number_is_compared_with_is_said_to_be_missing(meta_test):
 @pytest.mark.parametrize(("value", "verdict"), [(0.029, REPRODUCED), (0.031, DIRECTION)])
 def test_a_bound_has_no_tolerance(meta_test, value, verdict):
     chosen = {"treatment": "Scratch", "regime": "sequential", "metric": TRAINING}
-    found = entries({"meta_test": with_values(meta_test, value, **chosen)})
-    assert found["scratch_train_50up"].verdict == verdict
+    table = with_values(meta_test, value, **chosen)
+    assert entry_of(table, "scratch_train_50up").verdict == verdict
 
 
 def test_small_numbers_have_a_small_tolerance():
@@ -189,25 +193,25 @@ def test_the_rule_of_the_verdicts():
 
 
 def test_a_claim_about_every_n_is_refuted_by_one_n(meta_test):
-    good = entries({"meta_test": meta_test})["anml_best"]
+    good = entry_of(meta_test, "anml_best")
     assert good.verdict == REPRODUCED
     bad = with_values(meta_test, 0.1, treatment="ANML", n_classes=10)
     short = Table(bad.frame[bad.frame["n_classes"] < 600], bad.provenance)
     for table in (bad, short):
-        entry = entries({"meta_test": table})["anml_best"]
+        entry = entry_of(table, "anml_best")
         assert entry.verdict == NOT
         assert "N = 10" in entry.measured
 
 
 def test_a_claim_that_holds_on_less_than_the_paper_has_is_direction_only(meta_test):
     frame = meta_test.frame
-    assert entries({"meta_test": meta_test})["plasticity_hurts"].verdict == REPRODUCED
+    assert entry_of(meta_test, "plasticity_hurts").verdict == REPRODUCED
     short = Table(frame[frame["n_classes"] < 600], meta_test.provenance)
     fewer = Table(frame[frame["model_seed"] < MODELS - 1], meta_test.provenance)
     one = frame[(frame["model_seed"] == 0) & (frame["trajectory_seed"] == 0)]
     narrow = Table(frame, synthetic_results.meta_test().provenance)
     for table in (short, fewer, Table(one, meta_test.provenance), narrow):
-        assert entries({"meta_test": table})["plasticity_hurts"].verdict == DIRECTION
+        assert entry_of(table, "plasticity_hurts").verdict == DIRECTION
 
 
 def test_a_claim_about_treatments_measured_unequally_far_says_which_and_where_it_is_hardest(
@@ -221,12 +225,12 @@ def test_a_claim_about_treatments_measured_unequally_far_says_which_and_where_it
     wider += 0.1 * (gap & frame["treatment"].eq("Pretrain & Transfer"))
     frame = frame.assign(value=wider)
     short = frame[~(scratch & (frame["n_classes"] == 600))]
-    entry = entries({"meta_test": Table(short, meta_test.provenance)})["epochs_memorise"]
+    entry = entry_of(Table(short, meta_test.provenance), "epochs_memorise")
     assert (entry.verdict, entry.n_classes) == (DIRECTION, "50 to 600")
     assert "(hardest of the cases measured: gap: " in entry.measured
     assert "Pretrain & Transfer" in entry.measured
     assert entry.why.startswith("Scratch (oracle 20 epochs) was measured up to N = 50, not 600.")
-    whole = entries({"meta_test": Table(frame, meta_test.provenance)})["epochs_memorise"]
+    whole = entry_of(Table(frame, meta_test.provenance), "epochs_memorise")
     assert whole.n_classes == "600"
     assert "hardest of" not in whole.measured
 
@@ -246,9 +250,9 @@ def test_a_replication_has_no_direction_so_narrow_networks_say_nothing_of_it():
 def test_a_number_that_is_compared_with_nothing_refutes_nothing_at_another_scale(share, verdict):
     chosen = {"treatment": "ANML", "layer": "latent", "metric": "share active"}
     table = with_values(synthetic_results.activity(), share, **chosen)
-    assert entries({"activity": table})["active_before"].verdict == verdict
+    assert entry_of(table, "active_before", "activity").verdict == verdict
     there = Table(table.frame, wide(table).provenance)
-    assert (entries({"activity": there})["active_before"].verdict == NOT) == (share == 0.3)
+    assert (entry_of(there, "active_before", "activity").verdict == NOT) == (share == 0.3)
 
 
 def test_another_optimiser_has_its_own_ledger(meta_test):

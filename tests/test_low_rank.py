@@ -3,16 +3,12 @@
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_tensors import normal
 from torch import Tensor
 
 from anml.gradients.low_rank import LowRankLinear
 
 R, OUT, D, B = 2, 5, 4, 3
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def close(a: Tensor, b: Tensor) -> None:

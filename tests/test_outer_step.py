@@ -14,7 +14,7 @@ from reference_networks import (
     with_batch_norm,
     with_channels,
 )
-from training_runs import DOUBLE, TRAINED, assert_equal_bits, start, train
+from training_runs import DISTINCT, DOUBLE, TRAINED, assert_equal_bits, start, train
 
 from anml.adapt import Episode, MetaGradient, plain_meta_gradient
 from anml.drawings.pixels import PIXELS
@@ -52,8 +52,12 @@ def test_adam_takes_its_first_step_of_the_outer_rate_everywhere(job: Callable[..
             assert moved.max() == pytest.approx(0.01, rel=0.01), name
 
 
-@pytest.mark.parametrize("iterations", [4, pytest.param(50, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("training", [name for name in TRAINED if name != "pretrain"])
+LONG = [pytest.param(name, 50, marks=pytest.mark.slow) for name in ("anml", "oml", "oml-linear")]
+
+
+@pytest.mark.parametrize(
+    ("training", "iterations"), [*((name, 4) for name in TRAINED if name != "pretrain"), *LONG]
+)
 def test_meta_training_is_adam_on_meta_gradients(
     training: str, iterations: int, job: Callable[..., Job]
 ) -> None:
@@ -173,7 +177,7 @@ def test_the_supervised_gradient_of_replicas(job: Callable[..., Job]) -> None:
             torch.testing.assert_close(result.gradients[name][r], p.grad, rtol=1e-10, atol=1e-13)
 
 
-@pytest.mark.parametrize("training", TRAINED)
+@pytest.mark.parametrize("training", DISTINCT)
 def test_replicas_equal_separate_runs(training: str, job: Callable[..., Job], tmp_path) -> None:
     """`--seeds 0-2` in one program and three programs of one seed each, in float64."""
     together = train(job(training, (0, 1, 2), dtype=DOUBLE))
@@ -193,7 +197,7 @@ def test_rates_are_the_profiles(tiny: Profile) -> None:
 # --- several iterations between two looks at the log
 
 
-@pytest.mark.parametrize("training", TRAINED)
+@pytest.mark.parametrize("training", DISTINCT)
 @pytest.mark.parametrize("ahead", [3, AHEAD_ON_GPU])
 def test_iterations_drawn_ahead_give_the_same_bits(
     training: str, ahead: int, job: Callable[..., Job]

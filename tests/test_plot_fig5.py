@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import synthetic_probes
+from figure_parts import words
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.text import Text
 from refusal import refusal
 
 from anml.drawings.packed import Drawings
@@ -26,10 +26,6 @@ def drawn(data: str = "omniglot", seed: int = 0, drawings: np.ndarray | None = N
     made = synthetic_probes.tables(data)
     values = plot_fig5.fig5_values(made["units"], made["activity"], seed)
     return plot_fig5.fig5(made["units"], values, seed, drawings)
-
-
-def words(figure: Figure) -> str:
-    return "\n".join(text.get_text() for text in figure.findobj(Text))
 
 
 def pictures(figure: Figure) -> list[AxesImage]:

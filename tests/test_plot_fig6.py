@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic_probes
+from figure_parts import words
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from anml.errors import AnmlError
 from anml.figures import plot_fig6
@@ -32,10 +32,6 @@ def drawn(
         made[name] = replace(table, provenance=replace(table.provenance, profile_values=profile))
     values = plot_fig6.fig6_values(made["knn"])
     return plot_fig6.fig6(made["tsne"], made["knn"], values, seed)
-
-
-def words(figure: Figure) -> str:
-    return "\n".join(text.get_text() for text in figure.findobj(Text))
 
 
 def test_each_map_holds_the_places_of_one_representation_class_by_class():

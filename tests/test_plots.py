@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 import synthetic_table
 import torch
+from figure_parts import words
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from torch import nn
 
 from anml.errors import AnmlError
-from anml.figures import plot_fig1, plot_fig3, plot_style
+from anml.figures import plot_fig1, plot_fig3
 from anml.figures.plot_style import save_figure
 from anml.figures.trace import anml_layers, layer_table
 from anml.findings.found_tables import Found
@@ -30,10 +30,6 @@ def table(data: str = "omniglot", channels: int = 64, **options: int) -> Table:
 
 def drawn(source: Table) -> Figure:
     return plot_fig3.fig3(plot_fig3.fig3_values(source), source.provenance)
-
-
-def words(figure: Figure) -> str:
-    return "\n".join(text.get_text() for text in figure.findobj(Text))
 
 
 def test_the_same_figure_gives_the_same_bytes(tmp_path):
@@ -180,8 +176,3 @@ def test_a_network_of_another_kind_is_refused():
 
     with pytest.raises(ValueError, match="not head"):
         anml_layers(Added(), torch.rand(1, 1, 28, 28))
-
-
-def test_the_style_makes_no_random_identifiers():
-    assert plot_style.STYLE["svg.hashsalt"]
-    assert plot_style.SVG_OPTIONS["metadata"]["Date"] is None

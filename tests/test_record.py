@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from folders import files
 from refusal import refusal
 from tiny_profile import TINY
 
@@ -146,10 +147,6 @@ def half(tiny: Profile, noise_drawings: Drawings, tmp_path: Path) -> Place:
     TrainJob("anml", 0).result(place).unlink()
     gather(place, noise_drawings)
     return place
-
-
-def files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
 MODEL = "checkpoints/oml-seed0.safetensors"

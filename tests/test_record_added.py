@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import synthetic_lengths as synthetic
 import torch
+from folders import files
 from refusal import refusal
 
 from anml import cli
@@ -61,10 +62,6 @@ def of_length(iterations: int, run: Place, drawings: Drawings, folder: Path) -> 
     return place
 
 
-def recorded_files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-
-
 def test_a_second_run_is_added_with_the_furthest_model_of_each(
     runs: dict[int, Place], noise_drawings: Drawings, tmp_path: Path
 ) -> None:
@@ -73,7 +70,7 @@ def test_a_second_run_is_added_with_the_furthest_model_of_each(
     record(runs[1], folder, add=True, half=True)
     models = [f"lengths/12/checkpoints/anml-seed{seed}.safetensors" for seed in (0, 1)]
     names = ("lengths", "length_rates", "length_activity", "stages")
-    assert recorded_files(folder) == {*models, *(f"{name}.parquet" for name in names)}
+    assert files(folder) == {*models, *(f"{name}.parquet" for name in names)}
     assert set(read_table(folder / "lengths.parquet").frame["model_seed"]) == {0, 1}
     kinds = [
         {tensor.dtype for tensor in load_checkpoint(folder / model)[0].values()} for model in models
@@ -102,7 +99,7 @@ def test_nothing_is_written_when_what_is_to_be_added_stands_there(
 
 
 def contents_of(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in recorded_files(folder)}
+    return {name: (folder / name).read_bytes() for name in files(folder)}
 
 
 def full_disk(*_: object, **__: object) -> None:
@@ -176,7 +173,7 @@ def test_a_further_state_of_a_model_takes_the_place_of_a_shorter_one(
     for place in runs.values():
         record(place, folder, add=True)
     record(of_length(20, runs[0], noise_drawings, tmp_path), folder, add=True)
-    models = {name for name in recorded_files(folder) if "checkpoints" in name}
+    models = {name for name in files(folder) if "checkpoints" in name}
     assert models == {
         "lengths/20/checkpoints/anml-seed0.safetensors",
         "lengths/12/checkpoints/anml-seed1.safetensors",
@@ -250,7 +247,7 @@ def test_a_shorter_state_is_not_kept_beside_a_further_one(
     folder = tmp_path / "results" / "smoke"
     record(runs[0], folder)
     record(of_length(2, runs[0], noise_drawings, tmp_path), folder, add=True)
-    models = {name for name in recorded_files(folder) if "checkpoints" in name}
+    models = {name for name in files(folder) if "checkpoints" in name}
     assert models == {"lengths/12/checkpoints/anml-seed0.safetensors"}
     assert set(read_table(folder / "lengths.parquet").frame["iterations"]) == {2, 4, 12}
 
@@ -267,7 +264,7 @@ def test_a_model_of_the_profiles_own_length_is_recorded_once(
         job.run(own, noise_drawings, lambda n: None)
     write_tables(own, noise_drawings, jobs)
     record(own, folder)
-    models = {name for name in recorded_files(folder) if "checkpoints" in name}
+    models = {name for name in files(folder) if "checkpoints" in name}
     assert models == {"checkpoints/anml-seed0.safetensors"}
 
 
@@ -277,7 +274,7 @@ def test_a_run_takes_the_place_of_what_stands_there_unless_it_is_added(
     folder = tmp_path / "results" / "smoke"
     record(runs[0], folder)
     record(runs[1], folder)
-    assert "lengths/12/checkpoints/anml-seed0.safetensors" not in recorded_files(folder)
+    assert "lengths/12/checkpoints/anml-seed0.safetensors" not in files(folder)
     assert set(read_table(folder / "lengths.parquet").frame["model_seed"]) == {1}
 
 

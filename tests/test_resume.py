@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from refusal import refusal
-from training_runs import DOUBLE, TRAINED, assert_equal_bits, train
+from training_runs import DISTINCT, DOUBLE, assert_equal_bits, train
 
 from anml import meta_train as module
 from anml.drawings.packed import Drawings
@@ -65,22 +65,22 @@ def test_killed_at_a_random_moment_and_resumed_equals_never_killed(
         assert_equal_bits(one, other)
 
 
-@pytest.mark.parametrize("training", TRAINED)
-@pytest.mark.parametrize("stop", [1, 5, 8])
+@pytest.mark.parametrize("training", DISTINCT)
 def test_stopped_and_resumed_equals_never_stopped(
-    training: str, stop: int, job: Callable[..., Job], tmp_path: Path
+    training: str, job: Callable[..., Job], tmp_path: Path
 ) -> None:
     whole = train(job(training, folder=tmp_path / "whole"))[0]
-    stopped = job(training)
+    for stop in (1, 5, 8):
+        stopped = job(training, folder=tmp_path / f"{stop}")
 
-    def ask(done: int, _: int) -> None:
-        if done == stop:
-            signal.raise_signal(signal.SIGINT)
+        def ask(done: int, _: int, last: int = stop) -> None:
+            if done == last:
+                signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(Interrupted, match=f"iteration {stop} of 8.*--resume"):
-        meta_train(stopped, on_step=ask, progress=False)
-    assert not stopped.model_path(0).exists()
-    assert_equal_bits(train(stopped, resume=True)[0], whole)
+        with pytest.raises(Interrupted, match=f"iteration {stop} of 8.*--resume"):
+            meta_train(stopped, on_step=ask, progress=False)
+        assert not stopped.model_path(0).exists()
+        assert_equal_bits(train(stopped, resume=True)[0], whole)
 
 
 def test_without_resume_a_run_starts_afresh(job: Callable[..., Job]) -> None:

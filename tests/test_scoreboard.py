@@ -63,7 +63,7 @@ def test_the_page_shows_every_entry_once_and_the_counts_are_of_it():
 def test_every_number_and_claim_of_the_paper_belongs_to_one_figure():
     own = [name for names in FIGURES.values() for name in names]
     assert sorted(own) == sorted([*PAPER["id"], *(claim.id for claim in CLAIMS)])
-    found = ledger(synthetic_results.everything())
+    found = ledger({})
     for figure, names in FIGURES.items():
         assert [entry.id for entry in of_figure(found, figure).entries] == list(names)
 

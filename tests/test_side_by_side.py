@@ -291,8 +291,12 @@ def test_nothing_is_split_over_what_is_there_or_of_other_code(
 def test_a_seed_that_was_begun_alone_goes_on_alone(
     place: Place, noise_drawings: Drawings, packed_noise: Path, begin: Callable[..., Path]
 ) -> None:
-    begin(1)
+    own = begin(1)
+    tensors, header = load_checkpoint(own)
+    save_checkpoint(own, tensors, header | {"seconds": 2e6})
     assert side_by_side(place, jobs()) == [("anml", (0, 2))]
     log = train(place, noise_drawings, packed_noise)
     assert "done: meta-train anml, seeds 0, 2\n" in log
     assert "done: meta-train anml, seed 1\n" in log
+    seconds = [read_header(job.result(place))["seconds"] for job in jobs()]
+    assert seconds == pytest.approx([0, 2e6, 0], rel=1e-3, abs=1e3)

@@ -97,7 +97,6 @@ def test_the_seed_and_the_values_decide_the_interval_and_the_order_of_rows_does_
         ([], [], {}),
         ([1.0, 2.0], [0], {}),
         ([1.0, np.nan], [0, 1], {}),
-        ([1.0], [0], {"level": 1.0}),
         ([1.0], [0], {"resamples": 0}),
     ],
 )

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_tensors import normal
 from torch import Tensor
 
 from anml.gradients import convolution, winograd
@@ -15,11 +16,6 @@ from anml.profiles import PROFILES
 
 SIDES = st.integers(1, 13)
 """Of responses: fewer than a tile, a whole number of tiles, and what lies between."""
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def by_torch(maps: Tensor, kernel: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -24,7 +24,7 @@ from anml.findings.found_tables import recorded_tables
 from anml.profiles import PROFILES
 from anml.results import duration
 from anml.running.groups import group_name, groups
-from anml.running.jobs import Work
+from anml.running.jobs import Plan, Work
 from anml.running.plan import plan
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -105,12 +105,18 @@ def seconds_by_group() -> dict[str, pd.Series]:
     return spent
 
 
+@cache
+def jobs_of(profile: str, only: tuple[str, ...] = ()) -> Plan:
+    """The jobs of a profile, as `anml.running.plan.plan` has them; none where there is no such."""
+    try:
+        return plan(PROFILES[profile], only)
+    except AnmlError:
+        return {}
+
+
 def needed(profile: str, row: Row) -> list[str]:
     """The groups of jobs that hold what the page needs at one profile; none where it has no job."""
-    try:
-        return sorted({group_name(job) for job in plan(PROFILES[profile], row.only)})
-    except AnmlError:  # no such job at this profile
-        return []
+    return sorted({group_name(job) for job in jobs_of(profile, tuple(row.only))})
 
 
 def elapsed(profile: str, spent: pd.Series, only: Sequence[str] = ()) -> float:
@@ -119,7 +125,7 @@ def elapsed(profile: str, spent: pd.Series, only: Sequence[str] = ()) -> float:
     `spent`: seconds of one process for each group; NaN, or not there: not known. `only`: as in
     `anml.running.plan.plan`. NaN where something is not known.
     """
-    jobs = plan(PROFILES[profile], only)
+    jobs = jobs_of(profile, tuple(only))
     own = spent.reindex(sorted({group_name(job) for job in jobs}))
     if own.isna().any():
         return math.nan

@@ -78,6 +78,7 @@ def test_a_stripped_copy_is_seen_although_nbval_passes_it(executed):
     for cell in notebook.cells:
         cell.update(outputs=[], execution_count=None)
     nbformat.write(notebook, executed)
+    assert nbval(executed).returncode == 0
     assert len(unexecuted(executed)) == 2
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -15,6 +17,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
+PICTURES = "ANML_SCREENSHOTS" in os.environ
+"""Whether to take them: no test reads them, and they take about as long as all else here."""
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))
 CHAPTERS = [page for part in TOC["parts"] for page in part["chapters"]]
 BOOK = [TOC["root"]] + [p["file"] for page in CHAPTERS for p in [page, *page.get("sections", [])]]
@@ -87,16 +91,22 @@ def test_page_is_clean_and_fits(browser: Browser, address: str, page: str) -> No
     assert foreign(browser.requests(), address) == []
     assert browser.run(BROKEN_IMAGES) == []
     assert browser.run(UNSET_MATHEMATICS) == []
+    for width in (WIDE, BETWEEN, NARROW):
+        browser.resize(width)
+        assert browser.run("return document.documentElement.scrollWidth") <= width
+        assert browser.run(STICKING_OUT) == []
+    if PICTURES:
+        save_pictures(browser, page)
+
+
+def save_pictures(browser: Browser, page: str) -> None:
+    """The page that is shown, light and dark, wide and narrow."""
     name = page.removeprefix("book/").removesuffix(".html").replace("/", "-")
     for theme in ("light", "dark"):
         browser.run(f"document.documentElement.dataset.theme = '{theme}'")
         for width in (WIDE, NARROW):
             browser.resize(width)
             browser.save_picture(SCREENSHOTS / f"{name}-{width}-{theme}.png")
-    for width in (WIDE, BETWEEN, NARROW):
-        browser.resize(width)
-        assert browser.run("return document.documentElement.scrollWidth") <= width
-        assert browser.run(STICKING_OUT) == []
 
 
 def test_the_browser_reports_errors_and_foreign_requests(browser: Browser, tmp_path: Path) -> None:
@@ -154,14 +164,27 @@ def test_search_works_offline(browser: Browser, address: str) -> None:
     assert browser.complaints() == []
 
 
-@pytest.mark.parametrize("page", ["index.html", *PAGES])
-def test_page_reads_without_a_server(browser: Browser, site: Path, page: str) -> None:
-    browser.show((site / page).as_uri())
-    assert browser.complaints() == []
-    assert [
-        url for url in browser.requests() if not re.match(r"(file|data|blob|about):", url)
-    ] == []
-    assert browser.run(UNSET_MATHEMATICS) == []
+def one_of_each_kind(site: Path) -> list[str]:
+    """Pages of which no two load the same scripts and styles, both with or without mathematics."""
+    kinds = {}
+    for page in PAGES:
+        loads = {urlsplit(url).path.rpartition("/")[2] for url in read(site / page).loads}
+        own = frozenset(name for name in loads if name.endswith((".js", ".css")))
+        mathematics = 'class="math' in (site / page).read_text(encoding="utf8")
+        kinds.setdefault((own, mathematics), page)
+    return ["index.html", *kinds.values()]
+
+
+def test_pages_read_without_a_server(browser: Browser, site: Path) -> None:
+    """Without one a page differs from what the other tests see by what it loads."""
+    pages = one_of_each_kind(site)
+    assert len(pages) > 3
+    for page in pages:
+        browser.show((site / page).as_uri())
+        assert browser.complaints() == [], page
+        requests = browser.requests()
+        assert not [url for url in requests if not re.match(r"(file|data|blob|about):", url)], page
+        assert browser.run(UNSET_MATHEMATICS) == [], page
 
 
 def test_first_page_leads_to_the_book(browser: Browser, address: str) -> None:
