@@ -34,11 +34,11 @@ class Question:
         return list(self.answers.values())
 
 
-_PIXELS_PAPER = "Says that drawings are 28 x 28, and not with which numbers they are shown."
+_PIXELS_PAPER = "Says that drawings are 28 x 28, but not on what scale their pixels are."
 _PIXELS_CODE = (
-    "Subtracts a mean from the grey values and divides by a deviation that it multiplies with 256 "
-    "twice: white paper is 0.003 and ink -0.043. OML's own code, and one replication of ANML, show "
-    "the grey values: white paper is 1 and ink 0."
+    "Subtracts a mean from the grey values and divides by a deviation multiplied by 256 twice: "
+    "white paper is 0.003 and ink -0.043. OML's own code and one replication of ANML use the grey "
+    "values as they are: white paper is 1 and ink 0."
 )
 _PIXELS_HERE = (
     "The same scale in meta-training and at meta-test, each with the rates of OML that were "
@@ -84,11 +84,11 @@ QUESTIONS = (
     Question(
         "released-anml",
         "ANML: the code's choices all at once?",
-        "Is followed here in the order of the meta-gradient, in the redrawn row, in a drawing's "
-        "one channel, and in leaving open which drawings are learned.",
-        "Has a first-order meta-gradient, keeps the redrawn row, shows three copies of a drawing "
-        "and learns from writers 1 to 15. In Adam and in normalising each image by itself it is as "
-        "here; it draws from 650 classes, here from 659.",
+        "Is second order, redraws the row in the copy, shows one channel and leaves open which "
+        "drawings are learned. Here it is followed in these four points.",
+        "Is first order, keeps the redrawn row, shows three copies of a drawing and learns from "
+        "writers 1 to 15. As here, it uses Adam and normalises each image by itself; it draws from "
+        "650 classes, here from 659.",
         {
             "as here": Setting("ANML"),
             "as the code": Setting("ANML (as released)", drawings_split="first"),
@@ -134,9 +134,9 @@ QUESTIONS = (
         "channels",
         "One channel, or three equal ones?",
         "Has drawings of one channel.",
-        "Shows three copies of the drawing. Its first convolutions have a kernel for each, whose "
-        "sum is one kernel, at the start as random as one would be; but as each kernel makes the "
-        "step of one, a step moves their sum three times as far.",
+        "Shows three copies of the drawing. Its first convolutions have a kernel for each, and "
+        "only their sum counts. The sum starts as random as one kernel would; but since each of "
+        "the three makes a full step, it moves three times as far.",
         {"one (paper)": Setting("ANML"), "three (code)": Setting("ANML (three channels)")},
         "The second meta-trains with that sum, which moves three times as far: the prediction "
         "network's in the inner loop, and those of both networks in Adam's outer step. At "

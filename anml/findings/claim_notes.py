@@ -16,13 +16,13 @@ _PRETRAIN_RATES = (
 )
 _SECOND_ORDER = (
     "The released code meta-trains to first order, and perhaps the published models were trained "
-    "so; here it is done, as the paper writes, to second order. Only if the first order keeps more "
-    "can that be a cause: in narrow networks the page about paper and code measures it."
+    "so; here it is second order, as the paper writes. That can be a cause only if first order "
+    "keeps more: the page about paper and code measures it in narrow networks."
 )
 _PIXELS = (
     "The released code shows OML's networks, which have no norm, pixels on a much smaller scale "
-    "than here. Only if that keeps more can it be a cause: in narrow networks the page about paper "
-    "and code measures it."
+    "than here. That can be a cause only if that scale keeps more: the page about paper and code "
+    "measures it in narrow networks."
 )
 _REDRAWN_ROW = (
     "The released code and both replications meta-train with rows of the head that are drawn anew "
@@ -30,17 +30,17 @@ _REDRAWN_ROW = (
     "measured on the pages about paper and code and about how much meta-training."
 )
 _TIES = (
-    "At K = 5 among 659 classes two classes often have as many votes; the paper does not say which "
-    "then wins, here the one that has the nearest neighbour."
+    "At K = 5 among 659 classes, two classes often tie. The paper does not say which then wins; "
+    "here it is the one with the nearest neighbour."
 )
 _DISTANCES = (
-    "The paper's distance is Euclidean, which counts how strongly a unit answers beside whether it "
-    "does; what the gate adds by other distances is measured on the page of Figure 6."
+    "The paper's distance is Euclidean: it counts how strongly a unit answers, not only whether it "
+    "does. What the gate adds by other distances is measured on the page of Figure 6."
 )
 _RATE_FALLS = (
-    "Where convolutions learn, the best meta-test rate falls with the number of classes; the page "
-    "of Figure S8 says whether it is the smallest that was tried: only there may a smaller one "
-    "keep more."
+    "Where convolutions learn, the best meta-test rate falls as the number of classes grows. A "
+    "smaller one may keep more only where the best is the smallest tried: the page of Figure S8 "
+    "says whether it is."
 )
 _SMALL_RATE = (
     "At which meta-test rates Scratch was run is published nowhere. A very small one learns little "
@@ -54,9 +54,9 @@ _TRAINING_RATE = (
     "training drawings is searched by itself."
 )
 _FEW_DRAWINGS = (
-    "A class counts as above chance from a share of its drawings that is smaller the more models "
-    "and trajectories there are, so that shares of different numbers of them are not alike: the "
-    "page of Figure S9 says how many stand behind this one."
+    "With more models and trajectories, a class counts as above chance at a smaller share of its "
+    "drawings. So shares of different numbers of them are not alike; the page of Figure S9 says "
+    "how many stand behind this one."
 )
 _REDRAWN_UNITS = (
     "What it becomes where the head's redrawn rows are kept, as in the released code, is measured "
