@@ -166,3 +166,63 @@ def test_the_figure_has_a_line_a_treatment_and_order(rows: pd.DataFrame) -> None
 def test_nothing_is_compared_where_others_were_not_measured() -> None:
     rows = compared.shared_rows({"paper": synthetic.accuracy("paper")}, {})
     assert rows.empty
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    """A companion's folder with ANML's lengths, kept rows 0.1 better, all choices 0.08 better."""
+    for folder, name, gain in (
+        ("paper", "ANML", 0.0),
+        ("paper_redraw_kept", "ANML (redraw kept)", 0.1),
+        ("paper_as_released", "ANML (as released)", 0.08),
+    ):
+        table = synthetic.accuracy("paper", lengths=(1000,), trajectories=3)
+        rows = table.frame.assign(treatment=name, value=table.frame["value"] + gain)
+        write_table(tmp_path / "results" / folder / "lengths.parquet", rows, table.provenance)
+    return tmp_path
+
+
+def test_the_codes_ways_are_compared_with_anml_and_with_kept_rows(recorded: Path) -> None:
+    page = Found(synthetic.accuracy(), True)
+    own = compared.papers_width("lengths", page, recorded)
+    ways = compared.of_others("lengths", own, recorded, compared.WAYS)
+    assert list(ways) == ["anml-redraw-kept", "anml-as-released"]
+    sheet = compared.change_sheet(compared.shared_rows(own, ways))
+    in_sequence = "class after class, change in points"
+    found = sheet[sheet["N"] == 600].set_index(["treatment", "against"])[in_sequence]
+    assert dict(found) == {
+        ("ANML (redraw kept)", "ANML"): "+10.0 [+10.0, +10.0]",
+        ("ANML (as released)", "ANML"): "+8.0 [+8.0, +8.0]",
+        ("ANML (as released)", "ANML (redraw kept)"): "-2.0 [-2.0, -2.0]",
+    }
+    assert set(sheet[compared.REPLICATES]) == {"1 \N{MULTIPLICATION SIGN} 3"}
+
+
+def test_the_rates_are_of_what_is_compared(recorded: Path) -> None:
+    own = compared.papers_width("lengths", Found(synthetic.accuracy(), True), recorded)
+    rows = compared.shared_rows(own, compared.of_others("lengths", own, recorded, compared.WAYS))
+    searched = synthetic.rates("paper")
+    kept = replace(searched, frame=searched.frame.assign(treatment="ANML (redraw kept)"))
+    rates = {"anml": {"paper": searched}, "anml-redraw-kept": {"paper": kept}}
+    sheet = compared.found_rates_sheet(rows, rates)
+    assert sheet["treatment"].tolist() == ["ANML", "ANML (redraw kept)"]
+    assert set(sheet["meta-iterations"]) == {1000}  # of the two lengths that were searched
+    assert {"N = 100", "N = 600"} <= set(sheet)
+
+
+def test_an_order_that_was_not_measured_of_all_is_a_dash(recorded: Path) -> None:
+    own = compared.papers_width("lengths", Found(synthetic.accuracy(), True), recorded)
+    rows = compared.shared_rows(own, compared.of_others("lengths", own, recorded, compared.WAYS))
+    known = rows[(rows["n_classes"] == 100) | (rows["regime"] == "sequential")]
+    sheet = compared.change_sheet(known).set_index("N")
+    random = "random order (Oracle), change in points"
+    assert set(sheet.loc[600, random]) == {"-"}
+    assert "-" not in set(sheet.loc[100, random])
+
+
+def test_the_papers_width_is_shown_beside_recorded_omniglot_alone(recorded: Path) -> None:
+    table = synthetic.accuracy()
+    assert list(compared.papers_width("lengths", Found(table, True), recorded)) == ["paper"]
+    assert compared.papers_width("lengths", Found(table, False), recorded) == {}
+    glyphs = replace(table, provenance=replace(table.provenance, data_source="glyphs"))
+    assert compared.papers_width("lengths", Found(glyphs, True), recorded) == {}

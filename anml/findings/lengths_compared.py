@@ -1,23 +1,37 @@
-"""ANML and others after equally long training: the paper's comparison, before its 20,000."""
+"""ANML and others after equally long training: the paper's comparison, before its 20,000; and ANML
+beside itself, meta-trained in the released code's ways.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from anml.findings.claims import published
 from anml.findings.curves import counts, shown
+from anml.findings.found_tables import Found
 from anml.findings.lengths_found import (
     PAPER_LENGTH,
+    PAPERS,
+    REDRAW_KEPT,
     REPLICATE,
     Tables,
     by_width,
     recorded_beside,
+    recorded_widths,
     width_words,
 )
-from anml.findings.lengths_said import REPLICATES, points, stated, times
+from anml.findings.lengths_said import (
+    CHANGE,
+    REPLICATES,
+    points,
+    rate_sheet,
+    stated,
+    times,
+)
 from anml.findings.measure import DROP
 from anml.meta_testing.regimes import ORACLE, SEQUENTIAL
 from anml.running.length_names import LENGTH_REGIMES, MEASURED, TREATMENT, units
@@ -25,8 +39,21 @@ from anml.stats import relative_drop, replicates, summary, two_level_interval
 from anml.store.tables import TESTING
 from anml.treatments import IN_ORDER, treatment_of
 
-COMPARED = ("oml", "pretrain")
-"""Trainings whose models are compared with ANML's: recorded in `results/<profile>_<training>/`."""
+COMPARED = {"oml": "oml", "pretrain": "pretrain"}
+"""Trainings whose models are compared with ANML's, with what stands behind the profile's name where
+they are recorded: `results/<profile>_<this>/`.
+"""
+WAYS = {
+    "anml-first-order": "first_order",
+    "anml-redraw-kept": REDRAW_KEPT,
+    "anml-as-released": "as_released",
+}
+"""ANML meta-trained as the released code does it, in one respect or in all: as `COMPARED`."""
+CHANGES = (
+    *((way, TREATMENT) for way in map(treatment_of, WAYS)),
+    (treatment_of("anml-as-released"), treatment_of("anml-redraw-kept")),
+)
+"""Which of these is compared with which: first a treatment, then the one that it is taken from."""
 REPRESENTATION = "oml"
 """The layer of `length_activity` that is behind the convolutions of OML's network."""
 POINT = ["profile", "width", "iterations", "n_classes"]
@@ -38,10 +65,28 @@ Others = Mapping[str, Tables]
 """The tables of each training of `COMPARED` that has any."""
 
 
-def of_others(name: str, tables: Tables, root: Path | None = None) -> dict[str, Tables]:
-    """Return the tables `name` recorded of others' lengths beside those of a page, if there are."""
-    found = {training: recorded_beside(training, name, tables, root) for training in COMPARED}
+def of_others(
+    name: str, tables: Tables, root: Path | None = None, where: Mapping[str, str] = COMPARED
+) -> dict[str, Tables]:
+    """Return the tables `name` recorded of others' lengths beside those of a page, if there are.
+
+    `where`: of which others, `COMPARED` or `WAYS`.
+    """
+    found = {
+        training: recorded_beside(what, name, tables, root) for training, what in where.items()
+    }
     return {training: own for training, own in found.items() if own}
+
+
+def papers_width(name: str, found: Found, root: Path | None = None) -> Tables:
+    """Return the table `name` recorded of ANML's lengths at the paper's width, by profile.
+
+    None for a page, `found`, that is not about recorded results on Omniglot.
+    """
+    if not found.recorded or found.table.provenance.data_source != "omniglot":
+        return {}
+    tables = recorded_widths(name, root)
+    return {own: table for own, table in tables.items() if width_words(table).endswith(PAPERS)}
 
 
 def shared_rows(tables: Tables, others: Others) -> pd.DataFrame:
@@ -126,6 +171,33 @@ def lead_sheet(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(sheet)
 
 
+def change_sheet(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return what each way of meta-training changed (`CHANGES`), in points, pair by pair.
+
+    From `shared_rows`; a row a width, length, N and pair, a column an order of the drawings.
+    """
+    sheet, known = [], set(rows["treatment"])
+    for (_, width, iterations, n), own in rows.groupby(POINT, sort=False):
+        values = own.pivot(index=["regime", *REPLICATE], columns="treatment", values="value")
+        for name, other in (pair for pair in CHANGES if known.issuperset(pair)):
+            gains = (values[name] - values[other]).groupby("regime")
+            found = {
+                regime: two_level_interval(gain, gain.index.get_level_values("model_seed"))
+                for regime, gain in gains
+            }
+            changes = {
+                f"{ORDERS[regime]}, {CHANGE}": points(gain.mean, gain.low, gain.high)
+                for regime, gain in sorted(found.items(), reverse=True)  # in sequence first
+            }
+            replicated = (times(gain.models, gain.trajectories) for gain in found.values())
+            sheet.append(
+                {"width": width, units([name]): f"{iterations:,}", "N": n}
+                | {"treatment": name, "against": other, **changes}
+                | {REPLICATES: ", ".join(dict.fromkeys(replicated))}
+            )
+    return pd.DataFrame(sheet).fillna("-")
+
+
 def compared_words(rows: pd.DataFrame) -> str:
     """Return what one class after another gave at the longest N and length of each width, in words.
 
@@ -173,6 +245,22 @@ def searched(rates: Tables, root: Path | None = None) -> dict[str, Tables]:
     """Return the `length_rates` tables recorded beside a page's, by treatment of others' models."""
     found = of_others("length_rates", rates, root)
     return {name: tables for training, tables in found.items() for name in MEASURED[training]}
+
+
+def found_rates_sheet(rows: pd.DataFrame, rates: Others) -> pd.DataFrame:
+    """Return the meta-test rates that were found for what `shared_rows` compares, for reading.
+
+    `rates`: `length_rates` tables by training. A row a treatment, width, length and model.
+    """
+    same = rows[["iterations", "n_classes", "model_seed"]].drop_duplicates()
+    sheets = []
+    for training, tables in rates.items():
+        own = {p: replace(table, frame=table.frame.merge(same)) for p, table in tables.items()}
+        for name in MEASURED[training]:
+            sheet = rate_sheet(own, name)
+            sheet.insert(0, "treatment", name)
+            sheets.append(sheet)
+    return pd.concat(sheets, ignore_index=True)
 
 
 def source_lines(others: Others) -> list[str]:
