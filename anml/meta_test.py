@@ -5,7 +5,7 @@ are learned by `linear_learning`; where convolutions learn too, by the plain loo
 `network_learning`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -54,6 +54,21 @@ class Score:
     per_class_training: tuple[float, ...]  # the same on the drawings learned from
 
 
+@dataclass(frozen=True)
+class Learned:
+    """What a run left where linear layers alone learn: these, and what they read of its classes."""
+
+    run: Run
+    layers: Linears
+    features: Tensor  # float [N, 20, D], of all drawings of its classes, as they are learned
+
+    def outputs(self, features: Tensor) -> Tensor:
+        """Logits [B, O] of features [B, D], such as `self.features.flatten(0, 1)`."""
+        for depth, (weight, bias) in enumerate(self.layers):
+            features = F.linear(F.relu(features) if depth else features, weight, bias)
+        return features
+
+
 def meta_test(
     treatment: Treatment,
     model: nn.Module,
@@ -89,19 +104,13 @@ def meta_test(
         AnmlError: unknown optimiser; no runs, or runs of different lengths; rows held with another
             optimiser than Adam, or a `head` of its own where convolutions learn.
     """
-    if optimizer not in OPTIMIZERS:
-        raise AnmlError(f"unknown optimizer {optimizer!r}: choose one of {', '.join(OPTIMIZERS)}")
-    if len({(len(run.trajectory.classes), run.regime.epochs) for run in runs}) != 1:
-        raise AnmlError("meta_test takes runs of one number of classes and epochs at a time")
-    if head.hold_unmet and optimizer != "adam":
-        raise AnmlError(
-            f"rows are held with Adam alone, and optimizer is {optimizer!r}: choose 'adam'"
-        )
+    _refuse_wrong(runs, optimizer, head)
     on_step = on_step or (lambda n: None)
     cut = cut_network(treatment, model)
     if cut is not None:
         known = known or KnownFeatures(model)
-        return _train_linears(cut, known, drawings, runs, optimizer, on_step, head)
+        learned = _train_linears(cut, known, drawings, runs, optimizer, on_step, head)
+        return [_score(one.run, one.outputs, one.features) for one in learned]
     if head != PAPERS_HEAD:
         raise AnmlError(
             f"treatment {treatment.name!r} learns convolutions, where the head is drawn anew and "
@@ -116,6 +125,51 @@ def meta_test(
     ]
 
 
+def learn(
+    treatment: Treatment,
+    model: nn.Module,
+    drawings: Drawings,
+    runs: Sequence[Run],
+    optimizer: str = "adam",
+    on_step: Callable[[int], None] | None = None,
+    known: KnownFeatures | None = None,
+    head: Head = PAPERS_HEAD,
+    classes: int | None = None,
+) -> Iterator[Learned]:
+    """Learn `runs` as `meta_test` does, and yield what each left in place of its score.
+
+    `classes`: of each run the first so many alone are learned (default: all of its N). The rest as
+    there.
+
+    Raises:
+        AnmlError: as `meta_test`; convolutions learn; `classes` outside 1 to N.
+    """
+    _refuse_wrong(runs, optimizer, head)
+    n_classes = len(runs[0].trajectory.classes)
+    if classes is not None and not 1 <= classes <= n_classes:
+        raise AnmlError(f"classes = {classes}: choose 1 to {n_classes}, as many as a run has")
+    cut = cut_network(treatment, model)
+    if cut is None:
+        raise AnmlError(
+            f"treatment {treatment.name!r} learns convolutions: choose a treatment of which linear "
+            "layers alone learn"
+        )
+    known, on_step = known or KnownFeatures(model), on_step or (lambda n: None)
+    return _train_linears(cut, known, drawings, runs, optimizer, on_step, head, classes)
+
+
+def _refuse_wrong(runs: Sequence[Run], optimizer: str, head: Head) -> None:
+    """AnmlError: no such optimiser, runs of different lengths, or rows held without Adam."""
+    if optimizer not in OPTIMIZERS:
+        raise AnmlError(f"unknown optimizer {optimizer!r}: choose one of {', '.join(OPTIMIZERS)}")
+    if len({(len(run.trajectory.classes), run.regime.epochs) for run in runs}) != 1:
+        raise AnmlError("meta_test takes runs of one number of classes and epochs at a time")
+    if head.hold_unmet and optimizer != "adam":
+        raise AnmlError(
+            f"rows are held with Adam alone, and optimizer is {optimizer!r}: choose 'adam'"
+        )
+
+
 @dataclass(frozen=True)
 class _Lessons:
     """What `K` runs learn, over the drawings of all classes that any of them meets.
@@ -128,6 +182,12 @@ class _Lessons:
     rows: Tensor
     drawings: Tensor
     labels: Tensor
+
+    def of_first(self, classes: int) -> "_Lessons":
+        """Those of each run's first classes alone."""
+        first = self.labels < classes
+        kept = (x[first].unflatten(0, (len(x), -1)) for x in (self.drawings, self.labels))
+        return _Lessons(self.classes, self.rows, *kept)
 
 
 def _lessons(runs: Sequence[Run], a_class: int, device: torch.device) -> _Lessons:
@@ -149,7 +209,8 @@ def _train_linears(
     optimizer: str,
     on_step: Callable[[int], None],
     head: Head,
-) -> list[Score]:
+    classes: int | None = None,
+) -> Iterator[Learned]:
     """All runs, on features computed once for every class that any of them meets.
 
     A feature that is zero for all drawings of these classes is left out: it adds nothing to an
@@ -161,20 +222,19 @@ def _train_linears(
         features = cut.behind(known.of(drawings, lessons.classes))
     alive = features.flatten(0, 1).any(0)
     features = features[..., alive]
+    taught = lessons if classes is None else lessons.of_first(classes)
     learned = learn_linears(
         features.flatten(0, 1),
-        lessons.drawings,
-        lessons.labels,
+        taught.drawings,
+        taught.labels,
         (_start(cut.plastic, run.trajectory.seed, alive, head) for run in runs),
         [run.learning_rate for run in runs],
         optimizer,
         on_step,
         hold_unmet=head.hold_unmet,
     )
-    return [
-        _score(run, lambda x, own=own: _apply(own, x), features[rows])
-        for run, own, rows in zip(runs, learned, lessons.rows, strict=True)
-    ]
+    for run, own, rows in zip(runs, learned, lessons.rows, strict=True):
+        yield Learned(run, own, features[rows])
 
 
 def _start(layers: Sequence[nn.Linear], seed: int, alive: Tensor, head: Head) -> Linears:
@@ -187,13 +247,6 @@ def _start(layers: Sequence[nn.Linear], seed: int, alive: Tensor, head: Head) ->
         own[-1][0].zero_()
     (weight, bias), *behind = own
     return [(weight[:, alive], bias), *behind]
-
-
-def _apply(layers: Linears, x: Tensor) -> Tensor:
-    """Logits of features `x` [B, D]."""
-    for depth, (weight, bias) in enumerate(layers):
-        x = F.linear(F.relu(x) if depth else x, weight, bias)
-    return x
 
 
 def _train_networks(

@@ -6,26 +6,16 @@ import os
 import shlex
 import subprocess
 import sys
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import nbformat
 import pytest
-import synthetic_disagreements
-import synthetic_head
-import synthetic_learning
-import synthetic_lengths
-import synthetic_probes
-import synthetic_rates
-import synthetic_results
-import synthetic_searches
-import synthetic_table
+import synthetic_folder
 from execute import parameters_of
 from notebook_table import read_rows
 
 from anml.data import load
-from anml.results import write_table
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "book" / "commands").glob("*.sh"))
@@ -77,21 +67,7 @@ def test_the_page_shows_its_commands_and_offers_what_they_make(file):
 def results(tmp_path_factory) -> Path:
     """Made-up results of the profile and the drawings that the commands name."""
     folder = tmp_path_factory.mktemp("results")
-    tables = synthetic_results.everything("glyphs") | synthetic_probes.tables("glyphs")
-    tables["disagreements"] = synthetic_disagreements.table({})
-    tables["training_rates"] = synthetic_rates.table("glyphs")
-    tables["head_rules"] = synthetic_head.table("glyphs")
-    tables["meta_train_log"] = synthetic_learning.table("glyphs")
-    tables["learning_rates"] = synthetic_searches.table("glyphs")
-    tables |= synthetic_lengths.tables("smoke", "glyphs")
-    source = synthetic_table.provenance("glyphs", profile="smoke")
-    values = source.profile_values | {"drawings_split": "shuffled"}
-    fingerprint = load("glyphs").fingerprint
-    source = replace(source, profile_values=values, data_fingerprint=fingerprint)
-    for name, table in tables.items():
-        frame = table.frame.assign(profile="smoke", data="glyphs")
-        write_table(folder / f"{name}.parquet", frame, source)
-    return folder
+    return synthetic_folder.write(folder, "smoke", "glyphs", load("glyphs").fingerprint)
 
 
 # Each command names what there is, as the tests above see; commands that give the same parameters

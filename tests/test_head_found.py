@@ -10,7 +10,7 @@ from anml.meta_testing.head_rules import HEAD_RULES
 from anml.pages import recorded
 from anml.results import Table
 from anml.running.head_jobs import PARTS
-from anml.store.tables import TESTING
+from anml.store.tables import LEARNED, TESTING
 
 
 def test_the_best_rate_of_each_way_is_that_of_the_mean() -> None:
@@ -75,3 +75,23 @@ def test_a_rerun_is_compared_at_the_best_rates() -> None:
     assert means == pytest.approx(LEVELS, abs=1e-3)
     sheet = recorded.spread_sheet({"quick": synthetic_head.table()}, recorded.head_rows)
     assert "50" in sheet["quick"].tolist()
+
+
+def test_what_rows_answer_has_a_line_for_every_way_and_rate() -> None:
+    sheet = head_found.output_sheet(synthetic_head.outputs(), synthetic_head.table())
+    whole = head_found.rate_sheet(synthetic_head.table())
+    assert sheet[["way", "rate"]].equals(whole[["way", "rate"]])
+    own, rows, above, known, others, to_come = sheet.drop(columns=["way", "rate"]).iloc[0]
+    assert (own, rows, known, others, to_come) == ("-0.5", "-1.0", "-1.0", "-2.0", "-3.0")
+    assert above.split()[0] == "20.5"
+    assert "[20.0" in above
+    assert head_found.half_words(synthetic_head.outputs()) == "25 of 50"
+
+
+def test_what_few_classes_do_not_have_is_a_dash() -> None:
+    table = synthetic_head.outputs()
+    frame = table.frame[table.frame["metric"] != LEARNED]
+    fewer = Table(frame[frame["rule"] != head_found.SGD], table.provenance)
+    sheet = head_found.output_sheet(fewer, synthetic_head.table())
+    assert set(sheet["next class: rows learned"]) == {"-"}
+    assert head_found.SGD not in set(sheet["way"])

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from anml import meta_test as module
 from anml.drawings.packed import Drawings
 from anml.errors import AnmlError
-from anml.meta_test import OPTIMIZERS, Run, Score, meta_test
+from anml.meta_test import OPTIMIZERS, Learned, Run, Score, meta_test
 from anml.meta_testing.frozen_features import KnownFeatures, cut_network
 from anml.meta_testing.regimes import ORACLE, ORACLE_EPOCHS, SEQUENTIAL, learning_order
 from anml.meta_testing.trajectories import Trajectory, draw_trajectory
@@ -249,7 +249,9 @@ def test_only_the_plastic_linear_layers_learn(treatment: Treatment, tiny: Profil
     x = torch.rand(4, 1, 28, 28, dtype=torch.float64)
     with torch.no_grad():
         pairs = [(layer.weight, layer.bias) for layer in layers]
-        torch.testing.assert_close(module._apply(pairs, cut.behind(cut.convolutions(x))), model(x))
+        features = cut.behind(cut.convolutions(x))
+        own = Learned(Run(draw_trajectory(0, 1), 0.1), pairs, features)
+        torch.testing.assert_close(own.outputs(features), model(x))
 
 
 def test_what_is_known_of_a_model_changes_no_score(tiny: Profile, noise_drawings: Drawings) -> None:

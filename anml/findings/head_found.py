@@ -1,4 +1,6 @@
-"""What other ways to learn ANML's head gave: by when a class was learned, and in sentences."""
+"""What other ways to learn ANML's head gave: by when a class was learned, what its rows answer
+half-way, and in sentences.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,16 @@ from anml.findings.rates_found import edge_of
 from anml.meta_testing.head_rules import HEAD_RULES
 from anml.results import Table
 from anml.stats import replicates, summary, two_level_interval
-from anml.store.tables import TESTING, TRAINING
+from anml.store.tables import (
+    BELOW,
+    LEARNED,
+    OF_LEARNED,
+    OF_TO_COME,
+    OWN,
+    TESTING,
+    TO_COME,
+    TRAINING,
+)
 
 USUAL, HELD, ZERO, SGD = HEAD_RULES
 """The rules' names; the first is how everything else is meta-tested."""
@@ -22,6 +33,15 @@ WORDS = {
     SGD: "With SGD",
 }
 """The other rules in words."""
+OUTPUTS = {
+    "next class: own row": (OF_TO_COME, OWN),
+    "next class: rows learned": (OF_TO_COME, LEARNED),
+    "own row above, % of rows learned": (OF_TO_COME, BELOW),
+    "learned class: own row": (OF_LEARNED, OWN),
+    "learned class: other rows learned": (OF_LEARNED, LEARNED),
+    "learned class: rows to come": (OF_LEARNED, TO_COME),
+}
+"""What a table of `head_outputs` shows for reading: column to drawings and metric."""
 
 
 def part_values(table: Table, seed: int = 0) -> pd.DataFrame:
@@ -58,7 +78,7 @@ def best_rates(table: Table) -> dict[str, float]:
 
 
 def longest(table: Table) -> pd.DataFrame:
-    """Return the rows of a `head_rules` table after the most classes that it has."""
+    """Return the rows of such a table after the most classes that it has."""
     frame = table.frame
     return frame[frame["n_classes"] == frame["n_classes"].max()]
 
@@ -78,7 +98,7 @@ def rate_sheet(table: Table, seed: int = 0) -> pd.DataFrame:
     A star marks each rule's best rate. The last tenth is there on the drawings learned from, too:
     what was never learned is low there as well.
     """
-    whole, parts = whole_values(table, seed), part_values(table, seed)
+    whole, parts, best = whole_values(table, seed), part_values(table, seed), best_rates(table)
     first, last = (parts[parts["part"] == part] for part in (1, parts["part"].max()))
     columns = {
         "all, testing": (whole, TESTING),
@@ -94,16 +114,54 @@ def rate_sheet(table: Table, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "way": rule,
-            "rate": f"{rate:g}" + " *" * bool(row.best),
+            "rate": _starred(rate, best[rule]),
             **{name: _per_cent(own.loc[rule, rate]) for name, own in cells.items()},
         }
-        for (rule, rate), row in cells["all, testing"].iterrows()
+        for rule, rate in cells["all, testing"].index
     )
 
 
 def _per_cent(row: pd.Series) -> str:
     """A mean with its interval."""
     return shown(row["mean"], row["low"], row["high"])
+
+
+def output_sheet(outputs: Table, table: Table, seed: int = 0) -> pd.DataFrame:
+    """Return `head_outputs` for reading: what rows answer half-way, a row a rule and rate.
+
+    Means over runs, the share of rows in per cent with its interval; a star marks each rule's best
+    rate as `table`, of `head_rules`, has it.
+    """
+    best = best_rates(table)
+    found = summary(longest(outputs), [*RUN, "drawings", "metric"], seed=seed)
+    cells = found.set_index([*RUN, "drawings", "metric"])
+    present = set(found[RUN].itertuples(index=False, name=None))
+    rows = []
+    for rule, rate in ((name, rate) for name, own in HEAD_RULES.items() for rate in own.rates):
+        if (rule, rate) in present:
+            own = cells.loc[rule, rate]
+            answers = {name: _answer(own, where) for name, where in OUTPUTS.items()}
+            rows.append({"way": rule, "rate": _starred(rate, best[rule])} | answers)
+    return pd.DataFrame(rows)
+
+
+def _answer(cells: pd.DataFrame, where: tuple[str, str]) -> str:
+    """One mean of `OUTPUTS`; a dash where there was nothing to take it of."""
+    if where not in cells.index:
+        return "-"
+    own = cells.loc[where]
+    return _per_cent(own) if where[1] == BELOW else f"{own['mean']:.1f}"
+
+
+def half_words(outputs: Table) -> str:
+    """Return how many of how many classes `head_outputs` had learned: `300 of 600`."""
+    learned, n = longest(outputs)[["learned", "n_classes"]].iloc[0]
+    return f"{learned} of {n}"
+
+
+def _starred(rate: float, best: float) -> str:
+    """A rate, with a star where it is its rule's best."""
+    return f"{rate:g}" + " *" * bool(rate == best)
 
 
 def at_best(table: Table) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from anml.profiles import Profile
 from anml.running.disagreements import DisagreementJob
 from anml.running.evaluations import EvaluateJob, SearchJob
 from anml.running.head_jobs import HeadJob
+from anml.running.head_output_jobs import HeadOutputJob
 from anml.running.jobs import TrainJob, Work
 from anml.running.lengths import LengthJob
 from anml.running.plan import plan
@@ -64,6 +65,8 @@ def group_name(job: Work) -> str:
             return f"rates.{slug(training)}"
         case LengthJob(seed):
             return f"lengths.{slug(job.meta_training)}-seed{seed}"
+        case HeadOutputJob(_, seed):
+            return f"head.outputs-seed{seed}"
         case HeadJob(_, seed):
             return f"head.seed{seed}"
     raise TypeError(f"{type(job).__name__} belongs to no group")

@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from anml.data import Drawings
-from anml.meta_test import Score
+from anml.meta_test import Run, Score
 from anml.meta_testing.head_rules import HEAD_RULES
 from anml.meta_testing.trajectories import TRAINING_DRAWINGS
 from anml.meta_training.episodes import Stream
@@ -26,7 +26,6 @@ from anml.running.jobs import (
     Plan,
     Row,
     Rows,
-    make_runs,
     part_path,
     train_jobs,
     trajectory_seeds,
@@ -77,13 +76,18 @@ class HeadJob:
         """Roughly how long a step takes, for the progress bar and the order of work."""
         return LINEAR_WEIGHT
 
+    def point_and_runs(self, profile: Profile) -> tuple[Point, list[Run]]:
+        """What is meta-tested, and every trajectory of the model at every rate of the rule."""
+        point = Point(TREATMENT, max(profile.n_classes), self.optimizer)
+        seeds = trajectory_seeds(self.seed, profile.head_trajectories)
+        rates = HEAD_RULES[self.rule].rates
+        return point, point.runs(profile, seeds, rates, Stream.TRAJECTORY)
+
     def run(self, place: Place, drawings: Drawings, on_step: OnStep) -> None:
         """Write the accuracies of every part of the classes."""
-        began, rule = time.monotonic(), HEAD_RULES[self.rule]
-        point = Point(TREATMENT, max(place.profile.n_classes), rule.optimizer)
-        seeds = trajectory_seeds(self.seed, place.profile.head_trajectories)
-        runs = make_runs(place.profile, point.n_classes, seeds, rule.rates, Stream.TRAJECTORY)
-        scores = point.scores(place, drawings, self.seed, runs, on_step, rule.head)
+        began, point, runs = time.monotonic(), *self.point_and_runs(place.profile)
+        head = HEAD_RULES[self.rule].head
+        scores = point.scores(place, drawings, self.seed, runs, on_step, head)
         rows = [row for score in scores for row in part_rows(self, score)]
         write_part(self, place, {"head_rules": rows}, time.monotonic() - began)
 

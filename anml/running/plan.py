@@ -7,6 +7,7 @@ from anml.profiles import Profile
 from anml.running.disagreements import plan_disagreements
 from anml.running.evaluations import plan_evaluations
 from anml.running.head_jobs import plan_head_rules
+from anml.running.head_output_jobs import plan_head_outputs
 from anml.running.jobs import Plan, TrainJob
 from anml.running.lengths import plan_lengths
 from anml.running.probe_jobs import plan_probes
@@ -20,6 +21,7 @@ PLANNERS: tuple[Callable[[Profile], Plan], ...] = (
     plan_rate_search,
     plan_lengths,
     plan_head_rules,
+    plan_head_outputs,
 )
 """What a run consists of; the meta-trainings that theirs wait for are added by `plan`."""
 

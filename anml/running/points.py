@@ -5,13 +5,13 @@ replicates and fewer N.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from torch import nn
 
 from anml.data import Drawings
-from anml.meta_test import Run, Score, meta_test
+from anml.meta_test import Learned, Run, Score, learn, meta_test
 from anml.meta_testing.frozen_features import KnownFeatures
 from anml.meta_testing.head_rules import PAPERS_HEAD, Head
 from anml.meta_testing.regimes import ORACLE, SEQUENTIAL, find_regime
@@ -20,7 +20,7 @@ from anml.meta_training.episodes import Stream
 from anml.profiles import Profile
 from anml.running.jobs import OnStep, Place, Row, TrainJob, make_runs, treatment_model
 from anml.running.rate_choice import SGD_RATES
-from anml.treatments import find_treatment
+from anml.treatments import Treatment, find_treatment
 
 LINEAR_WEIGHT = 0.5
 CONVOLUTION_WEIGHT = 3.0
@@ -66,10 +66,31 @@ class Point:
         head: Head = PAPERS_HEAD,
     ) -> list[Score]:
         """Meta-test `runs` from the treatment's model of `seed`."""
+        treatment, model, known = self._tested(place, seed)
+        return meta_test(treatment, model, drawings, runs, self.optimizer, on_step, known, head)
+
+    def learned(
+        self,
+        place: Place,
+        drawings: Drawings,
+        seed: int,
+        runs: Sequence[Run],
+        on_step: OnStep,
+        head: Head,
+        classes: int,
+    ) -> Iterator[Learned]:
+        """Learn the first `classes` of each of `runs` from the treatment's model of `seed`."""
+        treatment, model, known = self._tested(place, seed)
+        return learn(
+            treatment, model, drawings, runs, self.optimizer, on_step, known, head, classes
+        )
+
+    def _tested(self, place: Place, seed: int) -> tuple[Treatment, nn.Module, KnownFeatures | None]:
+        """The treatment, its model, and what is known of that."""
         treatment = find_treatment(self.treatment)
         model = treatment_model(place, treatment.training, seed)
         known = None if treatment.learns_convolutions else _known_features(model)
-        return meta_test(treatment, model, drawings, runs, self.optimizer, on_step, known, head)
+        return treatment, model, known
 
     def row(self, score: Score, seed: int, metric: str, value: float) -> Row:
         """One observation of the table `meta_test`."""

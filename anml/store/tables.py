@@ -38,6 +38,12 @@ LOG_METRICS = (
     "meta-train testing accuracy, remember set",
 )
 """What the log keeps of every meta-iteration; for pretraining the second is the whole batch."""
+OF_LEARNED, OF_TO_COME = "of classes learned", "of classes to come"
+OWN, LEARNED, TO_COME, BELOW = (
+    *("output, own row", "output, rows learned", "output, rows to come"),
+    "share of the rows learned that are below the own one",
+)
+"""What is known of the head half-way, and on which drawings: the own row is their class's."""
 LAST_SHARE = 0.1
 """Of the iterations: what the end of a log is averaged over."""
 
@@ -172,6 +178,22 @@ TABLES: dict[str, dict[str, Column]] = {
         "metric": Column("text", allowed=(TRAINING, TESTING)),
         "value": FRACTION,
     },
+    # What the head's rows answer half-way: `learned` classes of a trajectory have been, the others
+    # are to come.
+    "head_outputs": COMMON
+    | {
+        "treatment": TEXT,
+        "rule": TEXT,
+        "optimizer": OPTIMIZER,
+        "learning_rate": RATE,
+        "model_seed": COUNT,
+        "trajectory_seed": COUNT,
+        "n_classes": CLASSES,
+        "learned": CLASSES,
+        "drawings": Column("text", allowed=(OF_LEARNED, OF_TO_COME)),
+        "metric": Column("text", allowed=(OWN, LEARNED, TO_COME, BELOW)),
+        "value": NUMBER,
+    },
     # The log of meta-trainings that are begun and not finished, in a table of its own because it is
     # no result: how far each is, in iterations, and what made it in how many seconds.
     "unfinished_log": META_TRAIN_LOG
@@ -199,6 +221,10 @@ KEYS: dict[str, tuple[str, ...]] = {
     "head_rules": (
         *("profile", "data", "treatment", "rule", "learning_rate", "model_seed"),
         *("trajectory_seed", "n_classes", "part", "metric"),
+    ),
+    "head_outputs": (
+        *("profile", "data", "treatment", "rule", "learning_rate", "model_seed"),
+        *("trajectory_seed", "n_classes", "drawings", "metric"),
     ),
     "training_rates": (
         *("profile", "data", "training", "inner_rate", "outer_rate", "iterations"),
