@@ -150,7 +150,7 @@ def _answer(cells: pd.DataFrame, where: tuple[str, str]) -> str:
     if where not in cells.index:
         return "-"
     own = cells.loc[where]
-    return _per_cent(own) if where[1] == BELOW else f"{own['mean']:.1f}"
+    return _per_cent(own) if where[1] == BELOW else f"{own['mean']:z.1f}"
 
 
 def half_words(outputs: Table) -> str:
