@@ -87,6 +87,15 @@ KNN: dict[str, Column] = COMMON | {
     "k": Column("integer", low=1, high=20),
     "value": FRACTION,
 }
+HEAD_RUN: dict[str, Column] = COMMON | {
+    "treatment": TEXT,
+    "rule": TEXT,  # a way to learn the head: of `anml.meta_testing.head_rules`
+    "optimizer": OPTIMIZER,
+    "learning_rate": RATE,
+    "model_seed": COUNT,
+    "trajectory_seed": COUNT,
+    "n_classes": CLASSES,
+}
 META_TRAIN_LOG: dict[str, Column] = COMMON | {
     "treatment": TEXT,
     "model_seed": COUNT,
@@ -165,30 +174,16 @@ TABLES: dict[str, dict[str, Column]] = {
     "length_activity": ACTIVITY | {"iterations": LENGTH},
     # Accuracy after the most classes, by when they were learned, with the head treated otherwise:
     # `part` counts tenths of the classes.
-    "head_rules": COMMON
+    "head_rules": HEAD_RUN
     | {
-        "treatment": TEXT,
-        "rule": TEXT,
-        "optimizer": OPTIMIZER,
-        "learning_rate": RATE,
-        "model_seed": COUNT,
-        "trajectory_seed": COUNT,
-        "n_classes": CLASSES,
         "part": Column("integer", low=1, high=10),
         "metric": Column("text", allowed=(TRAINING, TESTING)),
         "value": FRACTION,
     },
     # What the head's rows answer half-way: `learned` classes of a trajectory have been, the others
     # are to come.
-    "head_outputs": COMMON
+    "head_outputs": HEAD_RUN
     | {
-        "treatment": TEXT,
-        "rule": TEXT,
-        "optimizer": OPTIMIZER,
-        "learning_rate": RATE,
-        "model_seed": COUNT,
-        "trajectory_seed": COUNT,
-        "n_classes": CLASSES,
         "learned": CLASSES,
         "drawings": Column("text", allowed=(OF_LEARNED, OF_TO_COME)),
         "metric": Column("text", allowed=(OWN, LEARNED, TO_COME, BELOW)),
