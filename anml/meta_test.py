@@ -56,7 +56,10 @@ class Score:
 
 @dataclass(frozen=True)
 class Learned:
-    """What a run left where linear layers alone learn: these, and what they read of its classes."""
+    """What a run left where linear layers alone learn: these, and what they read of its classes.
+
+    Inputs that are zero for all drawings of the runs' classes are left out of both.
+    """
 
     run: Run
     layers: Linears
@@ -163,7 +166,7 @@ def _refuse_wrong(runs: Sequence[Run], optimizer: str, head: Head) -> None:
     if optimizer not in OPTIMIZERS:
         raise AnmlError(f"unknown optimizer {optimizer!r}: choose one of {', '.join(OPTIMIZERS)}")
     if len({(len(run.trajectory.classes), run.regime.epochs) for run in runs}) != 1:
-        raise AnmlError("meta_test takes runs of one number of classes and epochs at a time")
+        raise AnmlError("the runs must have one number of classes and of epochs")
     if head.hold_unmet and optimizer != "adam":
         raise AnmlError(
             f"rows are held with Adam alone, and optimizer is {optimizer!r}: choose 'adam'"

@@ -81,8 +81,8 @@ def test_what_rows_answer_has_a_line_for_every_way_and_rate() -> None:
     sheet = head_found.output_sheet(synthetic_head.outputs(), synthetic_head.table())
     whole = head_found.rate_sheet(synthetic_head.table())
     assert sheet[["way", "rate"]].equals(whole[["way", "rate"]])
-    own, rows, above, known, others, to_come = sheet.drop(columns=["way", "rate"]).iloc[0]
-    assert (own, rows, known, others, to_come) == ("-0.5", "-1.0", "-1.0", "-2.0", "-3.0")
+    own, rows, above, known, others = sheet.drop(columns=["way", "rate"]).iloc[0]
+    assert (own, rows, known, others) == ("-0.5", "-1.0", "-1.0", "-2.0")
     assert above.split()[0] == "20.5"
     assert "[20.0" in above
     assert head_found.half_words(synthetic_head.outputs()) == "25 of 50"
@@ -93,5 +93,5 @@ def test_what_few_classes_do_not_have_is_a_dash() -> None:
     frame = table.frame[table.frame["metric"] != LEARNED]
     fewer = Table(frame[frame["rule"] != head_found.SGD], table.provenance)
     sheet = head_found.output_sheet(fewer, synthetic_head.table())
-    assert set(sheet["next class: rows learned"]) == {"-"}
+    assert set(sheet["class to come: rows learned"]) == {"-"}
     assert head_found.SGD not in set(sheet["way"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from anml.data import Drawings
-from anml.meta_test import Learned, Run, learn
+from anml.meta_test import Learned, Run, learn, redraw_head
 from anml.meta_testing.head_rules import HEAD_RULES
 from anml.meta_testing.trajectories import draw_trajectory
 from anml.profiles import PROFILES, Profile
@@ -63,7 +63,7 @@ def test_of_few_classes_what_is_not_there_has_no_row(n_classes: int) -> None:
 def test_what_a_job_leaves(
     rule: str, tiny: Profile, noise_drawings: Drawings, tmp_path: Path
 ) -> None:
-    """Held rows answer to classes to come as they were drawn; Adam's others do not."""
+    """What `learn` leaves, at every rate; rows to come that are held answer as they were drawn."""
     profile = replace(tiny, n_classes=(2, 5), head_trajectories=2)
     place, job = Place(profile, tmp_path), HeadOutputJob(rule, 0)
     ((planned, waits),) = [one for one in plan_head_outputs(profile).items() if one[0] == job]
@@ -84,6 +84,16 @@ def test_what_a_job_leaves(
     assert found(mine.to_dict("records")) == pytest.approx(
         found(list(output_rows(job, learned, 2))), abs=1e-5
     )
+    weight, bias = torch.empty_like(model.head.weight), torch.empty_like(model.head.bias)
+    redraw_head(weight, bias, seed=0)
+    if own.head.from_zero:
+        weight.zero_()
+    assert weight.shape[1] == learned.features.shape[2]  # no unit is dead
+    drawn = Learned(learned.run, [(weight, bias)], learned.features)
+    before, after = (
+        found(list(output_rows(job, one, 2)))[OF_TO_COME, OWN] for one in (drawn, learned)
+    )
+    assert (after == pytest.approx(before, abs=1e-6)) == own.head.hold_unmet
 
 
 def test_every_profile_has_a_job_beside_each_of_the_rules() -> None:

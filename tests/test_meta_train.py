@@ -25,8 +25,8 @@ from anml.store.tables import LOG_METRICS
 @pytest.mark.slow
 @pytest.mark.parametrize("training", ["anml", "oml", "oml-linear", "pretrain"])
 def test_the_loss_falls(training: str, job: Callable[..., Job]) -> None:
-    """Three hundred iterations on four classes, in place of 963, by each kind of gradient; that the
-    others' are what they should be, `test_outer_step.py` holds iteration by iteration.
+    """Three hundred iterations on four classes, in place of 963, by each network and procedure. The
+    others' gradients `test_outer_step.py` holds to what they should be, iteration by iteration.
     """
     sizes = {"pln_channels": 8, "nm_channels": 4, "oml_channels": 8, "oml_hidden": 32}
     lengths = {"meta_iterations": 300, "pretrain_iterations": 300, "remember": 16}

@@ -107,16 +107,16 @@ def seconds_by_group() -> dict[str, pd.Series]:
 
 @cache
 def jobs_of(profile: str, only: tuple[str, ...] = ()) -> Plan:
-    """The jobs of a profile, as `anml.running.plan.plan` has them; none where there is no such."""
-    try:
-        return plan(PROFILES[profile], only)
-    except AnmlError:
-        return {}
+    """The jobs of a profile, as `anml.running.plan.plan` has them."""
+    return plan(PROFILES[profile], only)
 
 
 def needed(profile: str, row: Row) -> list[str]:
     """The groups of jobs that hold what the page needs at one profile; none where it has no job."""
-    return sorted({group_name(job) for job in jobs_of(profile, tuple(row.only))})
+    try:
+        return sorted({group_name(job) for job in jobs_of(profile, tuple(row.only))})
+    except AnmlError:  # no such job at this profile
+        return []
 
 
 def elapsed(profile: str, spent: pd.Series, only: Sequence[str] = ()) -> float:

@@ -20,7 +20,6 @@ from anml.store.tables import (
     OF_TO_COME,
     OWN,
     TESTING,
-    TO_COME,
     TRAINING,
 )
 
@@ -34,12 +33,11 @@ WORDS = {
 }
 """The other rules in words."""
 OUTPUTS = {
-    "next class: own row": (OF_TO_COME, OWN),
-    "next class: rows learned": (OF_TO_COME, LEARNED),
+    "class to come: own row": (OF_TO_COME, OWN),
+    "class to come: rows learned": (OF_TO_COME, LEARNED),
     "own row above, % of rows learned": (OF_TO_COME, BELOW),
     "learned class: own row": (OF_LEARNED, OWN),
     "learned class: other rows learned": (OF_LEARNED, LEARNED),
-    "learned class: rows to come": (OF_LEARNED, TO_COME),
 }
 """What a table of `head_outputs` shows for reading: column to drawings and metric."""
 

@@ -62,7 +62,7 @@ LOST = f"{DROP}, %"
 AHEAD = "ANML is ahead by, in points"
 IN_PAPER = f"the paper's, after {PAPER_LENGTH:,}"
 Others = Mapping[str, Tables]
-"""The tables of each training of `COMPARED` that has any."""
+"""The tables of each training of `COMPARED`, or of `WAYS`, that has any."""
 
 
 def of_others(
@@ -176,10 +176,10 @@ def change_sheet(rows: pd.DataFrame) -> pd.DataFrame:
 
     From `shared_rows`; a row a width, length, N and pair, a column an order of the drawings.
     """
-    sheet, known = [], set(rows["treatment"])
+    sheet = []
     for (_, width, iterations, n), own in rows.groupby(POINT, sort=False):
         values = own.pivot(index=["regime", *REPLICATE], columns="treatment", values="value")
-        for name, other in (pair for pair in CHANGES if known.issuperset(pair)):
+        for name, other in (pair for pair in CHANGES if set(values).issuperset(pair)):
             gains = (values[name] - values[other]).groupby("regime")
             found = {
                 regime: two_level_interval(gain, gain.index.get_level_values("model_seed"))

@@ -54,7 +54,8 @@ def half_of(n_classes: int) -> int:
 
 def output_rows(job: HeadOutputJob, learned: Learned, half: int) -> Iterator[Row]:
     """Rows of the table `head_outputs`: means over the held-out drawings of classes learned and of
-    those to come. 'own row' is that of the drawing's class, and never counts among the others'.
+    those to come. 'own row' is that of the drawing's class, and never counts among the others'. No
+    rows of a run that diverged, as its accuracies show.
     """
     trajectory = learned.run.trajectory
     n = len(trajectory.classes)
@@ -62,6 +63,8 @@ def output_rows(job: HeadOutputJob, learned: Learned, half: int) -> Iterator[Row
     held_out = torch.from_numpy(trajectory.test).to(which.device)
     chosen = learned.features[which[:, None], held_out]
     logits = learned.outputs(chosen.flatten(0, 1)).unflatten(0, chosen.shape[:2])[..., :n]
+    if not logits.isfinite().all():
+        return
     own = logits[which, :, which]
     others = logits.masked_fill((which[:, None] == which)[:, None], float("nan"))
     first, rest = slice(0, half), slice(half, n)

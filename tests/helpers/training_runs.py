@@ -13,7 +13,10 @@ from anml.store.checkpoint import load_checkpoint, save_checkpoint
 from anml.treatments import OPTIONS, PROCEDURES, TRAININGS
 
 TRAINED = [name for name, t in TRAININGS.items() if t.procedure != "none"]
-DISTINCT = ("anml", "oml", "oml-linear", "pretrain", "anml-batch-norm", "anml-as-released")
+DISTINCT = (
+    *("anml", "anml-batch-norm", "anml-as-released"),
+    *("oml", "oml-linear", "oml-white-paper", "pretrain"),
+)
 """Every network and procedure, and every option that the loop around a gradient is told: enough
 where all of `TRAINED` would do the same again."""
 WITH_REDRAWS = [

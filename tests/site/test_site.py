@@ -17,7 +17,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
-PICTURES = "ANML_SCREENSHOTS" in os.environ
+PICTURES = bool(os.environ.get("ANML_SCREENSHOTS"))
 """Whether to take them: no test reads them, and they take about as long as all else here."""
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))
 CHAPTERS = [page for part in TOC["parts"] for page in part["chapters"]]
@@ -165,13 +165,15 @@ def test_search_works_offline(browser: Browser, address: str) -> None:
 
 
 def one_of_each_kind(site: Path) -> list[str]:
-    """Pages of which no two load the same scripts and styles, both with or without mathematics."""
+    """Pages of which no two load the same scripts and styles, from as deep a folder, both with or
+    without mathematics.
+    """
     kinds = {}
     for page in PAGES:
         loads = {urlsplit(url).path.rpartition("/")[2] for url in read(site / page).loads}
         own = frozenset(name for name in loads if name.endswith((".js", ".css")))
         mathematics = 'class="math' in (site / page).read_text(encoding="utf8")
-        kinds.setdefault((own, mathematics), page)
+        kinds.setdefault((own, page.count("/"), mathematics), page)
     return ["index.html", *kinds.values()]
 
 
