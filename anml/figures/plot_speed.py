@@ -101,7 +101,7 @@ def speed_values(speed: Speed, profile: str) -> pd.DataFrame:
             "floor": floor(own),
             "gflops": own["gflops"],
             "ratio": own["seconds"] / own.loc[own["way"] == OURS, "seconds"].item(),
-            "note": own["note"].fillna(""),
+            "note": own["note"].astype(object).fillna(""),
         }
     )
 
