@@ -187,7 +187,7 @@ def test_the_codes_ways_are_compared_with_anml_and_with_kept_rows(recorded: Path
     own = compared.papers_width("lengths", page, recorded)
     ways = compared.of_others("lengths", own, recorded, compared.WAYS)
     assert list(ways) == ["anml-redraw-kept", "anml-as-released"]
-    sheet = compared.change_sheet(compared.shared_rows(own, ways))
+    sheet = compared.change_sheet(own, ways, [1000])
     in_sequence = "class after class, change in points"
     found = sheet[sheet["N"] == 600].set_index(["treatment", "against"])[in_sequence]
     assert dict(found) == {
@@ -210,14 +210,19 @@ def test_the_rates_are_of_what_is_compared(recorded: Path) -> None:
     assert {"N = 100", "N = 600"} <= set(sheet)
 
 
-def test_an_order_that_was_not_measured_of_all_is_a_dash(recorded: Path) -> None:
+def test_each_change_is_over_what_both_have(recorded: Path) -> None:
+    """One way lacks the Oracle at 600, and another lacks nothing."""
     own = compared.papers_width("lengths", Found(synthetic.accuracy(), True), recorded)
-    rows = compared.shared_rows(own, compared.of_others("lengths", own, recorded, compared.WAYS))
-    known = rows[(rows["n_classes"] == 100) | (rows["regime"] == "sequential")]
-    sheet = compared.change_sheet(known).set_index("N")
-    random = "random order (Oracle), change in points"
-    assert set(sheet.loc[600, random]) == {"-"}
-    assert "-" not in set(sheet.loc[100, random])
+    ways = compared.of_others("lengths", own, recorded, compared.WAYS)
+    frame = ways["anml-redraw-kept"]["paper"].frame
+    kept = frame[(frame["n_classes"] == 100) | (frame["regime"] == "sequential")]
+    ways["anml-redraw-kept"]["paper"] = replace(ways["anml-redraw-kept"]["paper"], frame=kept)
+    sheet = compared.change_sheet(own, ways, [1000]).set_index(["N", "treatment", "against"])
+    random = sheet["random order (Oracle), change in points"]
+    assert random[600, "ANML (redraw kept)", "ANML"] == "-"
+    assert random[600, "ANML (as released)", "ANML"].startswith("+8.0")
+    assert "-" not in set(random[100])
+    assert compared.change_sheet(own, ways, [4000]).empty
 
 
 def test_the_papers_width_is_shown_beside_recorded_omniglot_alone(recorded: Path) -> None:

@@ -4,7 +4,7 @@ beside itself, meta-trained in the released code's ways.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +34,13 @@ from anml.findings.lengths_said import (
 )
 from anml.findings.measure import DROP
 from anml.meta_testing.regimes import ORACLE, SEQUENTIAL
-from anml.running.length_names import LENGTH_REGIMES, MEASURED, TREATMENT, units
+from anml.running.length_names import (
+    LENGTH_REGIMES,
+    MEASURED,
+    META_TRAINING,
+    TREATMENT,
+    units,
+)
 from anml.stats import relative_drop, replicates, summary, two_level_interval
 from anml.store.tables import TESTING
 from anml.treatments import IN_ORDER, treatment_of
@@ -50,10 +56,10 @@ WAYS = {
 }
 """ANML meta-trained as the released code does it, in one respect or in all: as `COMPARED`."""
 CHANGES = (
-    *((way, TREATMENT) for way in map(treatment_of, WAYS)),
-    (treatment_of("anml-as-released"), treatment_of("anml-redraw-kept")),
+    *((way, META_TRAINING) for way in WAYS),
+    ("anml-as-released", "anml-redraw-kept"),
 )
-"""Which of these is compared with which: first a treatment, then the one that it is taken from."""
+"""Which meta-training is compared with which."""
 REPRESENTATION = "oml"
 """The layer of `length_activity` that is behind the convolutions of OML's network."""
 POINT = ["profile", "width", "iterations", "n_classes"]
@@ -171,15 +177,20 @@ def lead_sheet(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(sheet)
 
 
-def change_sheet(rows: pd.DataFrame) -> pd.DataFrame:
+def change_sheet(tables: Tables, ways: Others, lengths: Iterable[int]) -> pd.DataFrame:
     """Return what each way of meta-training changed (`CHANGES`), in points, pair by pair.
 
-    From `shared_rows`; a row a width, length, N and pair, a column an order of the drawings.
+    Over the models and trajectories that both of a pair have, at these `lengths`. `tables`, `ways`:
+    `lengths` tables of ANML, and of `of_others` with `WAYS`. A row a width, length, N and pair, a
+    column an order of the drawings; empty where nothing was measured.
     """
-    sheet = []
-    for (_, width, iterations, n), own in rows.groupby(POINT, sort=False):
-        values = own.pivot(index=["regime", *REPLICATE], columns="treatment", values="value")
-        for name, other in (pair for pair in CHANGES if set(values).issuperset(pair)):
+    known, sheet = {META_TRAINING: tables, **ways}, []
+    for pair in (pair for pair in CHANGES if known.keys() >= set(pair)):
+        (name, first), (other, second) = ((treatment_of(one), known[one]) for one in pair)
+        rows = shared_rows(second, {pair[0]: first})
+        rows = rows[rows["iterations"].isin(lengths)]
+        for (_, width, iterations, n), own in rows.groupby(POINT, sort=False):
+            values = own.pivot(index=["regime", *REPLICATE], columns="treatment", values="value")
             gains = (values[name] - values[other]).groupby("regime")
             found = {
                 regime: two_level_interval(gain, gain.index.get_level_values("model_seed"))
@@ -191,11 +202,14 @@ def change_sheet(rows: pd.DataFrame) -> pd.DataFrame:
             }
             replicated = (times(gain.models, gain.trajectories) for gain in found.values())
             sheet.append(
-                {"width": width, units([name]): f"{iterations:,}", "N": n}
+                {"width": width, units([name]): iterations, "N": n}
                 | {"treatment": name, "against": other, **changes}
                 | {REPLICATES: ", ".join(dict.fromkeys(replicated))}
             )
-    return pd.DataFrame(sheet).fillna("-")
+    if not sheet:
+        return pd.DataFrame()
+    columns = ["width", units([TREATMENT]), "N"]
+    return pd.DataFrame(sheet).sort_values(columns, kind="stable", ignore_index=True).fillna("-")
 
 
 def compared_words(rows: pd.DataFrame) -> str:
