@@ -208,8 +208,10 @@ def change_sheet(tables: Tables, ways: Others, lengths: Iterable[int]) -> pd.Dat
             )
     if not sheet:
         return pd.DataFrame()
-    columns = ["width", units([TREATMENT]), "N"]
-    return pd.DataFrame(sheet).sort_values(columns, kind="stable", ignore_index=True).fillna("-")
+    counted = units([TREATMENT])
+    order = ["width", counted, "N"]
+    found = pd.DataFrame(sheet).sort_values(order, kind="stable", ignore_index=True).fillna("-")
+    return found.assign(**{counted: found[counted].map("{:,}".format)})
 
 
 def compared_words(rows: pd.DataFrame) -> str:
