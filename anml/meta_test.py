@@ -62,7 +62,7 @@ class Learned:
     """
 
     run: Run
-    layers: Linears
+    layers: Linears  # weight [O, D] and bias [O] of each, the head last
     features: Tensor  # float [N, 20, D], of all drawings of its classes, as they are learned
 
     def outputs(self, features: Tensor) -> Tensor:
@@ -141,8 +141,8 @@ def learn(
 ) -> Iterator[Learned]:
     """Learn `runs` as `meta_test` does, and yield what each left in place of its score.
 
-    `classes`: of each run the first so many alone are learned (default: all of its N). The rest as
-    there.
+    `classes`: how many of each run's classes are learned, the first ones (default: all N). The
+    rest as there. A run is learned when it is asked for.
 
     Raises:
         AnmlError: as `meta_test`; convolutions learn; `classes` outside 1 to N.

@@ -59,6 +59,13 @@ def test_of_few_classes_what_is_not_there_has_no_row(n_classes: int) -> None:
     assert ((OF_TO_COME, TO_COME) in rows) == (n_classes > 2)
 
 
+def test_a_run_that_diverged_leaves_no_answers() -> None:
+    features = torch.rand(4, 20, 3)
+    layer = (torch.full((5, 3), float("inf")), torch.zeros(5))
+    learned = Learned(Run(draw_trajectory(0, 4, 10), 0.1), [layer], features)
+    assert list(output_rows(HeadOutputJob("SGD", 0), learned, 2)) == []
+
+
 @pytest.mark.parametrize("rule", HEAD_RULES)
 def test_what_a_job_leaves(
     rule: str, tiny: Profile, noise_drawings: Drawings, tmp_path: Path

@@ -17,8 +17,8 @@ _PRETRAIN_RATES = (
 _SECOND_ORDER = (
     "The released code meta-trains to first order, and perhaps the published models were trained "
     "so; here it is second order, as the paper writes. That can be a cause only if first order "
-    "keeps more: the page about paper and code measures it, in narrow networks at length and at "
-    "the paper's width after a part of it."
+    "keeps more: the page about paper and code measures it, in narrow networks and, after a "
+    "part of the paper's meta-training, at the paper's width."
 )
 _PIXELS = (
     "The released code shows OML's networks, which have no norm, pixels on a much smaller scale "

@@ -87,7 +87,7 @@ def of_others(
 def papers_width(name: str, found: Found, root: Path | None = None) -> Tables:
     """Return the table `name` recorded of ANML's lengths at the paper's width, by profile.
 
-    None for a page, `found`, that is not about recorded results on Omniglot.
+    Empty for a page, `found`, that is not about recorded results on Omniglot.
     """
     if not found.recorded or found.table.provenance.data_source != "omniglot":
         return {}
@@ -184,7 +184,7 @@ def change_sheet(tables: Tables, ways: Others, lengths: Iterable[int]) -> pd.Dat
     `lengths` tables of ANML, and of `of_others` with `WAYS`. A row a width, length, N and pair, a
     column an order of the drawings; empty where nothing was measured.
     """
-    known, sheet = {META_TRAINING: tables, **ways}, []
+    known, counted, sheet = {META_TRAINING: tables, **ways}, units([TREATMENT]), []
     for pair in (pair for pair in CHANGES if known.keys() >= set(pair)):
         (name, first), (other, second) = ((treatment_of(one), known[one]) for one in pair)
         rows = shared_rows(second, {pair[0]: first})
@@ -202,16 +202,15 @@ def change_sheet(tables: Tables, ways: Others, lengths: Iterable[int]) -> pd.Dat
             }
             replicated = (times(gain.models, gain.trajectories) for gain in found.values())
             sheet.append(
-                {"width": width, units([name]): iterations, "N": n}
+                {"width": width, counted: iterations, "N": n}
                 | {"treatment": name, "against": other, **changes}
                 | {REPLICATES: ", ".join(dict.fromkeys(replicated))}
             )
     if not sheet:
         return pd.DataFrame()
-    counted = units([TREATMENT])
     order = ["width", counted, "N"]
-    found = pd.DataFrame(sheet).sort_values(order, kind="stable", ignore_index=True).fillna("-")
-    return found.assign(**{counted: found[counted].map("{:,}".format)})
+    rows = pd.DataFrame(sheet).sort_values(order, kind="stable", ignore_index=True).fillna("-")
+    return rows.assign(**{counted: rows[counted].map("{:,}".format)})
 
 
 def compared_words(rows: pd.DataFrame) -> str:

@@ -18,7 +18,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
 PICTURES = bool(os.environ.get("ANML_SCREENSHOTS"))
-"""Whether to take them: no test reads them, and they take about as long as all else here."""
+"""Whether to take them: no test reads them."""
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))
 CHAPTERS = [page for part in TOC["parts"] for page in part["chapters"]]
 BOOK = [TOC["root"]] + [p["file"] for page in CHAPTERS for p in [page, *page.get("sections", [])]]
